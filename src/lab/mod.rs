@@ -1,0 +1,5 @@
+//! The lab: a simulated Proxmox VE and Talos site, faithful where a client can see it. Loopback only, ever.
+//!
+//! It knows nothing of runbooks and must never be adapted to our own client's mistakes.
+
+pub mod call;
