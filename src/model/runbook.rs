@@ -1,0 +1,221 @@
+//! A runbook as it means, not as it was spelled: what `load` makes of a YAML file and what a plan keeps.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::effect::Effect;
+use super::failure::Class;
+use super::param::Param;
+
+/// Where in its file something stands; both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Place {
+    pub line: u32,
+    pub column: u32,
+}
+
+/// A bare expression, as `when` takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expr {
+    pub source: String,
+    pub place: Place,
+}
+
+/// A value that may hold expressions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Template {
+    Literal(Value),
+    /// `"{{ expr }}"` as a whole scalar: keeps the expression's type.
+    Expr(Expr),
+    /// Text with expressions inside: always text. The source is kept with its braces.
+    Text(Expr),
+    List(Vec<Template>),
+    Map(Vec<(String, Template)>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    Proxmox,
+    Talos,
+    None,
+}
+
+/// What to do when a step has failed for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    Stop,
+    Continue,
+    Rollback,
+    Ask,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockScope {
+    Site,
+    None,
+}
+
+/// A runbook, read and checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Runbook {
+    pub name: String,
+    pub title: Option<String>,
+    /// Markdown.
+    pub description: Option<String>,
+    pub aliases: Vec<String>,
+    pub target: Target,
+    pub params: Vec<Param>,
+    /// In the order of the file; a later one may use an earlier one.
+    pub vars: Vec<(String, Template)>,
+    pub lock: LockScope,
+    /// Milliseconds for the whole run.
+    pub deadline: Option<u64>,
+    pub on_failure: OnFailure,
+    pub require: Vec<Check>,
+    pub steps: Vec<Step>,
+    pub finally: Vec<Step>,
+    pub outputs: Vec<(String, Template)>,
+    pub define: Vec<Define>,
+}
+
+/// A local procedure, used as `local.NAME`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Define {
+    pub name: String,
+    pub params: Vec<Param>,
+    pub on_failure: Option<OnFailure>,
+    pub require: Vec<Check>,
+    pub steps: Vec<Step>,
+    pub finally: Vec<Step>,
+    pub outputs: Vec<(String, Template)>,
+}
+
+/// A reading and what must hold of it. Without `uses` it is a test of `result`, made once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    pub uses: Option<String>,
+    pub with: Vec<(String, Template)>,
+    pub expect: Expr,
+    /// Milliseconds between two looks.
+    pub every: u64,
+    /// Milliseconds until it counts as failed; 0: one look.
+    pub within: u64,
+    /// Milliseconds for which it must hold without a break.
+    pub stable_for: u64,
+    pub message: Option<Template>,
+    pub place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// As written, or made from what the step does; unique among its siblings.
+    pub id: String,
+    /// Whether an expression may refer to it (the id was written).
+    pub named: bool,
+    pub place: Place,
+    pub verb: Verb,
+    /// Ids of siblings: as written, or the step before it.
+    pub needs: Vec<String>,
+    pub when: Option<Expr>,
+    pub skip_if: Option<Expr>,
+    pub for_each: Option<ForEach>,
+    pub optional: bool,
+    pub gate: Vec<Check>,
+    /// Milliseconds for one attempt.
+    pub timeout: Option<u64>,
+    /// Milliseconds for everything, retries and verify included.
+    pub deadline: Option<u64>,
+    pub retry: Option<Retry>,
+    pub verify: Vec<Check>,
+    pub rollback: Rollback,
+    pub on_failure: Option<OnFailure>,
+    /// Raised by the author.
+    pub effect: Option<Effect>,
+    pub outputs: Vec<(String, Template)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    Uses { action: String, with: Vec<(String, Template)> },
+    Confirm(Confirm),
+    Steps(Vec<Step>),
+    Parallel(Vec<Step>),
+}
+
+/// A human gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Confirm {
+    pub message: Template,
+    pub show: Option<Template>,
+    /// The word that the operator must type.
+    pub word: Option<Template>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForEach {
+    pub list: Expr,
+    /// The item's name in expressions.
+    pub binding: String,
+    /// Unique and stable: the item's identity. Absent: the item itself must be a text or a number.
+    pub key: Option<Expr>,
+    /// How many items at once; 1 when absent.
+    pub max_parallel: Option<Template>,
+    pub batches: Vec<Amount>,
+    pub limit: Option<Limit>,
+    /// How many items may fail before nothing new starts.
+    pub max_failures: Amount,
+}
+
+/// At most `max` items at once for each value of `by`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    pub by: Expr,
+    pub max: u32,
+}
+
+/// So many, or so many of a hundred.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Amount {
+    Count(u32),
+    Percent(u32),
+}
+
+impl Amount {
+    /// The number that it means of `total`; a share is rounded down.
+    pub fn of(self, total: usize) -> usize {
+        match self {
+            Self::Count(n) => n as usize,
+            Self::Percent(p) => total * p as usize / 100,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// All attempts, the first included.
+    pub attempts: u32,
+    /// Milliseconds before the second attempt.
+    pub backoff: u64,
+    /// What each further wait is multiplied by.
+    pub factor: f64,
+    /// Milliseconds that a wait never exceeds.
+    pub max: u64,
+    pub errors: Vec<Class>,
+}
+
+/// What undoes a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rollback {
+    /// The action's own inverse, where it has one.
+    Auto,
+    /// Nothing, and why.
+    None(String),
+    Steps(Vec<Step>),
+}
