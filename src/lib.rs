@@ -4,5 +4,8 @@
 //! the journal, does what it says; ports touch the world and nothing else does. `docs/architecture.md` shows
 //! the house; `tests/suite/architecture.rs` fails on any `use` that goes against its arrows.
 
+pub mod engine;
+pub mod event;
+pub mod graph;
 pub mod lab;
 pub mod model;

@@ -1,0 +1,301 @@
+//! The one contract between the engine and everything that shows or stores a run.
+//!
+//! Facts are folded into the machine's state; notes are for people and are never folded. Facts say what
+//! happened, never what to do about it: deciding is the machine's.
+
+mod status;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::effect::Effect;
+use crate::model::failure::Failure;
+use crate::model::ids::{RunId, StepPath};
+use crate::model::plan::Plan;
+
+pub use status::{Outcome, RunStatus, UndoStatus};
+
+/// The version of the facts below; a journal that says a higher one is read, never written.
+pub const FORMAT: u32 = 1;
+
+/// One line of a run's history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Counts from 1 within the run, without gaps.
+    pub seq: u64,
+    /// When it was recorded: milliseconds since 1970.
+    pub at: u64,
+    /// Who caused it: `engine`, `user@host`.
+    pub actor: String,
+    pub body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    Fact(Fact),
+    Note(Note),
+}
+
+impl Event {
+    pub fn fact(&self) -> Option<&Fact> {
+        match &self.body {
+            Body::Fact(fact) => Some(fact),
+            Body::Note(_) => None,
+        }
+    }
+
+    /// The step that it is about, if it is about one.
+    pub fn path(&self) -> Option<&StepPath> {
+        match &self.body {
+            Body::Fact(fact) => fact.path(),
+            Body::Note(note) => note.path(),
+        }
+    }
+}
+
+/// Something for people that no decision rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// How far a step is: a line, and a share from 0 to 1 where one is known.
+    Progress { path: StepPath, line: String, share: Option<f64> },
+    /// A line of a step's log.
+    Log { path: StepPath, line: String },
+    /// About the run as a whole.
+    Message { line: String },
+}
+
+impl Note {
+    pub fn path(&self) -> Option<&StepPath> {
+        match self {
+            Self::Progress { path, .. } | Self::Log { path, .. } => Some(path),
+            Self::Message { .. } => None,
+        }
+    }
+}
+
+/// What happened. Answers name the attempt that they answer, so that a late or repeated one is known as such.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    RunCreated {
+        run: RunId,
+        plan: Arc<Plan>,
+    },
+    LockGranted,
+    /// Who holds it and since when, as a person reads it.
+    LockRefused {
+        holder: String,
+    },
+    LockLost {
+        why: String,
+    },
+    LockReleased,
+    /// What a fan-out's list holds.
+    Expanded {
+        path: StepPath,
+        items: Vec<Item>,
+    },
+    /// What a step's expressions said.
+    Evaluated {
+        path: StepPath,
+        verdict: Verdict,
+    },
+    /// The intent: durable before anything is sent.
+    Started {
+        path: StepPath,
+        attempt: u32,
+        intent: Intent,
+    },
+    /// The handle of work that goes on outside (a UPID), durable before it is waited for.
+    Checkpoint {
+        path: StepPath,
+        attempt: u32,
+        handle: Value,
+    },
+    Finished {
+        path: StepPath,
+        attempt: u32,
+        ending: Ending,
+    },
+    /// The wait before a retry is over.
+    TimerFired {
+        path: StepPath,
+        attempt: u32,
+    },
+    Approved {
+        path: StepPath,
+        who: String,
+        word: Option<String>,
+    },
+    Declined {
+        path: StepPath,
+        who: String,
+        why: String,
+    },
+    /// A person's word; the key makes it count once.
+    Signalled {
+        key: String,
+        signal: Signal,
+    },
+    /// Another process took the run over: what was outstanding is asked again or recovered.
+    DriverRestarted {
+        host: String,
+        process: u32,
+    },
+    RunFinished {
+        status: RunStatus,
+    },
+}
+
+impl Fact {
+    pub fn path(&self) -> Option<&StepPath> {
+        match self {
+            Self::Expanded { path, .. }
+            | Self::Evaluated { path, .. }
+            | Self::Started { path, .. }
+            | Self::Checkpoint { path, .. }
+            | Self::Finished { path, .. }
+            | Self::TimerFired { path, .. }
+            | Self::Approved { path, .. }
+            | Self::Declined { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    pub fn attempt(&self) -> u32 {
+        match self {
+            Self::Started { attempt, .. }
+            | Self::Checkpoint { attempt, .. }
+            | Self::Finished { attempt, .. }
+            | Self::TimerFired { attempt, .. } => *attempt,
+            _ => 0,
+        }
+    }
+
+    /// The word under which a journal files it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunCreated { .. } => "run_created",
+            Self::LockGranted => "lock_granted",
+            Self::LockRefused { .. } => "lock_refused",
+            Self::LockLost { .. } => "lock_lost",
+            Self::LockReleased => "lock_released",
+            Self::Expanded { .. } => "expanded",
+            Self::Evaluated { .. } => "evaluated",
+            Self::Started { .. } => "started",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::Finished { .. } => "finished",
+            Self::TimerFired { .. } => "timer_fired",
+            Self::Approved { .. } => "approved",
+            Self::Declined { .. } => "declined",
+            Self::Signalled { .. } => "signalled",
+            Self::DriverRestarted { .. } => "driver_restarted",
+            Self::RunFinished { .. } => "run_finished",
+        }
+    }
+}
+
+/// One item of a fan-out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    pub key: String,
+    pub value: Value,
+    /// The value of `limit.by`, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+}
+
+/// What an action is to be called with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Invocation {
+    pub uses: String,
+    pub with: Value,
+}
+
+/// What a step's `when`, `skip_if` and parameters came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Go on. A group has no invocation; a gate has its question.
+    Run {
+        invocation: Option<Invocation>,
+        effect: Effect,
+        question: Option<Question>,
+    },
+    /// Fan-outs only: the width, the most at once in a lane, and how many failures are borne.
+    Open {
+        width: usize,
+        lane_width: usize,
+    },
+    Skip {
+        reason: String,
+    },
+    /// `skip_if` said that it is done already.
+    Satisfied,
+    /// An undo that is a person's to do: what, in a line.
+    Listed {
+        manual: String,
+    },
+    /// An undo that has nothing to undo, and why.
+    Nothing {
+        why: String,
+    },
+    /// An expression failed.
+    Broken {
+        failure: Failure,
+    },
+}
+
+/// What a gate asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    pub message: String,
+    pub show: Value,
+    /// The word to type; none: yes or no.
+    pub word: Option<String>,
+}
+
+/// What recovery and undo will need, written down before anything is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The object as the probe found it.
+    pub before: Value,
+    /// What the action read immediately before (the task ids that exist, the boot id).
+    pub prepared: Value,
+    /// How much it may do, raised by what the probe found.
+    pub effect: Effect,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Done, and observed to be done.
+    Ok { outputs: Value },
+    /// It was so already; nothing was sent.
+    Unchanged { outputs: Value },
+    /// `failure.done` says how much was changed; `Unknown` is recovered before anything else.
+    Failed { failure: Failure },
+    /// Recovery: nothing was done by the attempt.
+    NotApplied,
+    /// Recovery: it cannot be told.
+    InDoubt { evidence: String },
+    /// Stopped before anything was sent.
+    Cancelled,
+}
+
+/// What a person can say to a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signal {
+    /// 1: start nothing new. 2: also stop what can be stopped.
+    Cancel { level: u8, rollback: bool },
+    /// Goes on with a paused run.
+    Resume,
+    /// What a person found out about a step in doubt.
+    Resolve { path: StepPath, done: bool },
+}
