@@ -94,10 +94,13 @@ pub enum Fact {
         why: String,
     },
     LockReleased,
-    /// What a fan-out's list holds.
+    /// What a fan-out's list holds, how many items go at once, how many in a lane, and how many may fail.
     Expanded {
         path: StepPath,
         items: Vec<Item>,
+        width: usize,
+        lane_width: usize,
+        borne: usize,
     },
     /// What a step's expressions said.
     Evaluated {
@@ -225,11 +228,6 @@ pub enum Verdict {
         invocation: Option<Invocation>,
         effect: Effect,
         question: Option<Question>,
-    },
-    /// Fan-outs only: the width, the most at once in a lane, and how many failures are borne.
-    Open {
-        width: usize,
-        lane_width: usize,
     },
     Skip {
         reason: String,

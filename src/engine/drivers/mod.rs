@@ -1,0 +1,3 @@
+//! What carries the machine's commands out and brings the answers back.
+
+pub mod memory;
