@@ -6,6 +6,7 @@
 
 pub mod engine;
 pub mod event;
+pub mod expr;
 pub mod graph;
 pub mod lab;
 pub mod model;
