@@ -224,6 +224,11 @@ impl State {
         self.lock_held
     }
 
+    /// Whether something failed that nothing bears.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     pub fn is_parked(&self) -> bool {
         self.parked
     }
