@@ -90,12 +90,11 @@ fn feasible_instances_are_found_near_the_optimum_and_infeasible_ones_never() {
     );
     assert!(found == 186 && mean <= 0.05 && proved >= 5, "{report}");
     assert!(slow <= slow_best * 2, "{report}");
-    if std::env::var_os("PLACEMENT_REPORT").is_some() { panic!("{report}") }
 }
 
 #[test]
 fn tight_twins_are_found() {
-    let mut found = 0;
+    let mut found = 0; 
     for instance in read(TIGHT) {
         if let Outcome::Placed(placement) = pack(&problem(&instance), &Effort { spare: 0, ..Effort::default() }) {
             assert_eq!(check(&problem(&instance), &placement.targets), Ok(()), "{}", instance["id"]);
@@ -103,5 +102,4 @@ fn tight_twins_are_found() {
         }
     }
     assert!(found >= 184, "found {found} of 186 tight twins");
-    if std::env::var_os("PLACEMENT_REPORT").is_some() { panic!("found {found}") }
 }

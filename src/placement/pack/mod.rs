@@ -113,14 +113,19 @@ impl<'a> Search<'a> {
     fn once(&mut self, restart: u32) -> bool {
         self.restarts = restart + 1;
         let order = order::order(self.problem, self.items, restart, &self.trouble);
-        let mut state = State::new(self.problem, self.items);
+        // Once a placement is known, every other start asks the harder question: is there one below it?
+        let ceiling = match &self.best {
+            Some((worst, _)) if restart % 4 != 0 => worst - 1,
+            _ => 10_000,
+        };
+        let mut state = State::new(self.problem, self.items, ceiling);
         let unplaced = construct::construct(&mut state, &order);
         if !unplaced.is_empty() {
             for &item in &unplaced {
                 self.trouble[item] += 1;
             }
             let missing = unplaced.iter().map(|&i| self.items[i].memory.max(1)).sum();
-            if self.partial.as_ref().is_none_or(|(least, _)| missing < *least) {
+            if self.best.is_none() && self.partial.as_ref().is_none_or(|(least, _)| missing < *least) {
                 self.partial = Some((missing, state));
             }
             return false;
@@ -136,6 +141,7 @@ impl<'a> Search<'a> {
     fn outcome(self, proof: Option<Proof>, effort: &Effort) -> Outcome {
         if let Some((worst, mut state)) = self.best {
             if effort.spare > 0 {
+                state.lift(worst + effort.spare);
                 improve::cut_slow(&mut state, worst + effort.spare);
             }
             let targets: Option<Vec<usize>> = state.assignment().into_iter().collect();

@@ -10,6 +10,8 @@ pub(super) struct State<'a> {
     pub items: &'a [Item],
     pub place: Vec<Option<usize>>,
     pub on: Vec<Vec<usize>>,
+    /// (memory, vCPU) that a target may reach.
+    limits: Vec<(u64, u64)>,
     memory: Vec<u64>,
     vcpus: Vec<u64>,
     rooms: Vec<Vec<u64>>,
@@ -17,13 +19,16 @@ pub(super) struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    pub fn new(problem: &'a Problem, items: &'a [Item]) -> Self {
+    /// `ceiling`: the utilisation, in 1/10000, that no target may exceed by what is added; 10000 is its capacity.
+    pub fn new(problem: &'a Problem, items: &'a [Item], ceiling: u64) -> Self {
         let targets = &problem.targets;
+        let part = |capacity: u64| (u128::from(capacity) * u128::from(ceiling.min(10_000)) / 10_000) as u64;
         Self {
             problem,
             items,
             place: vec![None; items.len()],
             on: vec![Vec::new(); targets.len()],
+            limits: targets.iter().map(|t| (part(t.memory), part(t.vcpus))).collect(),
             memory: targets.iter().map(|t| t.memory_held).collect(),
             vcpus: targets.iter().map(|t| t.vcpus_held).collect(),
             rooms: targets.iter().map(|t| vec![0; t.rooms.len()]).collect(),
@@ -31,12 +36,17 @@ impl<'a> State<'a> {
         }
     }
 
+    /// Let targets be filled up to `ceiling` from now on.
+    pub fn lift(&mut self, ceiling: u64) {
+        self.limits = Self::new(self.problem, self.items, ceiling).limits;
+    }
+
     /// Whether the item has its place there beside what is there now.
     pub fn fits(&self, item: usize, to: usize) -> bool {
-        let (it, target) = (&self.items[item], &self.problem.targets[to]);
+        let (it, limit) = (&self.items[item], self.limits[to]);
         it.allowed.contains(to)
-            && (it.memory == 0 || self.memory[to] + it.memory <= target.memory)
-            && (it.vcpus == 0 || self.vcpus[to] + it.vcpus <= target.vcpus)
+            && (it.memory == 0 || self.memory[to] + it.memory <= limit.0)
+            && (it.vcpus == 0 || self.vcpus[to] + it.vcpus <= limit.1)
             && it.groups.iter().all(|&(g, n)| self.groups[g][to] + n <= self.problem.apart[g].at_most)
             && self.disks_fit(it, to)
     }
