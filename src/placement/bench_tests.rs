@@ -94,7 +94,7 @@ fn feasible_instances_are_found_near_the_optimum_and_infeasible_ones_never() {
 
 #[test]
 fn tight_twins_are_found() {
-    let mut found = 0; 
+    let mut found = 0;
     for instance in read(TIGHT) {
         if let Outcome::Placed(placement) = pack(&problem(&instance), &Effort { spare: 0, ..Effort::default() }) {
             assert_eq!(check(&problem(&instance), &placement.targets), Ok(()), "{}", instance["id"]);

@@ -36,9 +36,8 @@ fn fits_alone(problem: &Problem, item: &Item, to: usize) -> bool {
         let Some(room) = target.room_for(class) else { return false };
         *rooms.entry(room).or_default() += amount;
     }
-    let apart = |&(group, members): &(usize, u32)| {
-        problem.apart[group].held_by(to) + members <= problem.apart[group].at_most
-    };
+    let apart =
+        |&(group, members): &(usize, u32)| problem.apart[group].held_by(to) + members <= problem.apart[group].at_most;
     (item.memory == 0 || target.memory_held + item.memory <= target.memory)
         && (item.vcpus == 0 || target.vcpus_held + item.vcpus <= target.vcpus)
         && rooms.into_iter().all(|(room, need)| need <= target.rooms[room].free)

@@ -39,7 +39,11 @@ fn alone(target: &Target, item: &Item) -> u64 {
 /// The lowest level at which the free room under it, over the allowed targets, holds `total`.
 fn water(problem: &Problem, allowed: NodeSet, of: fn(&Target) -> (u64, u64), total: u64) -> u64 {
     let room = |level: u64| -> u64 {
-        allowed.iter().map(|t| of(&problem.targets[t])).map(|(cap, held)| (cap * level / 10_000).saturating_sub(held)).sum()
+        allowed
+            .iter()
+            .map(|t| of(&problem.targets[t]))
+            .map(|(cap, held)| (cap * level / 10_000).saturating_sub(held))
+            .sum()
     };
     let (mut low, mut high) = (0, 20_000);
     while low < high {

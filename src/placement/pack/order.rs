@@ -44,5 +44,8 @@ pub(super) fn order(problem: &Problem, items: &[Item], restart: u32, trouble: &[
 }
 
 fn eligible(problem: &Problem, item: &Item) -> usize {
-    item.allowed.iter().filter(|&t| item.disks.iter().all(|(class, _)| problem.targets[t].room_for(*class).is_some())).count()
+    item.allowed
+        .iter()
+        .filter(|&t| item.disks.iter().all(|(class, _)| problem.targets[t].room_for(*class).is_some()))
+        .count()
 }
