@@ -59,6 +59,7 @@ pub(super) fn assess<'a>(site: &Site<'a>, source: &NodeFacts, guest: &'a GuestFa
         let like = match source.storage(&disk.storage) {
             _ if by_ha || replicated => Like::SameId,
             Some(s) if mode != Mode::Live && (s.kind == "zfspool" || guest.snapshots) => Like::SameType(s.kind.clone()),
+            _ if mode != Mode::Live => Like::Raw,
             _ => Like::Any,
         };
         let class = Class { from: disk.storage.clone(), content: content_of(guest.kind), like };

@@ -12,7 +12,7 @@ use super::settings::{HaRoom, Settings};
 use super::site::{Load, Site};
 use super::storage::landing;
 use super::text::{MIB, gib_of_mib, short_of_mib};
-use super::warnings::not_verified;
+use super::warnings::{not_verified, unused_stay};
 use crate::placement::problem::NodeSet;
 
 /// Plan the evacuation of `facts.node`. Pure and deterministic.
@@ -35,8 +35,10 @@ pub fn plan(facts: &Facts, settings: &Settings) -> Result<Evacuation, Refusal> {
         Ok(placed) if blockers.is_empty() => placed,
         failed => {
             blockers.extend(failed.err().unwrap_or_default());
-            let asked: Vec<&Assessed> = draft.all();
-            return Err(refusal(&site, blockers, not_verified(&site, &asked)));
+            let mut notes = not_verified(&site, &draft.all());
+            notes.extend(unused_stay(&site));
+            notes.append(&mut draft.notes);
+            return Err(refusal(&site, blockers, notes));
         }
     };
     Ok(draft.finish(&placed, &staying))

@@ -15,6 +15,7 @@ use crate::placement::problem::{Guest, NodeSet, Problem, Target};
 pub(super) fn warnings(site: &Site, movers: &[&Assessed], moves: &[Move]) -> Vec<String> {
     let mut all = not_verified(site, movers);
     all.extend(unused_stay(site));
+    all.extend(unlisted_disks(site, movers));
     all.extend(quorum_groups(site, moves));
     all.extend(cannot_all_start(site, moves));
     let coming = movers.iter().filter(|m| m.by_ha).map(|m| site.demand(m.guest, false).memory).sum();
@@ -39,13 +40,28 @@ pub(super) fn not_verified(site: &Site, movers: &[&Assessed]) -> Vec<String> {
     each.map(|(reason, who)| format!("not verified by Proxmox's own precondition: {reason}: {}", list(who))).collect()
 }
 
-fn unused_stay(site: &Site) -> Vec<String> {
+pub(super) fn unused_stay(site: &Site) -> Vec<String> {
     let here = site.vmids_here();
     let unused: Vec<String> = site.settings.stay.difference(&here).map(|v| site.named(*v)).collect();
     if unused.is_empty() {
         return Vec::new();
     }
     vec![format!("stay lists {}, not on {}", list(unused), site.facts.node)]
+}
+
+/// Local volumes that Proxmox names and the facts do not have: their room is not counted.
+fn unlisted_disks(site: &Site, movers: &[&Assessed]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for m in movers {
+        let Some(Precondition::Known(known)) = &m.guest.precondition else { continue };
+        let listed: BTreeSet<&str> = m.guest.disks.iter().map(|d| d.volid.as_str()).collect();
+        let unknown: Vec<&String> = known.local_disks.iter().filter(|v| !listed.contains(v.as_str())).collect();
+        if !unknown.is_empty() {
+            let who = site.named(m.guest.vmid);
+            warnings.push(format!("{who}: Proxmox lists {} too, whose room is not counted", list(unknown)));
+        }
+    }
+    warnings
 }
 
 fn quorum_groups(site: &Site, moves: &[Move]) -> Vec<String> {
@@ -154,7 +170,11 @@ fn memory_basis(site: &Site, movers: &[&Assessed]) -> Vec<String> {
     let mut warnings = Vec::new();
     for node in site.others.iter().filter(|n| n.online) {
         if let Some(shared) = node.ksm_shared.filter(|shared| *shared >= 100 * MIB) {
-            warnings.push(format!("{}: KSM shares {}, which free memory counts twice", node.name, gib(shared)));
+            warnings.push(format!(
+                "{}: KSM shares {}; the plan counts configured memory and does not rely on it",
+                node.name,
+                gib(shared)
+            ));
         }
         let held: u64 =
             site.facts.guests.iter().filter(|g| g.node == node.name).map(|g| site.demand(g, false).memory).sum();

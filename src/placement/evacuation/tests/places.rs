@@ -131,6 +131,12 @@ fn zfs_disks_of_a_stopped_guest_need_zfs_there() {
     assert_eq!(reason(&blocked(&facts), "pve1"), "no zfspool storage that could take disks of tank");
     facts.guests[0].running = true;
     assert_eq!(ok(&facts).moves[0].storages["tank"], "local-lvm".into());
+    let stopped = GuestFacts { running: false, ..local(vm(101, 4), 10) };
+    let mut facts = cluster(vec![stopped]);
+    facts.nodes[0].storages[1] = storage("tank", "zfspool", false);
+    facts.nodes[2].online = false;
+    let expected = "no local storage other than ZFS that could take disks of local-lvm";
+    assert_eq!(reason(&blocked(&facts), "pve1"), expected);
 }
 
 #[test]
