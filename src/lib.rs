@@ -11,5 +11,6 @@ pub mod expr;
 pub mod graph;
 pub mod lab;
 pub mod model;
+pub mod placement;
 pub mod secrets;
 pub mod sys;
