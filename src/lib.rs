@@ -4,5 +4,6 @@
 //! the journal, does what it says; ports touch the world and nothing else does. `docs/architecture.md` shows
 //! the house; `tests/suite/architecture.rs` fails on any `use` that goes against its arrows.
 
+pub mod contracts;
 pub mod lab;
 pub mod model;
