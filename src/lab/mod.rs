@@ -7,3 +7,4 @@ pub mod call;
 pub mod fault;
 pub mod front;
 pub mod ledger;
+pub mod ssh;
