@@ -16,12 +16,14 @@ mod property_string;
 mod schema;
 mod validate;
 mod verb;
+mod violation;
 
 pub use method::Method;
 pub use permission::{Expression, Needed, Permission};
 pub use property::{Format, Kind, Property};
 pub use schema::Schema;
 pub use verb::Verb;
+pub use violation::{Violation, check_call};
 
 /// The privileges that a method asks for, flattened: for messages such as "needs VM.Migrate on /vms/104".
 ///

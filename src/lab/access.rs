@@ -178,37 +178,73 @@ impl Access {
         })
     }
 
-    /// What a user or token may do on a path, on a server of this major version.
-    pub fn privileges(&self, user: &str, path: &str, major: u32) -> BTreeSet<&'static str> {
-        if user == "root@pam" {
-            return roles::all(major).collect();
+    /// Whether a user or token holds a privilege on a path, on a server of this major version.
+    pub fn may(&self, user: &str, path: &str, privilege: &str, major: u32) -> bool {
+        if !roles::exists(privilege, major) {
+            return false;
         }
-        let mut held = match user.split_once('!') {
-            None => self.own_privileges(user, path),
-            Some((owner, _)) => {
-                let owner = self.privileges(owner, path, major);
-                match self.tokens.get(user) {
-                    Some(token) if token.privsep => &owner & &self.own_privileges(user, path),
-                    Some(_) => owner,
-                    None => BTreeSet::new(),
-                }
+        let owner = user.split_once('!').map(|(owner, _)| owner);
+        match (owner, self.tokens.get(user)) {
+            (None, _) => user == "root@pam" || self.own_roles_hold(user, path, privilege),
+            (Some(_), None) => false,
+            (Some(owner), Some(token)) => {
+                self.may(owner, path, privilege, major)
+                    && (!token.privsep || self.own_roles_hold(user, path, privilege))
             }
-        };
-        held.retain(|privilege| roles::exists(privilege, major));
-        held
+        }
     }
 
     /// The entries of the deepest path that has any for this subject count, and no others.
-    fn own_privileges(&self, subject: &str, path: &str) -> BTreeSet<&'static str> {
+    fn own_roles_hold(&self, subject: &str, path: &str, privilege: &str) -> bool {
         let applies = |entry: &&AclEntry| {
             let below = entry.path == "/" || path.strip_prefix(&entry.path).is_some_and(|rest| rest.starts_with('/'));
             entry.subject == subject && (entry.path == path || (entry.propagate && below))
         };
-        let entries: Vec<&AclEntry> = self.acl.iter().filter(applies).collect();
         let depth = |entry: &AclEntry| entry.path.trim_end_matches('/').matches('/').count();
-        let deepest = entries.iter().map(|entry| depth(entry)).max();
-        let entries = entries.iter().filter(|entry| Some(depth(entry)) == deepest);
-        entries.filter_map(|entry| roles::privileges(&entry.role)).flatten().collect()
+        let deepest = self.acl.iter().filter(applies).map(depth).max();
+        self.acl
+            .iter()
+            .filter(applies)
+            .any(|entry| Some(depth(entry)) == deepest && roles::holds(&entry.role, privilege))
+    }
+
+    /// All that a user or token may do on a path.
+    pub fn privileges(&self, user: &str, path: &str, major: u32) -> BTreeSet<&'static str> {
+        roles::all(major).filter(|privilege| self.may(user, path, privilege, major)).collect()
+    }
+
+    /// `GET /access/users`, `/roles`, `/acl` and `/domains`: what there is, by the schema's path.
+    pub(super) fn list(&self, template: &str, major: u32) -> Option<Value> {
+        Some(match template {
+            "/access/users" => self
+                .passwords
+                .keys()
+                .map(|user| json!({ "userid": user, "enable": 1, "expire": 0, "realm-type": user.rsplit('@').next() }))
+                .collect(),
+            "/access/roles" => roles::ROLES
+                .iter()
+                .map(|role| {
+                    let privs: Vec<&str> =
+                        roles::all(major).filter(|privilege| roles::holds(role, privilege)).collect();
+                    json!({ "roleid": role, "privs": privs.join(","), "special": u8::from(*role != roles::RUNBOOK) })
+                })
+                .collect(),
+            "/access/acl" => self
+                .acl
+                .iter()
+                .map(|entry| {
+                    let kind = if entry.subject.contains('!') { "token" } else { "user" };
+                    let (path, ugid, role) = (&entry.path, &entry.subject, &entry.role);
+                    let propagate = u8::from(entry.propagate);
+                    json!({ "path": path, "ugid": ugid, "roleid": role, "type": kind, "propagate": propagate })
+                })
+                .collect(),
+            "/access/domains" => json!([
+                { "realm": "pam", "type": "pam", "comment": "Linux PAM standard authentication" },
+                { "realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server" },
+            ]),
+            _ => return None,
+        })
     }
 
     /// `GET /access/permissions`: by path, each privilege with whether it goes further down.
@@ -264,7 +300,7 @@ pub struct Rights {
 
 impl Privileges for Rights {
     fn may(&self, path: &str, privilege: &str) -> bool {
-        self.access.privileges(&self.user, path, self.major).contains(privilege)
+        self.access.may(&self.user, path, privilege, self.major)
     }
 }
 
@@ -291,7 +327,7 @@ mod tests {
         access.allow("/vms/104", "low@pve", "PVEVMAdmin");
         access.add_token("low@pve!t", true);
         access.allow("/", "low@pve!t", "Administrator");
-        let may = |user: &str, path: &str, p: &str| access.privileges(user, path, 9).contains(p);
+        let may = |user: &str, path: &str, p: &str| access.may(user, path, p, 9);
         assert!(may("low@pve!t", "/vms/104", "VM.Migrate"));
         assert!(!may("low@pve!t", "/vms/105", "VM.Migrate"));
         assert!(!may("low@pve!t", "/vms/104", "Sys.Audit"));

@@ -2,8 +2,6 @@
 //!
 //! Source: PVE::AccessControl; 9.0 split `VM.Monitor` into `VM.GuestAgent.*` and added `VM.Replicate`.
 
-use std::collections::BTreeSet;
-
 /// Every privilege of both major versions; `exists` tells which has which.
 const PRIVILEGES: &[&str] = &[
     "Datastore.Allocate",
@@ -69,21 +67,22 @@ pub fn exists(privilege: &str, major: u32) -> bool {
     PRIVILEGES.contains(&privilege) && (major >= 9 || !of_nine) && (major < 9 || privilege != "VM.Monitor")
 }
 
-/// The privileges of a role, of both major versions; `None` for a role that is not.
-pub fn privileges(role: &str) -> Option<BTreeSet<&'static str>> {
-    let all = PRIVILEGES.iter().copied();
-    Some(match role {
-        "Administrator" => all.collect(),
-        "NoAccess" => BTreeSet::new(),
-        "PVEAdmin" => all.filter(|p| !ROOT_ONLY.contains(p)).collect(),
-        RUNBOOK => all
-            .filter(|p| !ROOT_ONLY.contains(p) || ["Sys.Modify", "Sys.PowerMgmt", "Sys.AccessNetwork"].contains(p))
-            .collect(),
-        "PVEAuditor" => all.filter(|p| p.ends_with(".Audit")).collect(),
-        "PVEVMAdmin" => all.filter(|p| p.starts_with("VM.")).collect(),
-        "PVEDatastoreAdmin" => all.filter(|p| p.starts_with("Datastore.")).collect(),
-        _ => return None,
-    })
+/// The built-in roles that the lab knows, and its own.
+pub const ROLES: &[&str] =
+    &["Administrator", "NoAccess", "PVEAdmin", "PVEAuditor", "PVEDatastoreAdmin", "PVEVMAdmin", RUNBOOK];
+
+/// Whether a role holds a privilege, of either major version. A role that is not holds nothing.
+pub fn holds(role: &str, privilege: &str) -> bool {
+    let for_root = ROOT_ONLY.contains(&privilege);
+    match role {
+        "Administrator" => true,
+        "PVEAdmin" => !for_root,
+        RUNBOOK => !for_root || ["Sys.Modify", "Sys.PowerMgmt", "Sys.AccessNetwork"].contains(&privilege),
+        "PVEAuditor" => privilege.ends_with(".Audit"),
+        "PVEVMAdmin" => privilege.starts_with("VM."),
+        "PVEDatastoreAdmin" => privilege.starts_with("Datastore."),
+        _ => false,
+    }
 }
 
 /// The privileges that a major version has.
@@ -97,11 +96,12 @@ mod tests {
 
     #[test]
     fn roles_hold_what_the_real_ones_do() {
-        let admin = privileges("PVEAdmin").unwrap();
-        assert!(admin.contains("VM.Migrate") && admin.contains("Sys.Console") && !admin.contains("Sys.Modify"));
-        assert!(privileges(RUNBOOK).unwrap().contains("Sys.Modify"));
-        assert!(!privileges("PVEAuditor").unwrap().contains("VM.Migrate"));
-        assert_eq!(privileges("Nobody"), None);
+        assert!(
+            holds("PVEAdmin", "VM.Migrate") && holds("PVEAdmin", "Sys.Console") && !holds("PVEAdmin", "Sys.Modify")
+        );
+        assert!(holds(RUNBOOK, "Sys.Modify") && !holds(RUNBOOK, "Permissions.Modify"));
+        assert!(holds("PVEAuditor", "VM.Audit") && !holds("PVEAuditor", "VM.Migrate"));
+        assert!(!holds("NoAccess", "VM.Audit") && !holds("Nobody", "VM.Audit"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! An accept loop of our own rather than a framework's server: a fault may reset a connection in mid-request, an idle
 //! one is closed after five seconds, and one connection carries a hundred requests at most.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use super::core::Core;
 use super::dispatch::{Answer, dispatch};
 use super::request;
 use super::response::Response;
+use crate::lab::ledger::{Channel, Entry};
 use crate::model::ids::NodeName;
 
 const REQUESTS_PER_CONNECTION: usize = 100;
@@ -151,12 +153,16 @@ async fn one_request(
         .headers()
         .get(header::ACCEPT_ENCODING)
         .is_some_and(|value| value.to_str().is_ok_and(|value| value.contains("gzip")));
+    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     let answer = match request::read(request).await {
         // A task of its own: a call that was taken is carried out even if its client goes away.
-        Ok(request) => tokio::spawn(dispatch(core, node, request))
+        Ok(request) => tokio::spawn(dispatch(core.clone(), node, request))
             .await
             .unwrap_or_else(|_| Answer::Response(Response::text(500, "the lab's handler failed"))),
-        Err(response) => Answer::Response(response),
+        Err(response) => {
+            write_refusal(&core, &node, method, path, response.status);
+            Answer::Response(response)
+        }
     };
     let response = match answer {
         Answer::Response(response) => response,
@@ -169,4 +175,22 @@ async fn one_request(
     let last = signals.requests.fetch_add(1, Ordering::Relaxed) + 1 >= REQUESTS_PER_CONNECTION;
     signals.busy.send_replace((false, Instant::now()));
     Ok(response.into_http(accepts_gzip, last))
+}
+
+/// What never got as far as the API is in the ledger too: a client that sends such things should be seen.
+fn write_refusal(core: &Core, node: &NodeName, method: String, path: String, status: u16) {
+    core.ledger.add(Entry {
+        seq: 0,
+        at_ms: core.clock.now_ms(),
+        channel: Channel::Http,
+        node: node.clone(),
+        method,
+        path,
+        params: BTreeMap::new(),
+        user: None,
+        status: i32::from(status),
+        mutating: false,
+        accepted: false,
+        client: None,
+    });
 }

@@ -13,6 +13,7 @@ pub(super) fn answer(core: &Core, call: &Call, version: &str) -> Option<Result<R
         (Verb::Post, "/access/ticket") => Some(login(core, call, version)),
         (Verb::Get, "/access/permissions") => Some(permissions(core, call, version)),
         (Verb::Get, "/version") => Some(Ok(Reply::read(about(version)))),
+        (Verb::Get, template) => core.access.list(template, major(version)).map(|data| Ok(Reply::read(data))),
         _ => None,
     }
 }

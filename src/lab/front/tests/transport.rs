@@ -33,6 +33,15 @@ async fn an_idle_connection_is_closed() {
 }
 
 #[tokio::test]
+async fn a_connection_carries_a_hundred_requests() {
+    let lab = lab().await;
+    let one = "GET /api2/json/access/domains HTTP/1.1\r\nHost: a\r\n\r\n";
+    let answers = raw(&endpoint(&lab, "pve1"), &one.repeat(101)).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 100);
+    assert_eq!(answers.matches("connection: close").count(), 1);
+}
+
+#[tokio::test]
 async fn plain_http_is_sent_to_https() {
     let lab = lab().await;
     let mut stream = tokio::net::TcpStream::connect(endpoint(&lab, "pve1").addr).await.unwrap();
@@ -52,6 +61,9 @@ async fn verbs_sizes_and_types_have_their_limits() {
     assert_eq!((big.status, big.text.as_str()), (501, "for data too large"));
     let xml = client.request("POST", MIGRATE).header("Content-Type", "text/xml").body("<a/>");
     assert_eq!(got(xml).await.unwrap().status, 506);
+    let entries = lab.ledger().entries();
+    assert_eq!(entries.iter().map(|entry| entry.status).collect::<Vec<_>>(), [501, 501, 506]);
+    assert!(entries.iter().all(|entry| !entry.accepted));
     let not_api = raw(&endpoint(&lab, "pve1"), "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(not_api.starts_with("HTTP/1.1 404 no such file '/x'"), "{not_api}");
 }
