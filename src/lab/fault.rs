@@ -129,6 +129,26 @@ impl FromStr for Fault {
     }
 }
 
+/// A fault with its time: `@40s node-down:pve3` happens after forty seconds of the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledFault {
+    /// World milliseconds from now.
+    pub after_ms: u64,
+    pub fault: Fault,
+}
+
+impl FromStr for ScheduledFault {
+    type Err = BadFault;
+
+    /// `@DURATION FAULT`, or a fault alone, which is due at once.
+    fn from_str(text: &str) -> Result<Self, BadFault> {
+        let Some(timed) = text.strip_prefix('@') else { return Ok(Self { after_ms: 0, fault: text.parse()? }) };
+        let (after, fault) = timed.split_once(' ').unwrap_or((timed, ""));
+        let bad = || BadFault { text: text.to_owned(), expected: "expected when", example: "@40s node-down:pve3" };
+        Ok(Self { after_ms: milliseconds(after).ok_or_else(bad)?, fault: fault.trim().parse()? })
+    }
+}
+
 fn parse_effect(
     kind: &str,
     argument: Option<&str>,
@@ -258,6 +278,7 @@ fn path_matches(pattern: &str, path: &str) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct FaultBoard {
     set: Mutex<Vec<Fault>>,
+    troubles: Mutex<Vec<String>>,
 }
 
 impl FaultBoard {
@@ -271,6 +292,14 @@ impl FaultBoard {
 
     pub(crate) fn list(&self) -> Vec<Fault> {
         self.lock().clone()
+    }
+
+    pub(crate) fn note_trouble(&self, text: String) {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The first fault that this request meets; it has then happened once.
@@ -360,6 +389,15 @@ mod tests {
             let error = text.parse::<Fault>().unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn a_fault_may_have_a_time() {
+        let scheduled: ScheduledFault = "@2m node-down:pve3".parse().unwrap();
+        let fault = Fault::World(WorldFault::NodeUp { node: "pve3".into(), up: false });
+        assert_eq!(scheduled, ScheduledFault { after_ms: 120_000, fault: fault.clone() });
+        assert_eq!("node-down:pve3".parse(), Ok(ScheduledFault { after_ms: 0, fault }));
+        assert!("@soon node-down:pve3".parse::<ScheduledFault>().unwrap_err().to_string().contains("expected when"));
     }
 
     #[test]

@@ -31,12 +31,16 @@ impl WorldClock {
         i64::try_from(self.world_start_ms / 1000 + self.started.elapsed().as_secs()).unwrap_or(i64::MAX)
     }
 
+    /// How long this much world time takes.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) fn real_duration(&self, world_ms: u64) -> Duration {
+        Duration::from_secs_f64((world_ms as f64 / 1000.0 / self.scale).min(1e9))
+    }
+
     /// When world time will be `ms`; never less than a millisecond away, so that a world which names an event of the
     /// past cannot spin the scheduler.
-    #[allow(clippy::cast_precision_loss)]
     fn instant_of(&self, ms: u64) -> Instant {
-        let offset = ms.saturating_sub(self.world_start_ms) as f64 / 1000.0 / self.scale;
-        let due = self.started + Duration::from_secs_f64(offset.min(1e9));
+        let due = self.started + self.real_duration(ms.saturating_sub(self.world_start_ms));
         due.max(Instant::now() + Duration::from_millis(1))
     }
 }

@@ -6,6 +6,7 @@ mod core;
 mod dispatch;
 #[cfg(test)]
 pub(crate) mod fake;
+mod faults;
 mod latency;
 mod listener;
 mod own_calls;
@@ -28,6 +29,7 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) use self::core::Core;
 pub use self::core::Timing;
 pub use self::dispatch::Answer;
+pub use self::faults::Faults;
 pub use self::latency::ClientLatency;
 pub use self::request::Request;
 pub(crate) use self::request::percent_decode;
@@ -35,7 +37,6 @@ pub use self::response::{Body, Response};
 use self::site::SiteWorld;
 use super::access::Access;
 use super::call::CommandReply;
-use super::fault::Fault;
 use super::ledger::Ledger;
 use crate::model::ids::{Fingerprint, NodeName};
 
@@ -153,10 +154,10 @@ impl Lab {
     }
 
     pub fn faults(&self) -> Faults {
-        Faults { core: self.core.clone() }
+        Faults::new(self.core.clone())
     }
 
-    /// Acts on the world at the present moment.
+    /// Acts on the world at the present moment, under its lock: do not use the lab inside.
     pub fn with_world<R>(&self, act: impl FnOnce(&mut dyn SiteWorld) -> R) -> R {
         self.core.with_world(act)
     }
@@ -188,32 +189,6 @@ impl Lab {
     /// Closes every connection and stops the clock.
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
-    }
-}
-
-/// Sets faults while the lab runs.
-#[derive(Clone)]
-pub struct Faults {
-    core: Arc<Core>,
-}
-
-impl Faults {
-    /// Sets one; those of the world happen at once.
-    ///
-    /// # Errors
-    /// What the world says against it, such as a guest that is not there.
-    pub fn add(&self, fault: Fault) -> Result<(), String> {
-        self.core.add_fault(fault)
-    }
-
-    /// Those of the transport that still stand.
-    pub fn list(&self) -> Vec<Fault> {
-        self.core.faults.list()
-    }
-
-    /// Takes back those of the transport.
-    pub fn clear(&self) {
-        self.core.faults.clear();
     }
 }
 

@@ -50,3 +50,16 @@ async fn the_ledger_tells_world_time_in_order() {
     assert!((60_000..61_000).contains(&between), "{between}");
     assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scheduled_fault_comes_in_its_world_time() {
+    let lab = quiet_lab().await;
+    lab.faults().schedule("@60s node-down:pve2".parse().unwrap()).unwrap();
+    lab.faults().schedule("@60s lock-stays:999".parse().unwrap()).unwrap();
+    let up = |lab: &Lab| lab.with_world(|world| world.node_up(&"pve2".into()));
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert!(up(&lab));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!up(&lab));
+    assert_eq!(lab.faults().troubles(), ["World(LockStays { vmid: Vmid(999) }): there is no guest 999"]);
+}

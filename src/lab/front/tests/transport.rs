@@ -103,6 +103,16 @@ async fn long_answers_are_compressed_and_lists_have_a_total() {
 }
 
 #[tokio::test]
+async fn an_encoded_task_id_is_a_path_parameter() {
+    let lab = lab().await;
+    let encoded = UPID.replace(':', "%3A").replace('@', "%40").replace('!', "%21");
+    let got = Client::new(&lab, "pve2", "runbook").get(&format!("/nodes/pve1/tasks/{encoded}/status")).await;
+    assert_eq!(got.status, 200, "{}", got.text);
+    let call = lab.with_world_as::<FakeWorld, _>(|world| world.calls.pop()).flatten().unwrap();
+    assert_eq!((call.path["upid"].as_str(), call.via.as_str()), (UPID, "pve2"));
+}
+
+#[tokio::test]
 async fn another_nodes_calls_are_passed_on() {
     let lab = lab().await;
     let client = Client::new(&lab, "pve1", "runbook");
