@@ -5,6 +5,7 @@
 //! the house; `tests/suite/architecture.rs` fails on any `use` that goes against its arrows.
 
 pub mod clients;
+pub mod contracts;
 pub mod engine;
 pub mod event;
 pub mod expr;
