@@ -7,5 +7,7 @@
 pub mod engine;
 pub mod event;
 pub mod graph;
+pub mod journal;
 pub mod lab;
 pub mod model;
+pub mod report;
