@@ -3,6 +3,7 @@
 //! Facts are folded into the machine's state; notes are for people and are never folded. Facts say what
 //! happened, never what to do about it: deciding is the machine's.
 
+mod course;
 mod status;
 
 use std::sync::Arc;
