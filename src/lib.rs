@@ -6,4 +6,5 @@
 
 pub mod expr;
 pub mod lab;
+pub mod load;
 pub mod model;
