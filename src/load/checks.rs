@@ -40,7 +40,7 @@ fn check(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> Opt
     };
     let every = node.get("every").and_then(|n| reader.duration(n));
     let within = node.get("within").and_then(|n| reader.duration(n));
-    if let (Some(every), None) = (node.get("every"), node.get("within")) {
+    if let (Some(_), Some(every), None) = (node.get("uses"), node.get("every"), node.get("within")) {
         reader.error(code::MODIFIER, every.span, "`every` without `within`: how long?").help("add within: 5m");
     }
     if let Some(stable) = node.get("stable_for") {

@@ -14,6 +14,9 @@ pub fn refuse_cycles(reader: &mut Reader<'_>, steps: &[Step]) {
     let mut graph: DiGraph<usize, ()> = DiGraph::with_capacity(steps.len(), steps.len());
     let nodes: Vec<NodeIndex> = (0..steps.len()).map(|i| graph.add_node(i)).collect();
     let index: BTreeMap<&str, usize> = steps.iter().enumerate().map(|(i, s)| (s.id.as_str(), i)).collect();
+    if index.len() < steps.len() {
+        return; // two of one id: reported already, and what needs which cannot be told
+    }
     for (i, step) in steps.iter().enumerate() {
         for need in step.needs.iter().filter_map(|need| index.get(need.as_str())) {
             graph.add_edge(nodes[i], nodes[*need], ());

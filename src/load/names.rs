@@ -337,6 +337,9 @@ impl<'m> Checker<'_, '_, 'm> {
             Some(current) if current.id == step.id => {
                 "what it gave is `result`, in its verify, outputs and rollback".into()
             }
+            Some(current) if is_ancestor(frame.steps, index, frame.current.unwrap_or(index)) => {
+                format!("`{}` comes after `{}`: move it up", step.id, current.id)
+            }
             Some(current) => {
                 let needs: Vec<&str> = current.needs.iter().map(String::as_str).chain([step.id.as_str()]).collect();
                 format!("add it to what `{}` needs: needs: [{}]", current.id, needs.join(", "))

@@ -50,9 +50,8 @@ fn param(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Param> {
             reader.error(code::PARAM, items.span, "`items` is for a list").help("take it off, or make the type list");
         }
     }
-    for choice in node.get("enum").map(|n| reader.list(n, "values")).unwrap_or_default() {
-        param.choices.extend(literal(reader, &param, choice));
-    }
+    let choices = node.get("enum").map(|n| reader.list(n, "values")).unwrap_or_default();
+    param.choices = choices.iter().filter_map(|choice| literal(reader, &item_of(&param), choice)).collect();
     param.pattern = node.get("pattern").and_then(|n| pattern(reader, n));
     param.min = node.get("min").and_then(|n| bound(reader, &param, n));
     param.max = node.get("max").and_then(|n| bound(reader, &param, n));
@@ -65,6 +64,12 @@ fn param(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Param> {
         reader.error(code::PARAM, default.span, format!("`{name}` is required and has a default")).help("take one off");
     }
     Some(param)
+}
+
+/// What one item of a list must look like; a parameter that is no list is its own item.
+fn item_of(param: &Param) -> Param {
+    let ty = if param.ty == ValueType::List { param.items.unwrap_or(ValueType::Any) } else { param.ty };
+    Param::new(&param.name, ty)
 }
 
 fn value_type(reader: &mut Reader<'_>, node: &Node) -> Option<ValueType> {
@@ -152,7 +157,6 @@ pub fn literal(reader: &mut Reader<'_>, param: &Param, node: &Node) -> Option<Js
     let fits = match param.ty {
         ValueType::Duration | ValueType::Size => !number,
         ValueType::Int | ValueType::Float | ValueType::Bool | ValueType::List | ValueType::Map => !quoted,
-        ValueType::Vmid => true,
         _ => true,
     };
     let result = if fits { coerce(param, &node.to_json()) } else { Err(refusal(param, node)) };
@@ -162,19 +166,23 @@ pub fn literal(reader: &mut Reader<'_>, param: &Param, node: &Node) -> Option<Js
             let code = if version { code::NUMBER_SPELLING } else { code::ACTION_VALUE };
             let got = if error.got == "a value that is not shown" { error.got } else { node.describe() };
             let raw = &node.raw;
-            let message = format!("`{}`: {}, but {got} stands here", param.name, error.expected);
+            let (expected, hint) = match error.expected.split_once("; did you mean") {
+                Some((expected, hint)) => (expected.to_owned(), Some(format!("did you mean{hint}"))),
+                None => (error.expected, None),
+            };
+            let message = format!("`{}`: {expected}, but {got} stands here", param.name);
             let diagnostic = reader.error(code, node.span, message);
-            match param.ty {
+            diagnostic.help = match param.ty {
                 ValueType::Version | ValueType::String if number => {
-                    diagnostic.help(format!("write \"{raw}\": without quotes it is a number"));
+                    Some(format!("write \"{raw}\": without quotes it is a number"))
                 }
-                ValueType::Duration if number => {
-                    drop(diagnostic.help(format!("give the unit: {raw}s, {raw}m or {raw}h")))
+                ValueType::Duration if number => Some(format!("give the unit: {raw}s, {raw}m or {raw}h")),
+                ValueType::Size if number => Some(format!("give the unit: {raw}MiB or {raw}GiB")),
+                ValueType::Int | ValueType::Float | ValueType::Bool if coerce(param, &node.to_json()).is_ok() => {
+                    Some("take the quotes off".into())
                 }
-                ValueType::Size if number => drop(diagnostic.help(format!("give the unit: {raw}MiB or {raw}GiB"))),
-                _ if quoted && !fits => drop(diagnostic.help("without quotes")),
-                _ => {}
-            }
+                _ => hint,
+            };
         })
         .ok()
 }

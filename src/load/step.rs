@@ -261,9 +261,11 @@ fn binding(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
     let taken = super::names::ALWAYS.contains(&name.as_str()) || super::names::OF_RESULT.contains(&name.as_str());
     if !is_identifier(&name) || taken {
         let why = if taken { "has a meaning already" } else { "is no name" };
-        reader
-            .error(code::ID, node.span, format!("`{name}` {why}"))
-            .help("lower-case letters, digits and `_`, a letter first");
+        reader.error(code::ID, node.span, format!("`{name}` {why}")).help(if taken {
+            "choose another name"
+        } else {
+            "lower-case letters, digits and `_`, a letter first"
+        });
         return None;
     }
     Some(name)

@@ -348,8 +348,8 @@ impl Builder<'_> {
 
 fn old_bool(text: &str) -> Option<&'static str> {
     match text.to_ascii_lowercase().as_str() {
-        "yes" | "on" | "y" | "true" => Some("true"),
-        "no" | "off" | "n" | "false" => Some("false"),
+        "yes" | "on" | "true" => Some("true"),
+        "no" | "off" | "false" => Some("false"),
         _ => None,
     }
 }
