@@ -12,6 +12,7 @@ pub mod expr;
 pub mod graph;
 pub mod journal;
 pub mod lab;
+pub mod load;
 pub mod model;
 pub mod placement;
 pub mod report;

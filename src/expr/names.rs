@@ -207,7 +207,7 @@ pub fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Opti
         .into_iter()
         .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
         .filter(|(distance, candidate)| {
-            *distance <= allowed && *distance < candidate.chars().count().max(2)
+            *distance <= allowed && *distance < candidate.chars().count()
                 || (name.len() >= 3 && (candidate.starts_with(name) || candidate.ends_with(name)))
         })
         .min_by_key(|(distance, candidate)| (*distance, *candidate))

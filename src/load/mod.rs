@@ -1,0 +1,28 @@
+//! Text to model: runbooks, the site's configuration and cluster profiles, strictly and with places.
+//!
+//! Reports all problems of a file at once, as plain data. It reads no files and contacts nothing: texts come in as
+//! [`Source`], and the catalogue of actions is handed over.
+
+mod checks;
+mod cycles;
+pub mod diagnostic;
+mod keys;
+mod names;
+mod params;
+mod reader;
+mod runbook;
+mod shape;
+pub mod shipped;
+mod step;
+mod template;
+mod uses;
+pub mod values;
+pub mod yaml;
+
+pub use diagnostic::{Diagnostic, Severity, Source, Span, code};
+pub use params::fill_defaults;
+pub use runbook::{Loaded, load_runbook, read_runbook};
+pub use values::{ParamError, bind_params, coerce, coerce_text};
+
+#[cfg(test)]
+mod tests;
