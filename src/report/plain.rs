@@ -87,7 +87,7 @@ fn of_fact(fact: &Fact, event: &Event, view: &RunView) -> Option<String> {
         Fact::LockRefused { holder } => format!("locked by {holder}"),
         Fact::LockLost { why } => format!("the lock was lost: {why}"),
         Fact::LockReleased | Fact::Checkpoint { .. } => return None,
-        Fact::Expanded { path, items } => format!("{path}: {}", count(items.len(), "item", "items")),
+        Fact::Expanded { path, items, .. } => format!("{path}: {}", count(items.len(), "item", "items")),
         Fact::Evaluated { path, verdict } => return of_verdict(path, verdict),
         Fact::Started { path, attempt: 1, .. } => format!("{path}: started"),
         Fact::Started { path, attempt, .. } => format!("{path}: started, attempt {attempt}"),
@@ -107,7 +107,7 @@ fn of_fact(fact: &Fact, event: &Event, view: &RunView) -> Option<String> {
 fn of_verdict(path: &StepPath, verdict: &Verdict) -> Option<String> {
     match verdict {
         Verdict::Run { question: Some(question), .. } => Some(format!("{path}: asks: {}", question.message)),
-        Verdict::Run { .. } | Verdict::Open { .. } => None,
+        Verdict::Run { .. } => None,
         Verdict::Skip { reason } => Some(format!("{path}: skipped: {reason}")),
         Verdict::Satisfied => Some(format!("{path}: unchanged: it is done already")),
         Verdict::Listed { manual } => Some(format!("{path}: for a person to do: {manual}")),

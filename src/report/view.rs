@@ -259,7 +259,7 @@ impl RunView {
                 step.question = Some(question.clone());
                 Outcome::Waiting
             }
-            Verdict::Run { .. } | Verdict::Open { .. } => {
+            Verdict::Run { .. } => {
                 step.scope = true;
                 Outcome::Pending
             }

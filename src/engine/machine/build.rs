@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::State;
-use super::node::{Awaiting, Binding, Bindings, Body, Fan, Kind, Lane, Node, Region, Scope, StepIx};
+use super::node::{Awaiting, Binding, Bindings, Body, Fan, Kind, Node, Region, Scope, StepIx};
 use crate::event::{Item, Outcome, UndoStatus};
 use crate::model::effect::Effect;
 use crate::model::ids::StepPath;
@@ -136,7 +136,7 @@ impl State {
     fn queue_item(&mut self, fan: StepIx, ix: StepIx) {
         let lane_name = self.node(ix).lane.clone();
         let fan = &mut self.nodes[fan.0].scope.fan;
-        let lane = fan.lanes.entry(lane_name.clone()).or_insert_with(Lane::default);
+        let lane = fan.lanes.entry(lane_name.clone()).or_default();
         if lane.queue.is_empty() {
             fan.open.insert((ix, lane_name));
         }
