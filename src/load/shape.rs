@@ -33,8 +33,16 @@ pub enum Shape {
     Value(ValueType),
     /// A size; a bare number is MiB. Read as bytes.
     Mebibytes,
-    /// `100-999`
+    /// `100-999`, read as `{first, last}`.
     VmidRange,
+    /// A host's name or address.
+    Host,
+    /// `host` or `host:port`
+    HostPort,
+    /// SHA-256 as 32 pairs with colons.
+    Fingerprint,
+    /// 64 hexadecimal digits.
+    Schematic,
     /// `n` or `n%`
     Amount,
     Choice(&'static [&'static str]),

@@ -618,11 +618,6 @@ fn checks() {
          |                        ^^^^^
       help: without `uses` a check is a test of `result`, made once
 
-    error RB011 x.yaml:6:31: `every` without `within`: how long?
-       6 |   - {expect: result.x, every: 5s}
-         |                               ^^
-      help: add within: 5m
-
     error RB023 x.yaml:7:66: `result` has no output `movs`
        7 |   - {uses: proxmox.plan_evacuation, with: {node: pve1}, expect: 'result.movs == [1]', every: 5s}
          |                                                                  ^^^^^^^^^^^

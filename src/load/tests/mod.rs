@@ -1,5 +1,6 @@
 mod broken;
 mod catalogue;
+mod config;
 mod examples;
 mod values;
 
