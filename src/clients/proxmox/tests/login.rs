@@ -1,6 +1,7 @@
 //! Tickets: taken at first use, sent with the CSRF token, renewed once on 401.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -44,6 +45,42 @@ async fn a_ticket_is_taken_once_and_sent_with_its_csrf_token() {
     assert_eq!(*told.lock().unwrap(), ["PVE:ops@pam:0::a+b/=", "C:0"]);
 }
 
+/// Lets the client's clock jump; nothing is on the wire meanwhile.
+async fn pass_time(minutes: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(minutes * 60)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_ticket_is_renewed_by_itself_and_after_two_hours_by_the_password() {
+    let server = Server::start(|n, r| if is_login(r) { ticket(n) } else { ok(json!(null)) }).await;
+    let site = Site::connect(by_password(&server)).unwrap();
+    for minutes in [0, 80, 15, 130] {
+        pass_time(minutes).await;
+        site.get("/version", &[]).await.unwrap();
+    }
+    let logins: Vec<String> = server.seen().iter().filter(|r| is_login(r)).map(|r| r.body.clone()).collect();
+    assert_eq!(logins.len(), 3, "none at 80 minutes: {logins:?}");
+    assert!(logins[0].ends_with("password=pass+word%261") && logins[2] == logins[0]);
+    assert!(logins[1].contains("password=PVE%3Aops%40pam%3A0"), "{}", logins[1]);
+}
+
+#[tokio::test]
+async fn a_recorded_ticket_is_read() {
+    let path = format!("{}/tests/data/pve/gp-access-ticket.json", env!("CARGO_MANIFEST_DIR"));
+    let body = crate::sys::files::read_text(path).unwrap();
+    let server = Server::start(move |_, r| match is_login(r) {
+        true => Act::Send(answer("200 OK", &body)),
+        false => ok(json!(null)),
+    })
+    .await;
+    Site::connect(by_password(&server)).unwrap().get("/version", &[]).await.unwrap();
+    assert!(
+        server.seen()[1].headers.iter().any(|h| h.starts_with("cookie: PVEAuthCookie=%3CREDACTED%20PVE%3Aroot%40pam"))
+    );
+}
+
 #[tokio::test]
 async fn a_401_is_answered_by_one_new_login() {
     let server = Server::start(|n, r| match n {
@@ -79,6 +116,17 @@ async fn a_wrong_password_and_a_second_factor_are_told_apart() {
     let server = Server::start(|_, _| ok(json!({"NeedTFA": 1, "ticket": "PVE:!tfa!x", "username": "ops@pam"}))).await;
     let error = Site::connect(by_password(&server)).unwrap().get("/x", &[]).await.unwrap_err();
     assert!(matches!(error, ProxmoxError::SecondFactor { .. }) && error.to_string().contains("use an API token"));
+}
+
+#[tokio::test]
+async fn a_login_that_was_cut_off_changed_nothing() {
+    for act in [None, Some("596 Connection timed out")] {
+        let server = Server::start(move |_, _| act.map_or(Act::Drop, |status| Act::Last(answer(status, "")))).await;
+        let site = Site::connect(by_password(&server)).unwrap();
+        let error = site.change(Verb::Post, "/x", &Params::new()).await.unwrap_err();
+        assert!(!error.outcome_unknown(), "the change itself was never sent: {error:?}");
+        assert_eq!(server.calls(), ["POST /access/ticket"]);
+    }
 }
 
 #[tokio::test]
