@@ -14,6 +14,8 @@ mod permission;
 mod property;
 mod property_string;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod verb;
 mod violation;

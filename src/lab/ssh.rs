@@ -49,9 +49,9 @@ pub enum SshMode {
 pub struct LabSsh {
     socket: socket::RemoveOnDrop,
     mode: SshMode,
-    /// Kept for what their ends do: the socket's task and the servers stop when these are dropped.
-    _task: JoinSet<()>,
-    _servers: Option<sshd::Servers>,
+    /// The socket's task and the servers: both stop when they are dropped.
+    task: JoinSet<()>,
+    servers: Option<sshd::Servers>,
 }
 
 impl LabSsh {
@@ -78,7 +78,7 @@ impl LabSsh {
             },
             Err(why) => SshMode::InProcess { why: why.clone() },
         };
-        Ok(Self { socket: socket::RemoveOnDrop(socket), mode, _task: task, _servers: servers.ok() })
+        Ok(Self { socket: socket::RemoveOnDrop(socket), mode, task, servers: servers.ok() })
     }
 
     pub fn mode(&self) -> &SshMode {
@@ -88,6 +88,14 @@ impl LabSsh {
     /// Where commands can be sent as JSON lines, whatever the mode.
     pub fn socket(&self) -> &Path {
         &self.socket.0
+    }
+
+    /// Stops the servers and waits for their end. A session under way ends with its client.
+    pub async fn shutdown(mut self) {
+        for server in self.servers.iter_mut().flat_map(|servers| &mut servers.servers) {
+            server.stop().await;
+        }
+        self.task.shutdown().await;
     }
 }
 

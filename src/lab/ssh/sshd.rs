@@ -29,10 +29,11 @@ pub(super) struct Sshd {
     child: Child,
 }
 
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        // The listener; a connection under way is a session of its own and ends with its client.
-        let _ = self.child.start_kill();
+impl Sshd {
+    /// Stops the listener, which `kill_on_drop` would do too, and waits for its end.
+    pub(super) async fn stop(&mut self) {
+        // It can only have ended already.
+        let _ = self.child.kill().await;
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use super::{LabSsh, SocketReply, SshError, SshMode, SshOptions, helper};
 use crate::lab::front::Lab;
-use crate::lab::front::fake::{FakeWorld, lab};
+use crate::lab::front::fake::lab;
 use crate::lab::ledger::Channel;
 
 fn options(folder: &tempfile::TempDir, sshd: bool) -> SshOptions {
@@ -127,7 +127,11 @@ async fn commands_run_through_a_real_sshd() {
     assert_eq!(exit, Some(255));
     assert!(err.contains("No route to host"), "{err}");
     assert_eq!(lab.ledger().len(), 3);
-    assert_eq!(lab.with_world_as::<FakeWorld, _>(|world| world.calls.len()), Some(0));
+    let SshMode::Sshd { ports, .. } = ssh.mode().clone() else { unreachable!("it was above") };
+    ssh.shutdown().await;
+    for (node, port) in ports {
+        assert!(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err(), "sshd of {node} still listens");
+    }
 }
 
 #[tokio::test]
