@@ -3,3 +3,5 @@
 //! It knows nothing of runbooks and must never be adapted to our own client's mistakes.
 
 pub mod call;
+pub mod scenario;
+pub mod world;

@@ -1,0 +1,107 @@
+//! Storages: where they are, what is on them. What is used follows from the guests' disks.
+
+use std::collections::BTreeMap;
+
+use super::World;
+use crate::lab::scenario::StorageSpec;
+use crate::model::ids::{NodeName, StorageId, Vmid};
+
+#[derive(Debug, Clone)]
+pub(super) struct Storage {
+    pub spec: StorageSpec,
+    /// Bytes, on every node that has it.
+    pub size: u64,
+    pub base_used: u64,
+}
+
+/// A guest's volume as a storage lists it.
+#[derive(Debug, Clone)]
+pub(super) struct Volume {
+    pub volid: String,
+    pub storage: StorageId,
+    pub node: NodeName,
+    pub vmid: Vmid,
+    pub size: u64,
+    /// `images` or `rootdir`.
+    pub content: &'static str,
+}
+
+/// What thin volumes really hold of their size.
+const THIN_SHARE: f64 = 0.4;
+
+impl Storage {
+    pub fn from_spec(spec: &StorageSpec) -> Self {
+        let bytes = |gib: f64| (gib * 1_073_741_824.0) as u64;
+        let files: u64 = spec.files.values().sum();
+        Self { size: bytes(spec.size_gib), base_used: bytes(spec.used_gib) + (files << 20), spec: spec.clone() }
+    }
+
+    pub fn on(&self, node: &str) -> bool {
+        self.spec.nodes.is_empty() || self.spec.nodes.iter().any(|name| name.as_str() == node)
+    }
+
+    pub fn has_content(&self, content: &str) -> bool {
+        self.spec.content.split(',').any(|part| part == content)
+    }
+
+    /// Content types in the server's order of the moment: as configured.
+    pub fn content(&self) -> &str {
+        &self.spec.content
+    }
+}
+
+impl World {
+    pub(super) fn plugin(&self, storage: &str) -> &str {
+        self.storages.get(storage).map_or("dir", |storage| &storage.spec.plugin)
+    }
+
+    pub(super) fn is_shared(&self, storage: &str) -> bool {
+        self.storages.get(storage).is_some_and(|storage| storage.spec.shared)
+    }
+
+    /// Whether that node has that storage.
+    pub(super) fn available(&self, storage: &str, node: &NodeName) -> bool {
+        self.storages.get(storage).is_some_and(|storage| storage.on(node.as_str()))
+    }
+
+    /// Every volume that a guest's configuration names, local ISO images left out.
+    pub(super) fn volumes(&self) -> impl Iterator<Item = Volume> + '_ {
+        self.guests.values().flat_map(|guest| {
+            let content = if guest.kind == crate::model::ids::GuestKind::Lxc { "rootdir" } else { "images" };
+            guest.config.disks().into_iter().filter(|disk| !disk.cdrom || disk.cloudinit).map(move |disk| Volume {
+                volid: disk.volid,
+                storage: disk.storage,
+                node: guest.node.clone(),
+                vmid: guest.vmid,
+                size: disk.size,
+                content,
+            })
+        })
+    }
+
+    /// Bytes used by storage and node; a shared storage has one sum, under no node.
+    pub(super) fn usage(&self) -> BTreeMap<(StorageId, Option<NodeName>), u64> {
+        let mut sums = BTreeMap::new();
+        for volume in self.volumes() {
+            let Some(storage) = self.storages.get(&volume.storage) else { continue };
+            let thin = storage.spec.plugin != "lvm";
+            let bytes = if thin { (volume.size as f64 * THIN_SHARE) as u64 } else { volume.size };
+            let node = (!storage.spec.shared).then_some(volume.node);
+            *sums.entry((volume.storage, node)).or_insert(0) += bytes;
+        }
+        sums
+    }
+
+    /// Bytes used of this storage as seen on this node.
+    pub(super) fn used(
+        &self,
+        usage: &BTreeMap<(StorageId, Option<NodeName>), u64>,
+        id: &StorageId,
+        node: &NodeName,
+    ) -> u64 {
+        let Some(storage) = self.storages.get(id) else { return 0 };
+        let place = (!storage.spec.shared).then(|| node.clone());
+        let volumes = usage.get(&(id.clone(), place)).copied().unwrap_or(0);
+        (storage.base_used + volumes).min(storage.size)
+    }
+}
