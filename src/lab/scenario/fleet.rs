@@ -38,7 +38,7 @@ fn guest(n: u32, node: NodeName, draw: u64) -> GuestSpec {
         node,
         kind,
         name: format!("{}-{}", if kind == GuestKind::Lxc { "ct" } else { "vm" }, 1000 + n),
-        running: (draw >> 24) % 8 != 0,
+        running: !(draw >> 24).is_multiple_of(8),
         memory_mib: if kind == GuestKind::Lxc { memory_mib.min(4096) } else { memory_mib },
         cores: [1, 2, 2, 4, 4, 8][((draw >> 32) % 6) as usize],
         disk: format!("{storage}:{}", 8 + 8 * ((draw >> 40) % 6)),

@@ -10,12 +10,14 @@ use super::node::HOST_MEMORY;
 use crate::model::ids::{GuestKind, NodeName, StorageId, Vmid};
 
 pub(super) const PERIOD_MS: u64 = 10_000;
+/// What QEMU needs beside the memory of its guest, bytes.
+const VM_OVERHEAD: u64 = 120 << 20;
 
 /// The last figures of each thing, as parts of its row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Published {
     pub nodes: BTreeMap<NodeName, Map<String, Value>>,
-    pub guests: BTreeMap<Vmid, Map<String, Value>>,
+    pub guests: BTreeMap<Vmid, Figures>,
     /// Used bytes.
     pub storages: BTreeMap<(NodeName, StorageId), u64>,
 }
@@ -43,9 +45,9 @@ pub(super) fn refresh(world: &mut World) {
 
 /// Threads in use and bytes of memory in use by guests, of each node, in one pass.
 pub(super) fn node_loads(world: &World) -> BTreeMap<NodeName, (f64, u64)> {
-    let mut loads: BTreeMap<NodeName, (f64, u64)> = BTreeMap::new();
+    let mut loads: BTreeMap<NodeName, (f64, u64)> = world.nodes.keys().map(|name| (name.clone(), (0.0, 0))).collect();
     for guest in world.guests.values().filter(|guest| guest.running()) {
-        let sum = loads.entry(guest.node.clone()).or_default();
+        let Some(sum) = loads.get_mut(&guest.node) else { continue };
         sum.0 += guest.load.cpu * guest.cpus() as f64;
         sum.1 += used_memory(guest);
     }
@@ -71,35 +73,77 @@ fn drift(world: &mut World) {
     }
 }
 
-/// The figures of one guest, as lists on its node give them too.
-pub(super) fn guest_figures(world: &World, guest: &Guest) -> Map<String, Value> {
+/// One guest's figures. They are made for every guest each ten seconds, and only turned into a row when asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Figures {
+    name: String,
+    status: &'static str,
+    template: bool,
+    uptime: i64,
+    cpu: f64,
+    cpus: u64,
+    memory: u64,
+    max_memory: u64,
+    /// What the host sees of it; only a VM's, only on 9.
+    host_memory: Option<u64>,
+    disk: u64,
+    max_disk: u64,
+    /// Bytes read, written, received and sent.
+    io: [u64; 4],
+}
+
+/// The figures of one guest as they are now.
+pub(super) fn guest_figures(world: &World, guest: &Guest) -> Figures {
     let load = &guest.load;
     let on = guest.running();
-    let live = |n: u64| if on { n } else { 0 };
-    let used = live(used_memory(guest));
-    let mut row = Map::new();
-    let mut put = |key: &str, value: Value| {
-        row.insert(key.to_owned(), value);
-    };
-    put("name", json!(guest.name()));
-    put("status", json!(guest.status()));
-    put("template", json!(u8::from(guest.is_template())));
-    put("uptime", json!(guest.uptime(world.now)));
-    put("cpu", if on { json!(load.cpu) } else { json!(0) });
-    put("maxcpu", json!(guest.cpus()));
-    put("mem", json!(used));
-    put("maxmem", json!(guest.memory()));
-    if world.nodes.get(&guest.node).is_some_and(super::node::Node::is_nine) && guest.kind == GuestKind::Qemu {
-        put("memhost", json!(if on { used + (120 << 20) } else { 0 }));
+    let memory = if on { used_memory(guest) } else { 0 };
+    let nine = world.nodes.get(&guest.node).is_some_and(super::node::Node::is_nine);
+    let max_disk = guest.max_disk();
+    Figures {
+        name: guest.name(),
+        status: guest.status(),
+        template: guest.is_template(),
+        uptime: guest.uptime(world.now),
+        cpu: if on { load.cpu } else { 0.0 },
+        cpus: guest.cpus(),
+        memory,
+        max_memory: guest.memory(),
+        host_memory: (nine && guest.kind == GuestKind::Qemu).then_some(if on { memory + VM_OVERHEAD } else { 0 }),
+        disk: if guest.kind == GuestKind::Lxc && on { max_disk / 3 } else { 0 },
+        max_disk,
+        io: if on { [load.disk_read, load.disk_write, load.net_in, load.net_out] } else { [0; 4] },
     }
-    let disk = if guest.kind == GuestKind::Lxc && on { guest.max_disk() / 3 } else { 0 };
-    put("disk", json!(disk));
-    put("maxdisk", json!(guest.max_disk()));
-    put("diskread", json!(live(load.disk_read)));
-    put("diskwrite", json!(live(load.disk_write)));
-    put("netin", json!(live(load.net_in)));
-    put("netout", json!(live(load.net_out)));
-    row
+}
+
+impl Figures {
+    /// As the parts of a row.
+    pub fn row(&self) -> Map<String, Value> {
+        let cpu = if self.status == "running" { json!(self.cpu) } else { json!(0) };
+        let [disk_read, disk_write, net_in, net_out] = self.io;
+        let mut row = Map::new();
+        for (key, value) in [
+            ("name", json!(self.name)),
+            ("status", json!(self.status)),
+            ("template", json!(u8::from(self.template))),
+            ("uptime", json!(self.uptime)),
+            ("cpu", cpu),
+            ("maxcpu", json!(self.cpus)),
+            ("mem", json!(self.memory)),
+            ("maxmem", json!(self.max_memory)),
+            ("disk", json!(self.disk)),
+            ("maxdisk", json!(self.max_disk)),
+            ("diskread", json!(disk_read)),
+            ("diskwrite", json!(disk_write)),
+            ("netin", json!(net_in)),
+            ("netout", json!(net_out)),
+        ] {
+            row.insert(key.into(), value);
+        }
+        if let Some(bytes) = self.host_memory {
+            row.insert("memhost".into(), json!(bytes));
+        }
+        row
+    }
 }
 
 fn node_figures(world: &World, name: &NodeName, cpu: f64, memory: u64) -> Map<String, Value> {

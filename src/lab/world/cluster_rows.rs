@@ -51,7 +51,7 @@ pub(super) fn guest_row(world: &World, guest: &Guest) -> Value {
     row.insert("type".into(), json!(kind));
     row.insert("status".into(), json!("unknown"));
     if let Some(figures) = world.published.guests.get(&guest.vmid) {
-        row.extend(figures.clone());
+        row.extend(figures.row());
     }
     if !world.node_up(&guest.node) {
         // The figures of a node that is silent are out of date: the name stays, the rest is not known.

@@ -25,6 +25,39 @@ pub(super) struct Disk {
     pub unused: bool,
 }
 
+/// A volume as its line says it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DiskLine<'a> {
+    pub key: &'a str,
+    pub volid: &'a str,
+    pub storage: &'a str,
+    /// Bytes.
+    pub size: u64,
+    pub cdrom: bool,
+}
+
+impl DiskLine<'_> {
+    pub fn cloudinit(&self) -> bool {
+        self.volid.ends_with("-cloudinit")
+    }
+
+    pub fn unused(&self) -> bool {
+        stem(self.key) == "unused"
+    }
+
+    fn to_disk(self) -> Disk {
+        Disk {
+            key: self.key.into(),
+            volid: self.volid.into(),
+            storage: self.storage.into(),
+            size: self.size,
+            cdrom: self.cdrom,
+            cloudinit: self.cloudinit(),
+            unused: self.unused(),
+        }
+    }
+}
+
 impl Disk {
     /// The base image that this volume is a linked clone of (`base-9001-disk-0`).
     pub fn clone_of(&self) -> Option<&str> {
@@ -102,7 +135,12 @@ impl Config {
 
     /// Every volume named, `unusedN` included; bind mounts and empty drives are no volumes.
     pub fn disks(&self) -> Vec<Disk> {
-        self.0.iter().filter(|(key, _)| is_disk_key(key)).filter_map(|(key, value)| disk(key, value)).collect()
+        self.disk_lines().map(DiskLine::to_disk).collect()
+    }
+
+    /// The same without copies, for what looks at every guest.
+    pub fn disk_lines(&self) -> impl Iterator<Item = DiskLine<'_>> {
+        self.0.iter().filter(|(key, _)| is_disk_key(key)).filter_map(|(key, value)| disk_line(key, value))
     }
 
     /// Host directories that a container mounts: key and whether it says `shared=1`.
@@ -157,17 +195,15 @@ fn is_disk_key(key: &str) -> bool {
         || (matches!(stem(key), "scsi" | "sata" | "ide" | "virtio" | "unused" | "mp") && stem(key) != key)
 }
 
-fn disk(key: &str, value: &str) -> Option<Disk> {
+fn disk_line<'a>(key: &'a str, value: &'a str) -> Option<DiskLine<'a>> {
     let volid = value.split(',').next()?.trim_start_matches("file=").trim_start_matches("volume=");
-    let (storage, volume) = volid.split_once(':').filter(|(storage, _)| !storage.starts_with('/'))?;
-    Some(Disk {
-        key: key.into(),
-        volid: volid.into(),
-        storage: storage.into(),
+    let (storage, _) = volid.split_once(':').filter(|(storage, _)| !storage.starts_with('/'))?;
+    Some(DiskLine {
+        key,
+        volid,
+        storage,
         size: option(value, "size").and_then(bytes).unwrap_or(0),
         cdrom: option(value, "media") == Some("cdrom"),
-        cloudinit: volume.ends_with("-cloudinit"),
-        unused: stem(key) == "unused",
     })
 }
 

@@ -89,8 +89,8 @@ impl Guest {
 
     /// Bytes of the boot disk, which is what lists call `maxdisk`.
     pub fn max_disk(&self) -> u64 {
-        let disks = self.config.disks();
-        disks.iter().find(|disk| !disk.cdrom && !disk.unused && disk.key != "efidisk0").map_or(0, |disk| disk.size)
+        let mut disks = self.config.disk_lines();
+        disks.find(|disk| !disk.cdrom && !disk.unused() && disk.key != "efidisk0").map_or(0, |disk| disk.size)
     }
 
     pub fn sid(&self) -> String {

@@ -16,7 +16,7 @@ pub(super) fn list(world: &mut World, call: &Call) -> Result<Reply, PveError> {
 
 /// What lists and `status/current` have in common.
 fn row(world: &World, guest: &Guest) -> Map<String, Value> {
-    let mut row = broadcast::guest_figures(world, guest);
+    let mut row = broadcast::guest_figures(world, guest).row();
     row.insert("vmid".into(), json!(guest.vmid.0));
     if let Some(cpus) = row.remove("maxcpu") {
         row.insert("cpus".into(), cpus);

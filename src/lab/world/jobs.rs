@@ -85,7 +85,7 @@ pub(super) fn step(world: &mut World, key: TaskKey) {
 fn work(world: &mut World, key: TaskKey, job: &mut Job, first: bool) -> Next {
     match job {
         Job::Start { vmid } => lifecycle::start_step(world, key, *vmid, first),
-        Job::Stop { vmid } => lifecycle::stop_step(world, *vmid, first),
+        Job::Stop { vmid } => lifecycle::stop_step(world, key, *vmid, first),
         Job::Shutdown(shutdown) => lifecycle::shutdown_step(world, key, shutdown),
         Job::Reboot { vmid, step } => lifecycle::reboot_step(world, key, *vmid, step),
         Job::Config { vmid, change } => Next::Done(config_api::apply(world, *vmid, change).map_err(|e| e.message)),

@@ -8,6 +8,9 @@ use super::{World, ha};
 use crate::lab::call::{Call, PveError, Reply};
 use crate::model::ids::{GuestKind, NodeName, Vmid};
 
+/// How long a worker waits for a configuration's lock file.
+const LOCK_WAIT_MS: u64 = 10_000;
+
 /// A clean shutdown and when it gives up.
 #[derive(Debug, Clone)]
 pub(super) struct Shutdown {
@@ -165,7 +168,7 @@ pub(super) fn start_step(world: &mut World, key: TaskKey, vmid: Vmid, first: boo
     Next::Done(Ok(()))
 }
 
-pub(super) fn stop_step(world: &mut World, vmid: Vmid, first: bool) -> Next {
+pub(super) fn stop_step(world: &mut World, key: TaskKey, vmid: Vmid, first: bool) -> Next {
     if first {
         return Next::In(1000);
     }
@@ -174,6 +177,10 @@ pub(super) fn stop_step(world: &mut World, vmid: Vmid, first: bool) -> Next {
         return Next::Done(Err(error.message));
     }
     if guest.held_by.is_some() {
+        let waited = world.tasks.all.get(&key).map_or(LOCK_WAIT_MS, |task| world.now - task.started);
+        if waited < LOCK_WAIT_MS {
+            return Next::In(LOCK_WAIT_MS - waited);
+        }
         let text = format!("can't lock file '/var/lock/qemu-server/lock-{vmid}.conf' - got timeout");
         return Next::Done(Err(text));
     }

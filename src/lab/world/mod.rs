@@ -70,11 +70,10 @@ impl World {
     pub fn handle(&mut self, call: &Call) -> Result<Reply, PveError> {
         let handler = route::find(call).ok_or_else(|| not_implemented(call))?;
         if call.template.starts_with("/nodes/{node}/") {
-            let (name, node) = self.node_of(call)?;
+            let (_, node) = self.node_of(call)?;
             if route::nine_only(call) && !node.is_nine() {
                 return Err(not_implemented(call));
             }
-            tracing::trace!(node = %name, template = call.template, "call");
         }
         if call.verb != Verb::Get && !route::works_without_quorum(call) {
             self.check_quorum()?;

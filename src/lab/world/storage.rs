@@ -26,6 +26,9 @@ pub(super) struct Volume {
     pub content: &'static str,
 }
 
+/// Used bytes by storage, then by node.
+pub(super) type Usage = BTreeMap<StorageId, Vec<(Option<NodeName>, u64)>>;
+
 /// What thin volumes really hold of their size.
 const THIN_SHARE: f64 = 0.4;
 
@@ -80,28 +83,30 @@ impl World {
     }
 
     /// Bytes used by storage and node; a shared storage has one sum, under no node.
-    pub(super) fn usage(&self) -> BTreeMap<(StorageId, Option<NodeName>), u64> {
-        let mut sums = BTreeMap::new();
-        for volume in self.volumes() {
-            let Some(storage) = self.storages.get(&volume.storage) else { continue };
-            let thin = storage.spec.plugin != "lvm";
-            let bytes = if thin { (volume.size as f64 * THIN_SHARE) as u64 } else { volume.size };
-            let node = (!storage.spec.shared).then_some(volume.node);
-            *sums.entry((volume.storage, node)).or_insert(0) += bytes;
+    pub(super) fn usage(&self) -> Usage {
+        let mut sums = Usage::new();
+        for guest in self.guests.values() {
+            for disk in guest.config.disk_lines().filter(|disk| !disk.cdrom || disk.cloudinit()) {
+                let Some((id, storage)) = self.storages.get_key_value(disk.storage) else { continue };
+                let thin = storage.spec.plugin != "lvm";
+                let bytes = if thin { (disk.size as f64 * THIN_SHARE) as u64 } else { disk.size };
+                let node = (!storage.spec.shared).then_some(&guest.node);
+                let places = sums.entry(id.clone()).or_default();
+                match places.iter_mut().find(|(place, _)| place.as_ref() == node) {
+                    Some((_, sum)) => *sum += bytes,
+                    None => places.push((node.cloned(), bytes)),
+                }
+            }
         }
         sums
     }
 
     /// Bytes used of this storage as seen on this node.
-    pub(super) fn used(
-        &self,
-        usage: &BTreeMap<(StorageId, Option<NodeName>), u64>,
-        id: &StorageId,
-        node: &NodeName,
-    ) -> u64 {
+    pub(super) fn used(&self, usage: &Usage, id: &StorageId, node: &NodeName) -> u64 {
         let Some(storage) = self.storages.get(id) else { return 0 };
-        let place = (!storage.spec.shared).then(|| node.clone());
-        let volumes = usage.get(&(id.clone(), place)).copied().unwrap_or(0);
+        let place = (!storage.spec.shared).then_some(node);
+        let places = usage.get(id).map(Vec::as_slice).unwrap_or_default();
+        let volumes = places.iter().find(|(other, _)| other.as_ref() == place).map_or(0, |(_, sum)| *sum);
         (storage.base_used + volumes).min(storage.size)
     }
 }

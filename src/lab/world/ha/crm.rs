@@ -60,8 +60,13 @@ fn take(world: &mut World, request: Request) {
         }
         Request::Migrate { sid, target } => send(world, &sid, target, State::Migrate),
         Request::Relocate { sid, target } => send(world, &sid, target, State::Relocate),
+        Request::Stop { sid, now } => {
+            if let Some(service) = world.ha.services.get_mut(&sid) {
+                service.stop_now = now;
+            }
+        }
         // The requested state says it all: the round itself sees it.
-        Request::Start { .. } | Request::Stop { .. } => {}
+        Request::Start { .. } => {}
     }
 }
 

@@ -5,7 +5,7 @@ use crate::lab::world::World;
 use crate::lab::world::jobs::Job;
 use crate::lab::world::lifecycle::{self, Shutdown};
 use crate::lab::world::migrate::{Migration, Phase, StorageMap, request};
-use crate::lab::world::task::{Start, TaskKey};
+use crate::lab::world::task::Start;
 use crate::model::ids::{GuestKind, NodeName, Vmid};
 
 /// Attempts before a service is given up.
@@ -69,18 +69,21 @@ fn change(world: &mut World, sid: &str, act: impl FnOnce(&mut Service)) {
     }
 }
 
-fn fork(world: &mut World, sid: &str, node: &NodeName, kind: &str, vmid: Vmid, job: Job) -> TaskKey {
+fn fork(world: &mut World, sid: &str, node: &NodeName, kind: &str, vmid: Vmid, job: Job) {
     let key = world.fork(Start { node, kind, id: vmid.to_string(), user: "root@pam" }, job);
     change(world, sid, |service| service.task = Some(key));
-    key
 }
 
 fn start(world: &mut World, sid: &str, vmid: Vmid, kind: GuestKind, service: &Service) {
-    let key = fork(world, sid, &service.node, lifecycle::task_type(kind, "start"), vmid, Job::Start { vmid });
-    let _ = key;
+    fork(world, sid, &service.node, lifecycle::task_type(kind, "start"), vmid, Job::Start { vmid });
 }
 
 fn stop(world: &mut World, sid: &str, vmid: Vmid, kind: GuestKind, service: &Service) {
+    if service.stop_now {
+        change(world, sid, |service| service.stop_now = false);
+        fork(world, sid, &service.node, lifecycle::task_type(kind, "stop"), vmid, Job::Stop { vmid });
+        return;
+    }
     let job = Job::Shutdown(Shutdown { vmid, timeout: 60_000, force: true, waiting: false });
     fork(world, sid, &service.node, lifecycle::task_type(kind, "shutdown"), vmid, job);
 }

@@ -63,6 +63,8 @@ pub(super) struct Service {
     pub maintenance_node: Option<NodeName>,
     /// What the node's local manager runs for it at present.
     pub task: Option<TaskKey>,
+    /// Whether the stop that was asked for is a power cut.
+    pub stop_now: bool,
     /// Failed attempts at what it is at.
     pub failures: u32,
 }
@@ -199,7 +201,7 @@ impl Resource {
 
 impl Service {
     pub fn new(state: State, node: NodeName) -> Self {
-        Self { state, node, target: None, maintenance_node: None, task: None, failures: 0 }
+        Self { state, node, target: None, maintenance_node: None, task: None, stop_now: false, failures: 0 }
     }
 }
 

@@ -124,6 +124,9 @@ impl World {
 
 pub(super) fn step(world: &mut World, key: TaskKey, m: &mut Migration) -> Next {
     if m.phase > Phase::Scan && m.phase < Phase::Cleanup && !world.node_up(&m.target) {
+        if m.live {
+            return problems(world, key, m, "online migrate failure - Broken pipe");
+        }
         return fail(world, key, m, "Broken pipe");
     }
     if m.phase == Phase::Begin {
@@ -190,6 +193,13 @@ fn move_config(world: &mut World, m: &Migration) {
 }
 
 fn succeed(world: &mut World, key: TaskKey, m: &Migration) -> Next {
+    if !world.node_up(&m.target) {
+        // The guest has moved and nobody is there to take its lock off.
+        let took = duration(world.now - m.began);
+        world.say_at(key, "ERROR: failed to clear migrate lock: Broken pipe");
+        world.say_at(key, &format!("ERROR: migration finished with problems (duration {took})"));
+        return Next::Done(Err("migration problems".into()));
+    }
     world.unlock_after(key, m.vmid);
     let took = duration(world.now - m.began);
     world.say_at(key, &format!("migration finished successfully (duration {took})"));

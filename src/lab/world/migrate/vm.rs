@@ -3,6 +3,7 @@
 use super::{MEMORY_RATE, Migration, Phase, TICK_MS, copy, fail, human, problems, scan};
 use crate::lab::world::World;
 use crate::lab::world::fault::FaultKind;
+use crate::lab::world::guest::Guest;
 use crate::lab::world::jobs::Next;
 use crate::lab::world::lifecycle;
 use crate::lab::world::task::TaskKey;
@@ -67,7 +68,8 @@ fn look(world: &mut World, key: TaskKey, m: &mut Migration) -> Next {
 fn remote_start(world: &mut World, key: TaskKey, m: &mut Migration) -> Next {
     let Some(guest) = world.guests.get(&m.vmid) else { return fail(world, key, m, "no such VM") };
     let memory = guest.memory();
-    if let Some((lines, cause)) = lifecycle::start_trouble(world, guest, &m.target) {
+    let trouble = unknown_machine(world, guest, m).or_else(|| lifecycle::start_trouble(world, guest, &m.target));
+    if let Some((lines, cause)) = trouble {
         for line in lines.iter().chain([&format!("start failed: {cause}")]) {
             world.say_at(key, &format!("[{}] {line}", m.target));
         }
@@ -82,6 +84,21 @@ fn remote_start(world: &mut World, key: TaskKey, m: &mut Migration) -> Next {
     world.say_at(key, "starting storage migration");
     m.phase = Phase::Disks;
     Next::In(TICK_MS)
+}
+
+/// A guest that runs on a newer machine version than the target's QEMU knows.
+fn unknown_machine(world: &World, guest: &Guest, m: &Migration) -> Option<(Vec<String>, String)> {
+    let running = &guest.run.as_ref()?.machine;
+    let (newest, _) = world.qemu_of(&m.target);
+    let line = format!("kvm: unsupported machine type '{running}'");
+    (machine_version(running) > machine_version(newest)).then(|| (vec![line], "QEMU exited with code 1".into()))
+}
+
+/// `(10, 1)` of `pc-q35-10.1+pve0`.
+fn machine_version(machine: &str) -> (u32, u32) {
+    let version = machine.rsplit('-').next().and_then(|tail| tail.split('+').next()).unwrap_or_default();
+    let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
+    (major.parse().unwrap_or(0), minor.parse().unwrap_or(0))
 }
 
 fn disks(world: &mut World, key: TaskKey, m: &mut Migration) -> Next {

@@ -207,6 +207,15 @@ fn faults_on_tasks() {
     assert_eq!(outcome(&mut world, &task).0, "running");
     world.handle(&call(Verb::Delete, &format!("/nodes/pve2/tasks/{task}"), &[])).unwrap();
     assert_eq!(outcome(&mut world, &task).0, "migration aborted");
+    let task = migrate(&mut world, "pve2", 105, &[("target", "pve3"), ("online", "1")]).unwrap();
+    run(&mut world, 5);
+    let again = migrate(&mut world, "pve2", 105, &[("target", "pve1"), ("online", "1")]).unwrap_err();
+    assert_eq!(again.message, "VM is locked (migrate)");
+    world.set_node_up(&NodeName::new("pve3"), false);
+    run(&mut world, 5);
+    assert_eq!(outcome(&mut world, &task).0, "migration problems");
+    assert_eq!((node(&world, 105).as_str(), world.guest_status(Vmid(105))), ("pve2", Some("running")));
+    world.set_node_up(&NodeName::new("pve3"), true);
     world.inject(fault(FaultKind::Warn, 104));
     let task = migrate(&mut world, "pve2", 104, &[("target", "pve3"), ("online", "1")]).unwrap();
     run(&mut world, 60);
@@ -238,4 +247,35 @@ fn the_precondition_says_what_the_server_says() {
         (error.status, error.message.as_str()),
         (501, "Method 'GET /nodes/pve2/lxc/107/migrate' not implemented")
     );
+}
+
+#[test]
+fn a_newer_machine_does_not_start_on_an_older_node() {
+    let mut world = site("mixed-version");
+    let (end, log) = refused(&mut world, "pve3", 108, &[("target", "pve1"), ("online", "1")]);
+    assert_eq!(end, "migration problems");
+    assert!(log.contains("unsupported machine type 'pc-q35-10.1+pve0'"), "{log}");
+    let task = migrate(&mut world, "pve2", 104, &[("target", "pve3"), ("online", "1")]).unwrap();
+    run(&mut world, 60);
+    assert_eq!(outcome(&mut world, &task).0, "OK");
+}
+
+#[test]
+fn what_leaves_one_node_at_a_time_shares_its_link() {
+    let alone = {
+        let mut world = site("three-node");
+        migrate(&mut world, "pve2", 105, &[("target", "pve3"), ("online", "1")]).unwrap();
+        (0..200).find(|_| {
+            run(&mut world, 1);
+            node(&world, 105) == "pve3"
+        })
+    };
+    let mut world = site("three-node");
+    migrate(&mut world, "pve2", 105, &[("target", "pve3"), ("online", "1")]).unwrap();
+    migrate(&mut world, "pve2", 1052, &[("target", "pve1"), ("online", "1")]).unwrap();
+    let shared = (0..200).find(|_| {
+        run(&mut world, 1);
+        node(&world, 105) == "pve3"
+    });
+    assert!(alone.is_some() && shared > alone, "{alone:?} {shared:?}");
 }

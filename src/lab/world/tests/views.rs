@@ -171,3 +171,18 @@ fn agents_and_containers_tell_their_addresses() {
     assert_eq!(get(&mut world, "/nodes/pve1/lxc/101/interfaces")[1]["ip-addresses"][0]["ip-address-type"], "inet");
     assert_eq!(get(&mut world, "/nodes/pve2/lxc/110/interfaces"), Value::Null);
 }
+
+#[test]
+fn a_world_can_be_sent_to_another_thread() {
+    let world = site("two-node");
+    let nodes = std::thread::spawn(move || world.nodes().len()).join().unwrap();
+    assert_eq!(nodes, 2);
+}
+
+#[test]
+fn a_large_site_runs_for_an_hour_without_a_change() {
+    let mut world = site("fleet");
+    let before = world.snapshot_state();
+    run(&mut world, 3600);
+    assert_eq!(diff(&before, &world.snapshot_state()), [""; 0]);
+}
