@@ -74,6 +74,19 @@ fn property_object(text: &str) -> Value {
     pairs.map(|(key, value)| (key.to_owned(), json!(value))).collect::<Map<String, Value>>().into()
 }
 
+/// Members as corosync's configuration has them, each with one vote.
+pub(super) fn corosync_nodes(world: &mut World, _: &Call) -> Result<Reply, PveError> {
+    let rows = world.nodes.iter().filter(|_| world.nodes.len() > 1).map(|(name, node)| {
+        json!({"node": name.as_str(), "name": name.as_str(), "nodeid": node.id.to_string(), "quorum_votes": "1",
+            "ring0_addr": node.ip})
+    });
+    Ok(Reply::read(rows.collect()))
+}
+
+pub(super) fn no_qdevice(_: &mut World, _: &Call) -> Result<Reply, PveError> {
+    Ok(Reply::read(json!({})))
+}
+
 pub(super) fn nothing(_: &mut World, _: &Call) -> Result<Reply, PveError> {
     Ok(Reply::read(json!([])))
 }

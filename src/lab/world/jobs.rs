@@ -43,7 +43,7 @@ const FAULT_MS: u64 = 1000;
 /// Takes a task one step further.
 pub(super) fn step(world: &mut World, key: TaskKey) {
     let Some(task) = world.tasks.all.get_mut(&key) else { return };
-    let first = task.log.is_empty() && task.started == world.now;
+    let first = !std::mem::replace(&mut task.begun, true);
     let failure = task.faults.iter().find_map(|fault| match fault {
         FaultKind::Fail(text) => Some(text.clone()),
         _ => None,

@@ -15,6 +15,8 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Get, "/cluster/nextid", cluster::next_id),
     (Get, "/cluster/options", cluster::options),
     (Get, "/cluster/tasks", task_api::cluster_list),
+    (Get, "/cluster/config/nodes", cluster::corosync_nodes),
+    (Get, "/cluster/config/qdevice", cluster::no_qdevice),
     (Get, "/cluster/replication", cluster::nothing),
     (Get, "/cluster/backup", cluster::nothing),
     (Get, "/cluster/mapping/pci", mapping::pci),

@@ -26,8 +26,12 @@ pub(super) struct Volume {
     pub content: &'static str,
 }
 
-/// Used bytes by storage, then by node.
-pub(super) type Usage = BTreeMap<StorageId, Vec<(Option<NodeName>, u64)>>;
+/// Bytes that guests' volumes use: one sum for a shared storage, one for each node of a local one.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    shared: BTreeMap<StorageId, u64>,
+    local: BTreeMap<StorageId, BTreeMap<NodeName, u64>>,
+}
 
 /// What thin volumes really hold of their size.
 const THIN_SHARE: f64 = 0.4;
@@ -82,31 +86,29 @@ impl World {
         })
     }
 
-    /// Bytes used by storage and node; a shared storage has one sum, under no node.
+    /// What guests use of every storage.
     pub(super) fn usage(&self) -> Usage {
-        let mut sums = Usage::new();
+        let mut usage = Usage::default();
         for guest in self.guests.values() {
             for disk in guest.config.disk_lines().filter(|disk| !disk.cdrom || disk.cloudinit()) {
                 let Some((id, storage)) = self.storages.get_key_value(disk.storage) else { continue };
                 let thin = storage.spec.plugin != "lvm";
                 let bytes = if thin { (disk.size as f64 * THIN_SHARE) as u64 } else { disk.size };
-                let node = (!storage.spec.shared).then_some(&guest.node);
-                let places = sums.entry(id.clone()).or_default();
-                match places.iter_mut().find(|(place, _)| place.as_ref() == node) {
-                    Some((_, sum)) => *sum += bytes,
-                    None => places.push((node.cloned(), bytes)),
+                if storage.spec.shared {
+                    *usage.shared.entry(id.clone()).or_default() += bytes;
+                } else {
+                    *usage.local.entry(id.clone()).or_default().entry(guest.node.clone()).or_default() += bytes;
                 }
             }
         }
-        sums
+        usage
     }
 
     /// Bytes used of this storage as seen on this node.
     pub(super) fn used(&self, usage: &Usage, id: &StorageId, node: &NodeName) -> u64 {
         let Some(storage) = self.storages.get(id) else { return 0 };
-        let place = (!storage.spec.shared).then_some(node);
-        let places = usage.get(id).map(Vec::as_slice).unwrap_or_default();
-        let volumes = places.iter().find(|(other, _)| other.as_ref() == place).map_or(0, |(_, sum)| *sum);
+        let local = usage.local.get(id).and_then(|nodes| nodes.get(node));
+        let volumes = usage.shared.get(id).or(local).copied().unwrap_or(0);
         (storage.base_used + volumes).min(storage.size)
     }
 }

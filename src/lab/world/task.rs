@@ -26,6 +26,8 @@ pub(super) struct Task {
     pub user: String,
     pub log: Vec<String>,
     pub warnings: u32,
+    /// Whether its first step has been taken.
+    pub begun: bool,
     pub end: Option<End>,
     pub job: Option<Job>,
     pub faults: Vec<super::fault::FaultKind>,
@@ -86,6 +88,7 @@ impl World {
             user: user.into(),
             log: Vec::new(),
             warnings: 0,
+            begun: false,
             end: None,
             job: Some(job),
             faults,

@@ -71,6 +71,7 @@ fn change(world: &mut World, sid: &str, act: impl FnOnce(&mut Service)) {
 
 fn fork(world: &mut World, sid: &str, node: &NodeName, kind: &str, vmid: Vmid, job: Job) {
     let key = world.fork(Start { node, kind, id: vmid.to_string(), user: "root@pam" }, job);
+    world.say(key, "task started by HA resource agent");
     change(world, sid, |service| service.task = Some(key));
 }
 
@@ -109,7 +110,6 @@ fn travel(world: &mut World, sid: &str, vmid: Vmid, kind: GuestKind, running: bo
         timeout: 180_000,
         with_local_disks: true,
         force: true,
-        by_ha: true,
         map: StorageMap::default(),
         began: world.now,
         phase: Phase::Begin,

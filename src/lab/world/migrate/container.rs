@@ -19,9 +19,6 @@ pub(super) fn step(world: &mut World, key: TaskKey, m: &mut Migration) -> Next {
 }
 
 fn begin(world: &mut World, key: TaskKey, m: &mut Migration) -> Next {
-    if m.by_ha {
-        world.say(key, "task started by HA resource agent");
-    }
     let running = world.guests.get(&m.vmid).is_some_and(|guest| guest.running());
     m.restart = m.restart && running;
     if m.live && running {

@@ -37,7 +37,6 @@ pub(super) struct Migration {
     pub with_local_disks: bool,
     /// The HA manager's own, and `root@pam`'s `force`: local devices do not count for a guest that is off.
     pub force: bool,
-    pub by_ha: bool,
     pub map: StorageMap,
     pub began: u64,
     pub phase: Phase,

@@ -58,7 +58,6 @@ pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Repl
         timeout: call.params.get("timeout").and_then(|n| n.parse().ok()).unwrap_or(180_u64) * 1000,
         with_local_disks: flag(call, "with-local-disks"),
         force: flag(call, "force"),
-        by_ha: false,
         map,
         began: world.now,
         phase: Phase::Begin,

@@ -21,9 +21,6 @@ pub(super) fn step(world: &mut World, key: TaskKey, m: &mut Migration) -> Next {
 }
 
 fn begin(world: &mut World, key: TaskKey, m: &mut Migration) -> Next {
-    if m.by_ha {
-        world.say(key, "task started by HA resource agent");
-    }
     if let Err(cause) = super::begin(world, key, m) {
         return fail(world, key, m, &cause);
     }

@@ -147,3 +147,45 @@ fn resources_are_added_changed_and_taken_away() {
     let error = world.handle(&call(Verb::Get, "/cluster/ha/resources/vm:221", &[])).unwrap_err();
     assert_eq!(error.message, "no such resource 'vm:221'");
 }
+
+#[test]
+fn a_managed_container_stops_for_its_way() {
+    let mut world = site("three-node");
+    post(&mut world, "/cluster/ha/resources", &[("sid", "ct:112")]).unwrap();
+    run(&mut world, 30);
+    maintenance(&mut world, "enable", "pve1");
+    run(&mut world, 120);
+    assert_ne!(node(&world, 112), "pve1");
+    assert_eq!(world.guest_status(Vmid(112)), Some("running"));
+    let tasks = world.tasks.all.values().filter(|task| task.id == "112");
+    let kinds: Vec<&str> = tasks.clone().map(|task| task.kind.as_str()).collect();
+    assert_eq!(kinds, ["vzshutdown", "vzmigrate", "vzstart"]);
+    for task in tasks {
+        assert_eq!((task.user.as_str(), task.log[0].as_str()), ("root@pam", "task started by HA resource agent"));
+    }
+}
+
+#[test]
+fn a_strict_rule_without_another_node_keeps_its_service() {
+    let mut world = site("three-node");
+    let rule = world.ha.rules.iter_mut().find(|rule| rule.rule == "vault-home").unwrap();
+    (rule.nodes, rule.strict) = ("pve2".into(), true);
+    maintenance(&mut world, "enable", "pve2");
+    run(&mut world, 180);
+    assert_eq!(node(&world, 111), "pve2");
+    assert_eq!(row(&mut world, "node/pve2")["hastate"], "maintenance");
+}
+
+#[test]
+fn what_belongs_together_moves_together() {
+    let mut world = site("three-node");
+    let rule = world.ha.rules.iter_mut().find(|rule| rule.rule == "web-apart").unwrap();
+    (rule.affinity, rule.resources) = ("positive".into(), "vm:111,vm:121".into());
+    let reply = post(&mut world, "/cluster/ha/resources/vm:121/migrate", &[("node", "pve3")]).unwrap();
+    assert_eq!(reply["comigrated-resources"], serde_json::json!(["vm:111"]));
+    let together = (0..90).any(|_| {
+        run(&mut world, 1);
+        node(&world, 111) == "pve3" && node(&world, 121) == "pve3"
+    });
+    assert!(together);
+}
