@@ -71,13 +71,26 @@ fn asked(call: &Call) -> Result<Change, PveError> {
             format!("you can't use '-{key}' and -delete {key}' at the same time"),
         ));
     }
-    if delete.iter().any(|key| key == "lock") && !call.root_ticket {
-        return Err(PveError::status(403, "Permission check failed (user != root@pam)"));
+    if !call.root_ticket {
+        let names = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        only_for_root(names.chain(delete.iter().map(|key| (key.as_str(), ""))))?;
     }
     if set.is_empty() && delete.is_empty() && !call.params.contains_key("revert") {
         return Err(PveError::die("no options specified"));
     }
     Ok(Change { set, delete, digest: call.params.get("digest").cloned(), skiplock })
+}
+
+/// Options that no privilege gives to anybody but `root@pam`, tokens of root included.
+fn only_for_root<'a>(mut changes: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), PveError> {
+    let found = changes.find_map(|(key, value)| match config::stem(key) {
+        "lock" | "args" | "parallel" => Some(format!("only root can set '{key}' config")),
+        "hostpci" | "usb" if !value.is_empty() && !value.contains("mapping=") && !value.starts_with("spice") => {
+            Some(format!("only root can set '{key}' config for non-mapped devices"))
+        }
+        _ => None,
+    });
+    found.map_or(Ok(()), |text| Err(PveError::die(text)))
 }
 
 fn check(guest: &super::guest::Guest, change: &Change) -> Result<(), PveError> {

@@ -89,8 +89,12 @@ impl Guest {
 
     /// Bytes of the boot disk, which is what lists call `maxdisk`.
     pub fn max_disk(&self) -> u64 {
+        let boots = |key: &str| match self.kind {
+            GuestKind::Lxc => key == "rootfs",
+            GuestKind::Qemu => !matches!(key, "efidisk0" | "tpmstate0"),
+        };
         let mut disks = self.config.disk_lines();
-        disks.find(|disk| !disk.cdrom && !disk.unused() && disk.key != "efidisk0").map_or(0, |disk| disk.size)
+        disks.find(|disk| boots(disk.key) && !disk.cdrom && !disk.unused()).map_or(0, |disk| disk.size)
     }
 
     pub fn sid(&self) -> String {

@@ -50,6 +50,31 @@ impl World {
         self.task_delay = ms;
     }
 
+    /// The site's name (`lab.example`).
+    pub fn site(&self) -> &str {
+        &self.site
+    }
+
+    /// A node's own address; empty for an unknown node.
+    pub fn node_ip(&self, node: &NodeName) -> &str {
+        self.ip_of(node)
+    }
+
+    /// The address that the scenario gives a guest.
+    pub fn guest_ip(&self, vmid: Vmid) -> Option<&str> {
+        self.guests.get(&vmid)?.ip.as_deref()
+    }
+
+    /// A guest's configuration lines.
+    pub fn guest_config(&self, vmid: Vmid) -> Option<&std::collections::BTreeMap<String, String>> {
+        self.guests.get(&vmid).map(|guest| &guest.config.0)
+    }
+
+    /// When a running guest started, world milliseconds (negative: before the world began). Another value, another boot.
+    pub fn guest_since(&self, vmid: Vmid) -> Option<i64> {
+        self.guests.get(&vmid)?.run.as_ref().map(|run| run.since)
+    }
+
     /// Every guest of the site.
     pub fn guests(&self) -> Vec<Vmid> {
         self.guests.keys().copied().collect()

@@ -6,8 +6,6 @@ use crate::model::ids::{GuestKind, NodeName};
 
 /// How long a node must be silent before its services are taken from it.
 const FENCE_MS: u64 = 120_000;
-/// Attempts to bring a service into maintenance exile before it stays until the next round.
-const ERROR_AFTER: u32 = 3;
 
 pub(in crate::lab::world) fn round(world: &mut World) {
     if !world.quorate() {
@@ -156,9 +154,8 @@ fn settle(world: &mut World, sid: &str, vmid: crate::model::ids::Vmid, failback:
     let vm = world.guests.get(&vmid).is_some_and(|guest| guest.kind == GuestKind::Qemu);
     let how = if vm { State::Migrate } else { State::Relocate };
     if world.ha.in_maintenance(&node) {
-        if service.failures < ERROR_AFTER
-            && let Some(target) = world.ha.choose(world, sid, &node)
-        {
+        // One that failed is tried again each round, as the real manager does.
+        if let Some(target) = world.ha.choose(world, sid, &node) {
             go(world, sid, target, how, Some(home.unwrap_or(node)));
         }
         return;

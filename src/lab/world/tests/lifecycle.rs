@@ -79,6 +79,8 @@ fn locks_hold_and_only_root_takes_them_off() {
     assert_eq!(world.handle(&change(&[("onboot", "1")])).unwrap_err().message, "VM is locked (backup)");
     let unlock = change(&[("delete", "lock"), ("skiplock", "1")]);
     assert_eq!(world.handle(&unlock).unwrap_err().errors["skiplock"], "Only root may use this option.");
+    let error = world.handle(&change(&[("delete", "lock")])).unwrap_err();
+    assert_eq!(error.message, "only root can set 'lock' config");
     let root = Call { root_ticket: true, user: "root@pam".into(), ..unlock };
     world.handle(&root).unwrap();
     assert!(get(&mut world, path).get("lock").is_none());

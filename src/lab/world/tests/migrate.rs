@@ -279,3 +279,29 @@ fn what_leaves_one_node_at_a_time_shares_its_link() {
     });
     assert!(alone.is_some() && shared > alone, "{alone:?} {shared:?}");
 }
+
+/// The default site's evacuation from beginning to end: HA takes its own, the rest goes one by one.
+#[test]
+fn everything_on_pve2_can_leave_without_a_stop() {
+    let mut world = site("three-node");
+    let words = ["ha-manager", "crm-command", "node-maintenance", "enable", "pve2"].map(str::to_owned);
+    assert_eq!(world.command(&NodeName::new("pve1"), &words).exit, 0);
+    run(&mut world, 90);
+    let here: Vec<Vmid> = world.guests().into_iter().filter(|vmid| node(&world, vmid.0) == "pve2").collect();
+    assert_eq!(here.len(), 10);
+    for (n, vmid) in here.into_iter().enumerate() {
+        let status = world.guest_status(vmid);
+        let target = ("target", ["pve1", "pve3"][n % 2]);
+        let task = if world.guests[&vmid].kind == crate::model::ids::GuestKind::Qemu {
+            migrate(&mut world, "pve2", vmid.0, &[target, ("online", "1"), ("with-local-disks", "1")]).unwrap()
+        } else {
+            migrate(&mut world, "pve2", vmid.0, &[target]).unwrap()
+        };
+        run(&mut world, 600);
+        let (end, log) = outcome(&mut world, &task);
+        assert_eq!(end, "OK", "{vmid}: {log}");
+        assert_eq!(world.guest_status(vmid), status, "{vmid}");
+    }
+    assert_eq!(get(&mut world, "/nodes/pve2/qemu"), serde_json::json!([]));
+    assert_eq!(get(&mut world, "/nodes/pve2/lxc"), serde_json::json!([]));
+}
