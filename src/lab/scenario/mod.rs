@@ -69,7 +69,7 @@ pub struct NodeSpec {
     pub bridges: Vec<String>,
     /// The root file system, GiB.
     #[serde(default = "ordinary_root")]
-    pub root_gib: u64,
+    pub root_gib: f64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -87,6 +87,9 @@ pub struct StorageSpec {
     #[serde(default)]
     pub nodes: Vec<NodeName>,
     pub size_gib: f64,
+    /// Nodes where it has another size, GiB.
+    #[serde(default)]
+    pub node_sizes_gib: BTreeMap<NodeName, f64>,
     /// What is used beside the guests' own disks.
     #[serde(default)]
     pub used_gib: f64,
@@ -252,8 +255,8 @@ fn ordinary_bridges() -> Vec<String> {
     vec!["vmbr0".into()]
 }
 
-fn ordinary_root() -> u64 {
-    94
+fn ordinary_root() -> f64 {
+    94.0
 }
 
 fn qemu() -> GuestKind {

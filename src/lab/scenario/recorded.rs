@@ -62,17 +62,16 @@ fn node(row: &Value, status: &[Value], cpuinfo: &Value) -> Result<NodeSpec, Stri
         cpu_flags: text(cpuinfo, "flags")?,
         ip: ip.map(|other| text(other, "ip")).transpose()?,
         bridges: super::ordinary_bridges(),
-        root_gib: (number(row, "maxdisk")? / GIB) as u64,
+        root_gib: number(row, "maxdisk")? / GIB,
         name: NodeName::new(name),
     })
 }
 
 fn guest(row: &Value) -> Result<GuestSpec, String> {
-    let disk_gib = (number(row, "maxdisk")? / GIB).ceil() as u64;
+    let mib = (number(row, "maxdisk")? / 1_048_576.0).ceil() as u64;
     let template = row["template"] == 1;
     let id = Vmid(number(row, "vmid")? as u32);
-    let disk =
-        if template { format!("local-zfs:base-{id}-disk-0,size={disk_gib}G") } else { format!("local-zfs:{disk_gib}") };
+    let disk = format!("local-zfs:{}-{id}-disk-0,size={mib}M", if template { "base" } else { "vm" });
     Ok(GuestSpec {
         id,
         node: NodeName::new(text(row, "node")?),
@@ -93,7 +92,7 @@ fn guest(row: &Value) -> Result<GuestSpec, String> {
     })
 }
 
-/// One definition per storage id: the recorded rows are one per node, the smallest size is taken.
+/// One definition per storage id: the recorded rows are one per node, each with a size of its own.
 fn storages<'a>(rows: impl Iterator<Item = &'a Value>) -> Result<Vec<StorageSpec>, String> {
     let mut found: BTreeMap<String, StorageSpec> = BTreeMap::new();
     for row in rows {
@@ -110,10 +109,11 @@ fn storages<'a>(rows: impl Iterator<Item = &'a Value>) -> Result<Vec<StorageSpec
             content: text(row, "content")?,
             nodes: Vec::new(),
             size_gib: size,
+            node_sizes_gib: BTreeMap::new(),
             used_gib: 0.0,
             files: BTreeMap::new(),
         });
-        entry.size_gib = entry.size_gib.min(size);
+        entry.node_sizes_gib.insert(NodeName::new(text(row, "node")?), size);
         if entry.plugin == "dir" {
             entry.used_gib = entry.used_gib.max(number(row, "disk")? / GIB);
         }

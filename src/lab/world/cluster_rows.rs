@@ -114,7 +114,7 @@ pub(super) fn storage_row(world: &World, name: &NodeName, storage: &super::stora
     if let Some(used) = world.published.storages.get(&(name.clone(), id.clone())).filter(|_| world.node_up(name)) {
         row["status"] = json!("available");
         row["disk"] = json!(used);
-        row["maxdisk"] = json!(storage.size);
+        row["maxdisk"] = json!(storage.size_on(name));
     }
     row
 }

@@ -69,11 +69,10 @@ impl World {
     /// What the server would say: 501 for a path that this world has not, 500 for what a handler dies of.
     pub fn handle(&mut self, call: &Call) -> Result<Reply, PveError> {
         let handler = route::find(call).ok_or_else(|| not_implemented(call))?;
-        if call.template.starts_with("/nodes/{node}/") {
-            let (_, node) = self.node_of(call)?;
-            if route::nine_only(call) && !node.is_nine() {
-                return Err(not_implemented(call));
-            }
+        let answers =
+            if call.template.starts_with("/nodes/{node}/") { self.node_of(call)?.0 } else { call.via.clone() };
+        if route::nine_only(call) && !self.nodes.get(&answers).is_some_and(node::Node::is_nine) {
+            return Err(not_implemented(call));
         }
         if call.verb != Verb::Get && !route::works_without_quorum(call) {
             self.check_quorum()?;

@@ -48,7 +48,7 @@ impl Node {
             ip: spec.ip.clone().unwrap_or(host),
             id,
             bridges: spec.bridges.clone(),
-            root: spec.root_gib << 30,
+            root: (spec.root_gib * 1_073_741_824.0) as u64,
             up: true,
             since: -864_000_000 - i64::from(id) * 61_000,
             down_since: 0,

@@ -95,6 +95,7 @@ pub(super) fn nine_only(call: &Call) -> bool {
         (call.verb, call.template.as_str()),
         (Get, "/nodes/{node}/lxc/{vmid}/migrate")
             | (_, "/nodes/{node}/capabilities/qemu/cpu-flags" | "/nodes/{node}/capabilities/qemu/migration")
+            | (_, "/cluster/ha/rules" | "/cluster/ha/rules/{rule}")
     )
 }
 
@@ -103,4 +104,19 @@ pub(super) fn works_without_quorum(call: &Call) -> bool {
     call.template.ends_with("/status/stop")
         || call.template.ends_with("/status/shutdown")
         || call.verb == Delete && call.template.ends_with("/tasks/{upid}")
+}
+
+/// Every route, for the test that holds them against the schema.
+#[cfg(test)]
+pub(super) fn all() -> Vec<(Verb, String)> {
+    let guests = ["qemu", "lxc"].into_iter().flat_map(|kind| {
+        GUEST_TABLE.iter().map(move |(verb, rest, _)| (*verb, format!("/nodes/{{node}}/{kind}/{{vmid}}{rest}")))
+    });
+    let single = [
+        (Post, "/nodes/{node}/qemu/{vmid}/config"),
+        (Get, "/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces"),
+        (Get, "/nodes/{node}/lxc/{vmid}/interfaces"),
+    ];
+    let single = single.into_iter().map(|(verb, path)| (verb, path.to_owned()));
+    TABLE.iter().map(|(verb, path, _)| (*verb, (*path).to_owned())).chain(guests).chain(single).collect()
 }

@@ -9,8 +9,9 @@ use crate::model::ids::{NodeName, StorageId, Vmid};
 #[derive(Debug, Clone)]
 pub(super) struct Storage {
     pub spec: StorageSpec,
-    /// Bytes, on every node that has it.
-    pub size: u64,
+    /// Bytes, on a node that has no size of its own.
+    size: u64,
+    node_sizes: BTreeMap<NodeName, u64>,
     pub base_used: u64,
 }
 
@@ -40,11 +41,22 @@ impl Storage {
     pub fn from_spec(spec: &StorageSpec) -> Self {
         let bytes = |gib: f64| (gib * 1_073_741_824.0) as u64;
         let files: u64 = spec.files.values().sum();
-        Self { size: bytes(spec.size_gib), base_used: bytes(spec.used_gib) + (files << 20), spec: spec.clone() }
+        let node_sizes = spec.node_sizes_gib.iter().map(|(node, gib)| (node.clone(), bytes(*gib))).collect();
+        Self {
+            size: bytes(spec.size_gib),
+            node_sizes,
+            base_used: bytes(spec.used_gib) + (files << 20),
+            spec: spec.clone(),
+        }
     }
 
     pub fn on(&self, node: &str) -> bool {
         self.spec.nodes.is_empty() || self.spec.nodes.iter().any(|name| name.as_str() == node)
+    }
+
+    /// Bytes that it has as seen on this node.
+    pub fn size_on(&self, node: &NodeName) -> u64 {
+        self.node_sizes.get(node).copied().unwrap_or(self.size)
     }
 
     pub fn has_content(&self, content: &str) -> bool {
@@ -109,6 +121,6 @@ impl World {
         let Some(storage) = self.storages.get(id) else { return 0 };
         let local = usage.local.get(id).and_then(|nodes| nodes.get(node));
         let volumes = usage.shared.get(id).or(local).copied().unwrap_or(0);
-        (storage.base_used + volumes).min(storage.size)
+        (storage.base_used + volumes).min(storage.size_on(node))
     }
 }

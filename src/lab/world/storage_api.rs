@@ -62,7 +62,7 @@ pub(super) fn list(world: &mut World, call: &Call) -> Result<Reply, PveError> {
         .filter(|storage| wanted.is_none_or(|id| id == storage.spec.id.as_str()))
         .filter(|storage| wanted_content.is_none_or(|list| list.split(',').any(|one| storage.has_content(one))))
         .map(|storage| {
-            let mut row = state_row(storage, world.used(&usage, &storage.spec.id, &name));
+            let mut row = state_row(storage, &name, world.used(&usage, &storage.spec.id, &name));
             row["storage"] = json!(storage.spec.id.as_str());
             row
         });
@@ -72,7 +72,7 @@ pub(super) fn list(world: &mut World, call: &Call) -> Result<Reply, PveError> {
 pub(super) fn status(world: &mut World, call: &Call) -> Result<Reply, PveError> {
     let (name, _) = world.node_of(call)?;
     let storage = on_node(world, call, &name)?;
-    Ok(Reply::read(state_row(storage, world.used(&world.usage(), &storage.spec.id, &name))))
+    Ok(Reply::read(state_row(storage, &name, world.used(&world.usage(), &storage.spec.id, &name))))
 }
 
 fn on_node<'a>(world: &'a World, call: &Call, name: &NodeName) -> Result<&'a Storage, PveError> {
@@ -83,17 +83,18 @@ fn on_node<'a>(world: &'a World, call: &Call, name: &NodeName) -> Result<&'a Sto
     Err(PveError::die(format!("storage '{}' is not available on node '{name}'", storage.spec.id)))
 }
 
-fn state_row(storage: &Storage, used: u64) -> Value {
+fn state_row(storage: &Storage, name: &NodeName, used: u64) -> Value {
+    let total = storage.size_on(name);
     json!({
         "type": storage.spec.plugin,
         "content": storage.content(),
         "active": 1,
         "enabled": 1,
         "shared": u8::from(storage.spec.shared),
-        "total": storage.size,
+        "total": total,
         "used": used,
-        "avail": storage.size - used,
-        "used_fraction": used as f64 / storage.size.max(1) as f64,
+        "avail": total - used,
+        "used_fraction": used as f64 / total.max(1) as f64,
     })
 }
 

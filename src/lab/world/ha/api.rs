@@ -131,9 +131,6 @@ fn rule_row(world: &World, order: usize, rule: &HaRuleSpec) -> Value {
 }
 
 pub(in crate::lab::world) fn rules(world: &mut World, call: &Call) -> Result<Reply, PveError> {
-    if !is_nine(world, call) {
-        return Err(PveError::status(501, "Method 'GET /cluster/ha/rules' not implemented"));
-    }
     let kind = call.params.get("type");
     let resource = call.params.get("resource").map(|text| sid_of(world, text));
     let rows = world.ha.rules.iter().enumerate().filter(|(_, rule)| {

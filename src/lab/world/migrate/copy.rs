@@ -54,7 +54,7 @@ pub(super) fn room(world: &World, m: &Migration) -> Result<(), String> {
         let Some((to, volume)) = copy.new_volid.split_once(':') else { continue };
         let Some(storage) = world.storages.get(to) else { continue };
         let used = world.used(&usage, &storage.spec.id, &m.target);
-        if storage.size - used < copy.size {
+        if storage.size_on(&m.target) - used < copy.size {
             let why = match storage.spec.plugin.as_str() {
                 "lvmthin" => format!(
                     "lvcreate 'pve/{volume}' error: Cannot create new thin volume, free space in thin pool reached threshold."

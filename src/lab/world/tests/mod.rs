@@ -3,6 +3,7 @@
 mod ha;
 mod lifecycle;
 mod migrate;
+mod schema;
 mod views;
 
 use std::collections::BTreeMap;
