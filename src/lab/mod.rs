@@ -7,4 +7,6 @@ pub mod call;
 pub mod fault;
 pub mod front;
 pub mod ledger;
+pub mod scenario;
 pub mod ssh;
+pub mod world;
