@@ -106,7 +106,7 @@ impl Graph<'_> {
         let (subtitle, known) = match &step.verb {
             Verb::Uses { action, .. } => (action.clone(), (self.effect_of)(action)),
             Verb::Confirm(_) => {
-                return Card { title: path, subtitle: "asks a person".into(), sign: "?", class: "gate", stacked };
+                return Card { title: path, subtitle: "asks a person".into(), sign: "*", class: "gate", stacked };
             }
             Verb::Steps(_) | Verb::Parallel(_) => ("nothing".into(), None),
         };

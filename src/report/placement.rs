@@ -138,14 +138,11 @@ fn bars(usage: &[Usage], look: &Look, indent: usize) -> String {
     let room = look.width.saturating_sub(indent + node + 4 + figures.iter().map(|f| width(f)).max().unwrap_or(0));
     let bar = room.clamp(*BAR.start(), *BAR.end());
     let blanks = " ".repeat(indent);
-    let mut out = format!("{blanks}memory per node, before {} after", style.arrow());
-    out.push_str(&format!(
-        " ({} used, {} comes, {} goes, {} limit)\n",
-        style.pick("█", "#"),
-        style.pick("▓", "+"),
-        style.pick("▒", "-"),
-        style.pick("│", "|")
-    ));
+    let head = format!("memory per node, before {} after", style.arrow());
+    let legend = style.pick("(█ used, ▓ comes, ▒ goes, │ limit)", "(# used, + comes, - goes, | limit)");
+    let fits = indent + width(&head) + 1 + width(legend) <= look.width;
+    let between = if fits { " ".to_owned() } else { format!("\n{blanks}") };
+    let mut out = format!("{blanks}{head}{between}{legend}\n");
     for (u, figures) in usage.iter().zip(figures) {
         let over = u.after > u.usable && u.after > u.before;
         let ink = if over { Ink::Bad } else { Ink::Plain };

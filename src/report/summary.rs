@@ -8,7 +8,7 @@ use super::text::{clean, hang};
 use super::view::{RunView, StepView};
 use crate::event::{Outcome, RunStatus, UndoStatus};
 use crate::model::effect::Done;
-use crate::model::failure::Failure;
+use crate::model::failure::{Class, Failure};
 
 /// Rows of the table; what failed or is in doubt is always among them.
 const ROWS: usize = 40;
@@ -67,8 +67,10 @@ pub(super) fn table(view: &RunView, look: &Look) -> String {
 fn row(step: &StepView, now: u64, look: &Look) -> Vec<Cell> {
     let (sign, ink) = mark(&step.outcome, look.style);
     let undo = match step.undo {
-        UndoStatus::None => String::new(),
-        _ => format!(", {}", step.undo.as_str().replace('_', " ")),
+        UndoStatus::None => "",
+        UndoStatus::Listed(_) => ", undo by hand",
+        UndoStatus::RolledBack => ", rolled back",
+        UndoStatus::RollbackFailed => ", rollback failed",
     };
     let said = match &step.outcome {
         Outcome::Failed(failure) => failure.cause.clone(),
@@ -78,7 +80,7 @@ fn row(step: &StepView, now: u64, look: &Look) -> Vec<Cell> {
     vec![
         Cell::new(sign).ink(ink),
         Cell::new(step.path.as_str()),
-        Cell::new(step.outcome.as_str().replace('_', " ") + &undo).ink(ink),
+        Cell::new(step.outcome.as_str().replace('_', " ") + undo).ink(ink),
         Cell::new(if step.attempts > 0 { step.attempts.to_string() } else { String::new() }),
         Cell::new(step.took(now).map(duration).unwrap_or_default()),
         Cell::new(said),
@@ -110,9 +112,10 @@ fn headline(view: &RunView, id: &str, look: &Look) -> String {
 }
 
 fn failed(step: &StepView, failure: &Failure, look: &Look) -> String {
-    let head = format!("\n{} failed ({})", step.path, failure.class.as_str());
+    let class = if failure.class == Class::Failed { String::new() } else { format!(" ({})", failure.class.as_str()) };
     let tries = if step.attempts > 1 { format!(", after {} attempts", step.attempts) } else { String::new() };
-    let mut out = look.style.paint(Ink::Bad, &(head + &tries)) + "\n";
+    let head = format!("{} failed{class}{tries}", step.path);
+    let mut out = format!("\n{}\n", look.style.paint(Ink::Bad, &head));
     out.push_str(&hang("  attempted: ", &failure.attempted, look.width));
     out.push_str(&hang("  cause:     ", &failure.cause, look.width));
     let done = match failure.done {
@@ -137,10 +140,8 @@ fn failed(step: &StepView, failure: &Failure, look: &Look) -> String {
 fn doubts(out: &mut String, view: &RunView, look: &Look) {
     for step in view.steps() {
         if let Outcome::InDoubt(evidence) = &step.outcome {
-            out.push_str(
-                &look.style.paint(Ink::Warn, &format!("\n{} is in doubt: look at it before going on", step.path)),
-            );
-            out.push('\n');
+            let head = format!("{} is in doubt: look at it before going on", step.path);
+            out.push_str(&format!("\n{}\n", look.style.paint(Ink::Warn, &head)));
             out.push_str(&hang("  seen: ", evidence, look.width));
         }
     }
@@ -166,7 +167,8 @@ fn changed(out: &mut String, view: &RunView, look: &Look) {
         out.push_str("\nNothing is changed.\n");
         return;
     }
-    out.push_str("\nChanged already:\n");
+    let undoing = matches!(view.status, RunStatus::RolledBack | RunStatus::RollbackIncomplete);
+    out.push_str(if undoing { "\nStill changed:\n" } else { "\nChanged already:\n" });
     lines.iter().for_each(|line| out.push_str(&hang("  ~ ", line, look.width)));
 }
 
