@@ -21,7 +21,7 @@ mod table;
 mod text;
 mod view;
 
-pub use figures::{bytes, clock, duration, speed};
+pub use figures::{bytes, clock, date, duration, speed};
 pub use graph_svg::graph_svg;
 pub use human::{Human, Pause};
 pub use jsonl::JsonLines;
@@ -31,7 +31,7 @@ pub use plan_json::plan_json;
 pub use plan_text::{PlanText, Purpose};
 pub use quiet::Quiet;
 pub use run_json::run_json;
-pub use status::{logs, status};
+pub use status::{RunLine, logs, runs, status};
 pub use style::{Look, Style};
 pub use summary::summary;
 pub use table::{Cell, Column, Table};
