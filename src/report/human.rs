@@ -186,7 +186,7 @@ fn footer(view: &RunView, look: &Look) -> String {
     if !counts.is_empty() {
         text.push_str(&format!(": {}", counts.join(", ")));
     }
-    let running = view.running().count();
+    let running = view.running_count();
     if running > 0 {
         text.push_str(&format!("; {running} running"));
     }

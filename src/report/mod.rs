@@ -10,6 +10,7 @@ mod placement;
 mod plain;
 mod plan_json;
 mod plan_text;
+mod question;
 mod quiet;
 mod run_json;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use picture::svg;
 pub use plain::Plain;
 pub use plan_json::plan_json;
 pub use plan_text::{PlanText, Purpose};
+pub use question::question;
 pub use quiet::Quiet;
 pub use run_json::run_json;
 pub use status::{RunLine, logs, runs, status};

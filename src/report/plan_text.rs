@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::figures::count;
 use super::placement;
+use super::question;
 use super::style::{Ink, Look, symbol};
 use super::text::{clean, clip, fill, hang, width};
 use crate::model::failure::Failure;
@@ -159,17 +160,14 @@ impl PlanText<'_> {
 
     fn beneath(&self, out: &mut String, step: &PlanStep) {
         const INDENT: &str = "       ";
+        if let Planned::Gate { message, show, word } = &step.planned {
+            let text = question::lines(message, show, word.as_deref(), &self.look, INDENT.len());
+            out.push_str(&self.paint_lines(Ink::Warn, &text));
+        }
         let mut say = |head: &str, ink: Ink, text: &str| {
             let text = hang(&format!("{INDENT}{head}"), text, self.look.width);
             out.push_str(&self.paint_lines(ink, &text));
         };
-        if let Planned::Gate { message, word, .. } = &step.planned {
-            say("asks: ", Ink::Warn, message);
-            match word {
-                Some(word) => say("answer: ", Ink::Warn, &format!("type {word}")),
-                None => say("answer: ", Ink::Warn, "yes or no"),
-            }
-        }
         if !step.undo.is_empty() && !matches!(step.change, Change::Read | Change::None) {
             say("undo: ", Ink::Dim, &step.undo);
         }

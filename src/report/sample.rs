@@ -360,6 +360,41 @@ pub fn rolled_back_run() -> Vec<Event> {
     numbered(events)
 }
 
+fn undone(ending: Ending) -> Vec<Event> {
+    vec![
+        ended(152, "move[107]", 1, Ending::Failed { failure: failure() }),
+        started(152, "move[104]/undo", 1, Effect::Change),
+        ended(180, "move[104]/undo", 1, ending),
+    ]
+}
+
+pub fn badly_rolled_back_run() -> Vec<Event> {
+    let failure =
+        Failure::new(Class::Unreachable, "migrate VM 104 (web-1) from pve3 to pve2", "pve3: no route to host");
+    let mut events = begun();
+    events.extend(undone(Ending::Failed { failure }));
+    events.push(event(181, Fact::RunFinished { status: RunStatus::RollbackIncomplete }));
+    numbered(events)
+}
+
+pub fn paused_run() -> Vec<Event> {
+    let mut events = begun();
+    events.extend(undone(ok()));
+    let signal = Signal::Cancel { level: 1, rollback: false };
+    events.push(event(180, Fact::Signalled { key: "k".into(), signal }));
+    events.push(event(181, Fact::RunFinished { status: RunStatus::Paused }));
+    numbered(events)
+}
+
+pub fn locked_run() -> Vec<Event> {
+    let mut events = begun();
+    events.truncate(1);
+    let holder = "run 77aa (talos-upgrade) since 01:58:00 by ops@desk, pid 812, running: `runbook status 77aa`";
+    events.push(event(0, Fact::LockRefused { holder: holder.into() }));
+    events.push(event(0, Fact::RunFinished { status: RunStatus::Stopped }));
+    numbered(events)
+}
+
 pub fn good_run() -> Vec<Event> {
     let mut events = begun();
     events.extend([

@@ -33,6 +33,8 @@ pub struct StepView {
     /// The last lines of its log.
     pub log: Vec<String>,
     pub undo: UndoStatus,
+    /// Why its undo failed.
+    pub undo_cause: Option<String>,
     /// What a person is asked.
     pub question: Option<Question>,
     /// A group or fan-out: its steps are shown, not it.
@@ -53,9 +55,15 @@ impl StepView {
             progress: None,
             log: Vec::new(),
             undo: UndoStatus::None,
+            undo_cause: None,
             question: None,
             scope: false,
         }
+    }
+
+    fn undo_fails(&mut self, cause: String) {
+        self.undo = UndoStatus::RollbackFailed;
+        self.undo_cause = Some(cause);
     }
 
     /// Why it is as it is, in a line.
@@ -155,6 +163,11 @@ impl RunView {
     /// What is going on now, undoing included.
     pub fn running(&self) -> impl Iterator<Item = &StepView> {
         self.at_work.iter().map(|i| &self.steps[*i])
+    }
+
+    /// How many are going on now.
+    pub fn running_count(&self) -> usize {
+        self.at_work.len()
     }
 
     /// How many steps have the outcome of this word (`Outcome::as_str`).
@@ -335,13 +348,15 @@ impl RunView {
 
     fn finished(&mut self, path: &StepPath, ending: &Ending, at: u64) {
         if let Some(base) = undone(path) {
+            let single = *path == base.undo();
             let step = self.at(&base);
             match ending {
-                // An undo of several steps has failed when one of them has.
-                Ending::Ok { .. } | Ending::Unchanged { .. } if step.undo != UndoStatus::RollbackFailed => {
-                    step.undo = UndoStatus::RolledBack;
+                // An undo of several steps has failed when one of them has; one that is a single step may be tried again.
+                Ending::Ok { .. } | Ending::Unchanged { .. } if single || step.undo != UndoStatus::RollbackFailed => {
+                    (step.undo, step.undo_cause) = (UndoStatus::RolledBack, None);
                 }
-                Ending::Failed { .. } | Ending::InDoubt { .. } => step.undo = UndoStatus::RollbackFailed,
+                Ending::Failed { failure } => step.undo_fails(failure.to_string()),
+                Ending::InDoubt { evidence } => step.undo_fails(evidence.clone()),
                 _ => {}
             }
         }
