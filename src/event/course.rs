@@ -15,3 +15,21 @@ impl RunStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Intent;
+    use crate::model::effect::Effect;
+    use serde_json::Value;
+
+    #[test]
+    fn an_undo_is_a_rollback_and_an_answer_ends_the_waiting() {
+        let intent = Intent { before: Value::Null, prepared: Value::Null, effect: Effect::Change };
+        let undo = Fact::Started { path: "a/undo".into(), attempt: 1, intent };
+        assert_eq!(RunStatus::Running.after(&undo), RunStatus::RollingBack);
+        let answer = Fact::Approved { path: "gate".into(), who: "ops".into(), word: None };
+        assert_eq!(RunStatus::Waiting.after(&answer), RunStatus::Running);
+        assert_eq!(RunStatus::Paused.after(&answer), RunStatus::Paused);
+    }
+}

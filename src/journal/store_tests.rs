@@ -72,6 +72,34 @@ fn a_run_taken_over_goes_on_where_the_durable_history_ends() {
     assert_eq!(store.verify_chain(&id).unwrap().events, 5);
 }
 
+/// What a power cut leaves of the write-ahead log is some beginning of it; each must be some beginning of the run.
+#[test]
+fn every_beginning_of_the_log_is_a_beginning_of_the_run() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = store(temp.path()).create_run(&run("cut")).unwrap();
+    let mut seq = 0;
+    for size in 1..=6 {
+        let batch: Vec<Event> = (1..=size).map(|n| note(seq + n)).collect();
+        seq += size;
+        writer.append(&batch).unwrap();
+    }
+    let wal = std::fs::read(temp.path().join("journal.db-wal")).unwrap();
+    let mut lengths = std::collections::BTreeSet::new();
+    for cut in (0..=wal.len()).step_by(1500).chain([wal.len()]) {
+        let copy = tempfile::tempdir().unwrap();
+        std::fs::copy(temp.path().join("journal.db"), copy.path().join("journal.db")).unwrap();
+        std::fs::write(copy.path().join("journal.db-wal"), &wal[..cut]).unwrap();
+        let store = store(copy.path());
+        if store.find("cut").is_ok() {
+            let (events, _) = store.take_over(&RunId::from("cut")).unwrap();
+            assert!(events.iter().zip(1..).all(|(event, n)| *event == note(n)));
+            lengths.insert(events.len());
+        }
+    }
+    assert!(lengths.is_subset(&[0, 1, 3, 6, 10, 15, 21].into()), "an append was torn: {lengths:?}");
+    assert!(lengths.len() > 3 && lengths.contains(&21), "{lengths:?}");
+}
+
 #[test]
 fn an_append_is_all_or_nothing_when_the_disk_is_full() {
     let temp = tempfile::tempdir().unwrap();

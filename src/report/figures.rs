@@ -39,6 +39,12 @@ pub fn clock(at: u64, offset: i32) -> String {
     format!("{:02}:{:02}:{:02}", s / 3600, s % 3600 / 60, s % 60)
 }
 
+/// The day `2025-11-21` at `offset` seconds east of Greenwich, of milliseconds since 1970.
+pub fn date(at: u64, offset: i32) -> String {
+    let seconds = i64::try_from(at / 1000).unwrap_or(0) + i64::from(offset);
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| "-".into(), |t| t.strftime("%Y-%m-%d").to_string())
+}
+
 /// `1 step`, `2 steps`.
 pub(super) fn count(n: usize, one: &str, more: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { more })
@@ -65,5 +71,9 @@ mod tests {
     fn a_time_is_local() {
         assert_eq!(clock(1_763_691_185_000, 0), "02:13:05");
         assert_eq!(clock(1_763_691_185_000, -3 * 3600), "23:13:05");
+        assert_eq!(
+            (date(1_763_691_185_000, 0).as_str(), date(1_763_691_185_000, -3 * 3600).as_str()),
+            ("2025-11-21", "2025-11-20")
+        );
     }
 }

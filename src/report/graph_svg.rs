@@ -11,7 +11,7 @@ use super::text::clip;
 use crate::model::effect::Effect;
 use crate::model::runbook::{Runbook, Step, Verb};
 
-const CARD: (f64, f64) = (230.0, 50.0);
+const CARD: (f64, f64) = (240.0, 50.0);
 /// A place that an edge passes through beside the cards.
 const LANE: f64 = 24.0;
 const GAP: (f64, f64) = (28.0, 44.0);
@@ -22,7 +22,6 @@ const CSS: &str = "text{font-family:ui-sans-serif,system-ui,'Segoe UI',sans-seri
 .s{font-size:11px;fill:#5b6270}.h{font-size:15px;font-weight:600}.y{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:15px;font-weight:700}\
 .c{fill:#fff;stroke:#8a93a3;stroke-width:1.3}.e{fill:none;stroke:#8a93a3;stroke-width:1.4}.a{fill:#8a93a3}\
 .read{stroke:#2f7fb8}.change{stroke:#a8791a}.disrupt,.destroy{stroke:#c2372f;stroke-width:2}.gate{stroke:#7a4fc0;stroke-dasharray:5 3}\
-.f{stroke-dasharray:3 4}\
 @media(prefers-color-scheme:dark){text{fill:#e4e7ed}.s{fill:#a2aab8}.c{fill:#1d2129}.e{stroke:#717a8b}.a{fill:#717a8b}}";
 
 /// A drawn step.
@@ -106,7 +105,7 @@ impl Graph<'_> {
         let (subtitle, known) = match &step.verb {
             Verb::Uses { action, .. } => (action.clone(), (self.effect_of)(action)),
             Verb::Confirm(_) => {
-                return Card { title: path, subtitle: "asks a person".into(), sign: "?", class: "gate", stacked };
+                return Card { title: path, subtitle: "asks a person".into(), sign: "*", class: "gate", stacked };
             }
             Verb::Steps(_) | Verb::Parallel(_) => ("nothing".into(), None),
         };

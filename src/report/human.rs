@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::figures::{clock, count, duration};
 use super::plain;
@@ -13,10 +13,13 @@ use super::text::{clean, clip, fill, width};
 use super::view::{RunView, StepView};
 use crate::engine::ports::Observer;
 use crate::event::{Body, Event, Fact, Note, Outcome};
+use crate::model::ids::StepPath;
 
 /// Steps shown while they run.
 const ROWS: usize = 8;
 const BAR: usize = 16;
+/// The widest duration: `59m 59s`.
+const TOOK: usize = 7;
 const TICK: Duration = Duration::from_millis(500);
 
 /// Draws while a run goes on. Drop it before writing anything else to the same terminal.
@@ -24,7 +27,7 @@ pub struct Human {
     look: Look,
     view: RunView,
     display: MultiProgress,
-    rows: Vec<ProgressBar>,
+    rows: Vec<(StepPath, ProgressBar)>,
     footer: ProgressBar,
 }
 
@@ -46,7 +49,8 @@ impl Human {
 
     fn on(target: ProgressDrawTarget, look: Look) -> Self {
         let display = MultiProgress::with_draw_target(target);
-        let footer = display.add(ProgressBar::new_spinner().with_style(bare()));
+        let footer = display.add(ProgressBar::new_spinner().with_style(timed()));
+        footer.enable_steady_tick(TICK);
         Self { look, view: RunView::default(), display, rows: Vec::new(), footer }
     }
 
@@ -61,28 +65,43 @@ impl Human {
     }
 
     fn draw(&mut self) {
-        let lines: Vec<String> =
-            self.view.running().take(ROWS).map(|s| running(s, &self.look, self.view.last)).collect();
-        while self.rows.len() > lines.len() {
-            if let Some(row) = self.rows.pop() {
+        let view = &self.view;
+        let display = &self.display;
+        self.rows.retain(|(path, row)| {
+            let runs = view.step(path).is_some_and(|s| s.outcome == Outcome::Running);
+            if !runs {
                 row.finish_and_clear();
-                self.display.remove(&row);
+                display.remove(row);
+            }
+            runs
+        });
+        for step in view.running().take(ROWS + self.rows.len()) {
+            if self.rows.len() < ROWS && !self.rows.iter().any(|(path, _)| *path == step.path) {
+                // A step that was taken over from another process has run for a while already.
+                let already = Duration::from_millis(step.took(view.last).unwrap_or(0));
+                let row = ProgressBar::new_spinner().with_style(timed()).with_elapsed(already);
+                let row = display.insert_before(&self.footer, row);
+                row.enable_steady_tick(TICK);
+                self.rows.push((step.path.clone(), row));
             }
         }
-        while self.rows.len() < lines.len() {
-            let row = self.display.insert_before(&self.footer, ProgressBar::new_spinner().with_style(bare()));
-            row.enable_steady_tick(TICK);
-            self.rows.push(row);
+        for (path, row) in &self.rows {
+            if let Some(step) = view.step(path) {
+                row.set_message(running(step, &self.look));
+            }
         }
-        for (row, line) in self.rows.iter().zip(lines) {
-            row.set_message(line);
-        }
-        self.footer.set_message(footer(&self.view, &self.look));
+        self.footer.set_message(footer(view, &self.look));
     }
 }
 
-fn bare() -> ProgressStyle {
-    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+/// A message and, behind it, how long it has been there; the clock goes on between events.
+fn timed() -> ProgressStyle {
+    let took = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let ms = u64::try_from(state.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let _ = out.write_str(&duration(ms / 1000 * 1000));
+    };
+    let style = ProgressStyle::with_template("{msg}  {took}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    style.with_key("took", took)
 }
 
 impl Observer for Human {
@@ -142,39 +161,39 @@ fn finished(step: &StepView, look: &Look, at: u64) -> String {
     format!("{head}{} {}  {took}", look.style.paint(ink, &sign), fill(&text, room, false)).trim_end().to_owned()
 }
 
-/// `  ▶ move[107]  39% ██████░░░░░░░░░░  6.2 GiB of 16.0 GiB, 112.0 MiB/s  11s`
-fn running(step: &StepView, look: &Look, now: u64) -> String {
+/// `  ▶ move[107]  39% ██████░░░░░░░░░░  6.2 GiB of 16.0 GiB, 112.0 MiB/s`, with room behind it for how long.
+fn running(step: &StepView, look: &Look) -> String {
     let style = look.style;
     let (line, share) = step.progress.clone().unwrap_or_default();
     let attempt = if step.attempts > 1 { format!(" (attempt {})", step.attempts) } else { String::new() };
     let far = share.map(|s| format!("  {:>3.0}% {}", s * 100.0, style.bar(s, BAR))).unwrap_or_default();
-    let took = step.took(now).map(duration).unwrap_or_default();
-    let room = look.width.saturating_sub(4 + width(&took) + 2);
+    let room = look.width.saturating_sub(4 + 2 + TOOK);
     let text = clip(&clean(&format!("{}{attempt}{far}  {line}", step.path)), room, style);
-    format!("  {} {}  {took}", style.paint(Ink::Info, style.pick("▶", ">")), fill(&text, room, false))
+    format!("  {} {}", style.paint(Ink::Info, style.pick("▶", ">")), fill(&text, room, false))
 }
 
-/// `12 of 40 steps: 9 ok, 2 unchanged, 1 skipped; 3 running; 2m 31s`
+/// `  12 of 40 steps: 9 ok, 2 unchanged, 1 skipped; 3 running`
 fn footer(view: &RunView, look: &Look) -> String {
-    let of = |what: &str| view.steps().filter(|s| s.outcome.as_str() == what).count();
-    let all = view.steps().count();
-    let over = view.steps().filter(|s| s.outcome.is_final()).count();
-    let kinds = ["ok", "unchanged", "skipped", "failed", "in_doubt", "cancelled"];
-    let counts: Vec<String> =
-        kinds.iter().filter(|k| of(k) > 0).map(|k| format!("{} {}", of(k), k.replace('_', " "))).collect();
-    let mut text = format!("  {over} of {}", count(all, "step", "steps"));
+    const OVER: [&str; 6] = ["ok", "unchanged", "skipped", "failed", "cancelled", "not_run"];
+    let over: usize = OVER.iter().map(|word| view.count(word)).sum();
+    let counts: Vec<String> = OVER
+        .iter()
+        .chain(&["in_doubt", "waiting"])
+        .filter(|word| view.count(word) > 0)
+        .map(|word| format!("{} {}", view.count(word), word.replace('_', " ")))
+        .collect();
+    let mut text = format!("  {over} of {}", count(view.total(), "step", "steps"));
     if !counts.is_empty() {
         text.push_str(&format!(": {}", counts.join(", ")));
     }
-    let running = view.running().count();
+    let running = view.running_count();
     if running > 0 {
         text.push_str(&format!("; {running} running"));
     }
     if running > ROWS {
         text.push_str(&format!(" ({} not shown)", running - ROWS));
     }
-    text.push_str(&format!("; {}", duration(view.took())));
-    look.style.paint(Ink::Bold, &clip(&text, look.width, look.style))
+    look.style.paint(Ink::Bold, &clip(&text, look.width.saturating_sub(2 + TOOK), look.style))
 }
 
 #[cfg(test)]
@@ -190,7 +209,7 @@ mod tests {
             view.see(event);
             lines.extend(scrolled(event, &view, &look));
         }
-        lines.extend(view.running().map(|s| running(s, &look, view.last)));
+        lines.extend(view.running().map(|s| running(s, &look)));
         lines.push(footer(&view, &look));
         lines.join("\n")
     }

@@ -10,6 +10,7 @@ mod placement;
 mod plain;
 mod plan_json;
 mod plan_text;
+mod question;
 mod quiet;
 mod run_json;
 #[cfg(test)]
@@ -21,7 +22,7 @@ mod table;
 mod text;
 mod view;
 
-pub use figures::{bytes, clock, duration, speed};
+pub use figures::{bytes, clock, date, duration, speed};
 pub use graph_svg::graph_svg;
 pub use human::{Human, Pause};
 pub use jsonl::JsonLines;
@@ -29,9 +30,10 @@ pub use picture::svg;
 pub use plain::Plain;
 pub use plan_json::plan_json;
 pub use plan_text::{PlanText, Purpose};
+pub use question::question;
 pub use quiet::Quiet;
 pub use run_json::run_json;
-pub use status::{logs, status};
+pub use status::{RunLine, logs, runs, status};
 pub use style::{Look, Style};
 pub use summary::summary;
 pub use table::{Cell, Column, Table};

@@ -14,12 +14,15 @@ pub(super) const ACTION: &str = "proxmox.plan_evacuation";
 #[derive(Debug, Deserialize, Default)]
 #[serde(default)]
 struct Evacuation {
+    node: String,
     moves: Vec<Guest>,
     by_ha: Vec<Guest>,
     staying: Vec<Value>,
     stops: Vec<Value>,
     usage: Vec<Usage>,
     warnings: Vec<String>,
+    /// The rule behind the order of `moves`, in words.
+    order: String,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -27,16 +30,19 @@ struct Evacuation {
 struct Guest {
     vmid: u64,
     kind: String,
-    name: Option<String>,
+    name: String,
     from: String,
-    /// A node; for an HA guest perhaps a list of those that the HA manager may choose, or nothing.
-    to: Value,
+    /// For a move of ours.
+    to: Option<String>,
+    /// For one of the HA manager's: where it may put the guest.
+    targets: Vec<String>,
     mode: Option<String>,
     memory: u64,
     disk_bytes: u64,
     seconds: Option<f64>,
-    /// Whether, or for how many seconds, it is down.
-    downtime: Value,
+    downtime: bool,
+    /// About an HA guest.
+    note: String,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -48,6 +54,8 @@ struct Usage {
     usable: u64,
     before: u64,
     after: u64,
+    /// Kept on top of `after` for guests that the HA manager may put here.
+    kept_for_ha: u64,
 }
 
 /// The table, the bars and what there is to say beside them; empty where the outputs are of another shape.
@@ -74,18 +82,18 @@ fn guests(evacuation: &Evacuation, look: &Look, indent: usize) -> String {
     for (guest, owner) in
         evacuation.moves.iter().map(|g| (g, "runbook")).chain(evacuation.by_ha.iter().map(|g| (g, "HA manager")))
     {
-        let down = is_down(&guest.downtime);
         let mode = guest.mode.as_deref().unwrap_or("-");
+        let from = if guest.from.is_empty() { &evacuation.node } else { &guest.from };
         table.row(vec![
             Cell::new(guest.title()),
             Cell::new(owner),
             // The sign says it without the colour.
-            Cell::new(if down { format!("{mode} !") } else { mode.to_owned() }).ink(if down {
+            Cell::new(if guest.downtime { format!("{mode} !") } else { mode.to_owned() }).ink(if guest.downtime {
                 Ink::Bad
             } else {
                 Ink::Plain
             }),
-            Cell::new(format!("{} {} {}", guest.from, look.style.arrow(), guest.target())),
+            Cell::new(format!("{from} {} {}", look.style.arrow(), guest.target())),
             Cell::new(guest.size()),
             Cell::new(guest.seconds.map_or("-".into(), |s| duration((s.max(0.0) * 1000.0) as u64))),
         ]);
@@ -93,26 +101,21 @@ fn guests(evacuation: &Evacuation, look: &Look, indent: usize) -> String {
     if table.is_empty() { String::new() } else { table.render(look, indent) }
 }
 
-fn is_down(downtime: &Value) -> bool {
-    downtime.as_bool().unwrap_or_else(|| downtime.as_f64().is_some_and(|seconds| seconds >= 1.0))
-}
-
 impl Guest {
     fn title(&self) -> String {
-        let kind = if self.kind == "lxc" { "CT" } else { "VM" };
-        match &self.name {
-            Some(name) => format!("{kind} {} ({name})", self.vmid),
-            None => format!("{kind} {}", self.vmid),
-        }
+        let kind = match self.kind.as_str() {
+            "lxc" => "CT",
+            "qemu" => "VM",
+            _ => "guest",
+        };
+        format!("{kind} {} ({})", self.vmid, self.name)
     }
 
     fn target(&self) -> String {
         match &self.to {
-            Value::String(node) => node.clone(),
-            Value::Array(nodes) if !nodes.is_empty() => {
-                nodes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or ")
-            }
-            _ => "HA's choice".into(),
+            Some(node) => node.clone(),
+            None if self.targets.is_empty() => "HA's choice".into(),
+            None => self.targets.join(" or "),
         }
     }
 
@@ -125,6 +128,7 @@ impl Guest {
     }
 }
 
+const OVER: &str = " over the limit";
 /// Columns that a bar has beside its node and its figures.
 const BAR: std::ops::RangeInclusive<usize> = 10..=48;
 
@@ -135,28 +139,38 @@ fn bars(usage: &[Usage], look: &Look, indent: usize) -> String {
         .iter()
         .map(|u| format!("{:>5.1}% {} {:>5.1}%", u.percent(u.before), style.arrow(), u.percent(u.after)))
         .collect();
-    let room = look.width.saturating_sub(indent + node + 4 + figures.iter().map(|f| width(f)).max().unwrap_or(0));
+    let suffix = if usage.iter().any(Usage::is_over) { width(OVER) } else { 0 };
+    let room =
+        look.width.saturating_sub(indent + node + 4 + suffix + figures.iter().map(|f| width(f)).max().unwrap_or(0));
     let bar = room.clamp(*BAR.start(), *BAR.end());
     let blanks = " ".repeat(indent);
-    let mut out = format!("{blanks}memory per node, before {} after", style.arrow());
-    out.push_str(&format!(
-        " ({} used, {} comes, {} goes, {} limit)\n",
-        style.pick("█", "#"),
-        style.pick("▓", "+"),
-        style.pick("▒", "-"),
-        style.pick("│", "|")
-    ));
+    let head = format!("memory per node, before {} after", style.arrow());
+    let legend = style.pick("(█ used, ▓ comes, ▒ goes, │ limit)", "(# used, + comes, - goes, | limit)");
+    let fits = indent + width(&head) + 1 + width(legend) <= look.width;
+    let between = if fits { " ".to_owned() } else { format!("\n{blanks}") };
+    let mut out = format!("{blanks}{head}{between}{legend}\n");
     for (u, figures) in usage.iter().zip(figures) {
-        let over = u.after > u.usable && u.after > u.before;
-        let ink = if over { Ink::Bad } else { Ink::Plain };
+        let ink = if u.is_over() { Ink::Bad } else { Ink::Plain };
         let line = format!("{blanks}{}  {}  {figures}", fill(&u.node, node, false), u.bar(bar, style));
         out.push_str(&style.paint(ink, &line));
-        out.push_str(if over { " over the limit\n" } else { "\n" });
+        if u.is_over() {
+            out.push_str(OVER);
+        }
+        out.push('\n');
+        if u.kept_for_ha > 0 {
+            let pad = " ".repeat(indent + node + 2);
+            out.push_str(&format!("{pad}and {} kept for the HA manager's guests\n", bytes(u.kept_for_ha)));
+        }
     }
     out
 }
 
 impl Usage {
+    /// Brought over its limit by what comes.
+    fn is_over(&self) -> bool {
+        self.after > self.usable && self.after > self.before
+    }
+
     fn percent(&self, used: u64) -> f64 {
         if self.memory_total == 0 { 0.0 } else { used as f64 * 100.0 / self.memory_total as f64 }
     }
@@ -184,21 +198,45 @@ fn remarks(evacuation: &Evacuation, look: &Look, indent: usize) -> String {
             out.push_str(&hang(&format!("{blanks}{head}"), &item, look.width));
         }
     };
+    let order = Some(evacuation.order.clone()).filter(|o| !o.is_empty());
+    all("order: ", order.into_iter().collect());
+    let noted = evacuation.by_ha.iter().filter(|g| !g.note.is_empty());
+    all("HA manager: ", noted.map(|g| format!("{}: {}", g.title(), g.note)).collect());
     all("! down for a while: ", evacuation.stops.iter().map(said).collect());
     all("= stays: ", evacuation.staying.iter().map(said).collect());
     all("warning: ", evacuation.warnings.clone());
     out
 }
 
-/// A text, a bare VMID, or a guest with a reason.
+/// A guest and why; or what else stands there, as it is.
 fn said(value: &Value) -> String {
-    if let Some(text) = value.as_str() {
-        return text.to_owned();
+    match (Guest::deserialize(value), value["why"].as_str()) {
+        (Ok(guest), Some(why)) => format!("{}: {why}", guest.title()),
+        _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
     }
-    if let Some(vmid) = value.as_u64() {
-        return format!("guest {vmid}");
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_evacuation_is_left_out() {
+        assert_eq!(render(&json!([1, 2]), &Look::default(), 0), "");
+        assert_eq!(render(&json!({"moves": []}), &Look::default(), 0), "");
     }
-    let title = Guest::deserialize(value).map(|g| g.title()).unwrap_or_default();
-    let why = ["why", "reason", "text"].iter().find_map(|key| value[*key].as_str());
-    why.map_or_else(|| title.clone(), |why| format!("{title}: {why}"))
+
+    #[test]
+    fn a_node_above_its_limit_is_said_in_words() {
+        let usage = json!({"usage": [{"node": "pve1", "memory_total": 100, "usable": 80, "before": 50, "after": 90}]});
+        let look = Look { width: 56, ..Look::default() };
+        insta::assert_snapshot!(render(&usage, &look, 0), @r"
+
+        memory per node, before -> after
+        (# used, + comes, - goes, | limit)
+        pve1  #########++++++..   50.0% ->  90.0% over the limit
+        ");
+    }
 }

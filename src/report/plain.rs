@@ -9,6 +9,7 @@ use super::text::clean;
 use super::view::RunView;
 use crate::engine::ports::Observer;
 use crate::event::{Body, Ending, Event, Fact, Note, Signal, Verdict};
+use crate::model::failure::{Class, Failure};
 use crate::model::ids::StepPath;
 
 /// Progress of a step is written when it is so much further, or so many milliseconds later.
@@ -121,11 +122,16 @@ fn of_ending(ending: &Ending, took: u64) -> String {
     match ending {
         Ending::Ok { .. } => format!("ok after {took}"),
         Ending::Unchanged { .. } => "unchanged: it is so already".into(),
-        Ending::Failed { failure } => format!("failed ({}) after {took}: {failure}", failure.class.as_str()),
+        Ending::Failed { failure } => format!("failed{} after {took}: {failure}", of_class(failure)),
         Ending::NotApplied => "found not to have been applied".into(),
         Ending::InDoubt { evidence } => format!("in doubt: {evidence}"),
         Ending::Cancelled => "cancelled before anything was sent".into(),
     }
+}
+
+/// The class, where it says more than that it failed.
+fn of_class(failure: &Failure) -> String {
+    if failure.class == Class::Failed { String::new() } else { format!(" ({})", failure.class.as_str()) }
 }
 
 fn of_signal(signal: &Signal, actor: &str) -> String {

@@ -1,7 +1,10 @@
 //! The plan as a person reads it, in Terraform's manner.
 
+use std::collections::BTreeMap;
+
 use super::figures::count;
 use super::placement;
+use super::question;
 use super::style::{Ink, Look, symbol};
 use super::text::{clean, clip, fill, hang, width};
 use crate::model::failure::Failure;
@@ -12,6 +15,8 @@ const DRY_RUN: &str = "DRY RUN: nothing was changed";
 const WIDEST_PATH: usize = 28;
 /// Destructive steps that the last line names.
 const NAMED: usize = 6;
+/// Reasons for skipping that have a line.
+const REASONS: usize = 10;
 
 /// Why a plan is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +71,8 @@ impl PlanText<'_> {
         if self.plan.failure.is_some() {
             return format!("{head}, and this plan cannot be applied\n");
         }
-        format!("{head}; this applies it: {}\n", self.paint(Ink::Info, command))
+        // On a line of its own and never broken: it is for copying.
+        format!("{head}\nTo apply it: {}\n", self.paint(Ink::Info, command))
     }
 
     fn title(&self) -> String {
@@ -77,8 +83,8 @@ impl PlanText<'_> {
         let hash: String = plan.hash.chars().take(12).collect();
         let params: String = plan.inputs.params.iter().map(|(k, v)| format!(", {k}={}", short(v))).collect();
         let line = format!("site {}{cluster}{params}; plan {hash}", plan.inputs.site);
-        out.push_str(&self.paint(Ink::Dim, &clip(&clean(&line), self.look.width, self.look.style)));
-        out + "\n\n"
+        out.push_str(&self.paint_lines(Ink::Dim, &hang("", &line, self.look.width)));
+        out + "\n"
     }
 
     fn destructive(&self, out: &mut String) {
@@ -86,7 +92,8 @@ impl PlanText<'_> {
         if rows.is_empty() {
             return;
         }
-        out.push_str(&self.paint(Ink::Bold, "Loss and downtime\n"));
+        out.push_str(&self.paint(Ink::Bold, "Loss and downtime"));
+        out.push('\n');
         let mut sorted = rows;
         sorted.sort_by_key(|s| rank(s));
         let column = self.column();
@@ -103,19 +110,23 @@ impl PlanText<'_> {
     }
 
     fn row(&self, step: &PlanStep, column: usize) -> String {
-        let (sign, ink) = symbol(step.change);
+        let (sign, ink) = sign_of(step);
         let path = clip(step.path.as_str(), column, self.look.style);
         let maybe = if step.planned == Planned::Maybe { "(may be skipped) " } else { "" };
-        let room = self.look.width.saturating_sub(column + 7);
-        let summary = clip(&format!("{maybe}{}", clean(&step.summary)), room, self.look.style);
         let sign = self.paint(ink, &fill(sign, 2, true));
-        format!("  {sign} {}  {summary}\n", fill(&path, column, false))
+        // Broken and not cut: what is not said before a yes is a surprise after it.
+        let indent = " ".repeat(column + 7);
+        let summary = hang(&indent, &format!("{maybe}{}", step.summary), self.look.width);
+        let summary = if summary.trim().is_empty() { "\n" } else { &summary[indent.len()..] };
+        format!("  {sign} {}  {summary}", fill(&path, column, false))
     }
 
     fn steps(&self, out: &mut String) {
         let column = self.column();
         if self.plan.steps.iter().any(shown) {
-            out.push_str(&self.paint(Ink::Bold, "Steps, in order\n"));
+            out.push_str(&self.paint(Ink::Bold, "Steps, in order"));
+            out.push('\n');
+            out.push_str(&self.legend());
         }
         for step in self.plan.steps.iter().filter(|s| shown(s)) {
             out.push_str(&self.row(step, column));
@@ -123,25 +134,40 @@ impl PlanText<'_> {
         }
         let unchanged = self.plan.steps.iter().filter(|s| s.planned == Planned::Unchanged).count();
         if unchanged > 0 {
-            let line = format!("   = {}: nothing to do\n", count(unchanged, "step", "steps"));
+            let line = format!("   = {}: nothing to do", count(unchanged, "step", "steps"));
             out.push_str(&self.paint(Ink::Dim, &line));
+            out.push('\n');
         }
         self.skipped(out);
     }
 
+    /// What the signs that are used mean.
+    fn legend(&self) -> String {
+        const WORDS: [(&str, &str); 7] = [
+            ("+", "create"),
+            ("~", "change"),
+            ("-", "destroy"),
+            ("!", "downtime"),
+            ("<=", "read"),
+            ("?", "known later"),
+            ("*", "question"),
+        ];
+        let used = |sign: &str| self.plan.steps.iter().any(|s| shown(s) && sign_of(s).0 == sign);
+        let words: Vec<String> =
+            WORDS.iter().filter(|(sign, _)| used(sign)).map(|(sign, word)| format!("{sign} {word}")).collect();
+        self.paint_lines(Ink::Dim, &hang("  ", &words.join(", "), self.look.width))
+    }
+
     fn beneath(&self, out: &mut String, step: &PlanStep) {
         const INDENT: &str = "       ";
+        if let Planned::Gate { message, show, word } = &step.planned {
+            let text = question::lines(message, show, word.as_deref(), &self.look, INDENT.len());
+            out.push_str(&self.paint_lines(Ink::Warn, &text));
+        }
         let mut say = |head: &str, ink: Ink, text: &str| {
             let text = hang(&format!("{INDENT}{head}"), text, self.look.width);
             out.push_str(&self.paint_lines(ink, &text));
         };
-        if let Planned::Gate { message, word, .. } = &step.planned {
-            say("asks: ", Ink::Warn, message);
-            match word {
-                Some(word) => say("answer: ", Ink::Warn, &format!("type {word}")),
-                None => say("answer: ", Ink::Warn, "yes or no"),
-            }
-        }
         if !step.undo.is_empty() && !matches!(step.change, Change::Read | Change::None) {
             say("undo: ", Ink::Dim, &step.undo);
         }
@@ -166,17 +192,21 @@ impl PlanText<'_> {
     }
 
     fn skipped(&self, out: &mut String) {
-        let mut reasons: Vec<(&str, usize)> = Vec::new();
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
         for step in &self.plan.steps {
-            let Planned::Skipped(reason) = &step.planned else { continue };
-            match reasons.iter_mut().find(|(r, _)| r == reason) {
-                Some((_, n)) => *n += 1,
-                None => reasons.push((reason, 1)),
+            if let Planned::Skipped(reason) = &step.planned {
+                *reasons.entry(reason).or_default() += 1;
             }
         }
-        for (reason, n) in reasons {
+        let more: usize = reasons.values().skip(REASONS).sum();
+        for (reason, n) in reasons.iter().take(REASONS).map(|(r, n)| (*r, *n)) {
             let line = format!("   = {} skipped: {}", count(n, "step", "steps"), clean(reason));
             out.push_str(&self.paint(Ink::Dim, &clip(&line, self.look.width, self.look.style)));
+            out.push('\n');
+        }
+        if more > 0 {
+            let line = format!("   = {} skipped for other reasons", count(more, "step", "steps"));
+            out.push_str(&self.paint(Ink::Dim, &line));
             out.push('\n');
         }
     }
@@ -200,7 +230,8 @@ impl PlanText<'_> {
         let s = &self.plan.summary;
         out.push('\n');
         if !s.changes() {
-            out.push_str(&self.paint(Ink::Bold, "No changes.\n"));
+            out.push_str(&self.paint(Ink::Bold, "No changes."));
+            out.push('\n');
             return;
         }
         let parts = [
@@ -212,8 +243,11 @@ impl PlanText<'_> {
             (s.unchanged, "unchanged", Ink::Dim),
         ];
         let shown = parts.iter().filter(|(n, ..)| *n > 0);
-        let line: Vec<String> = shown.map(|(n, what, ink)| self.paint(*ink, &format!("{n} {what}"))).collect();
-        out.push_str(&format!("{} {}.\n", self.paint(Ink::Bold, "Plan:"), line.join(", ")));
+        let words: Vec<(String, Ink)> = shown.map(|(n, what, ink)| (format!("{n} {what}"), *ink)).collect();
+        let one_line = "Plan:".len() + words.iter().map(|(w, _)| width(w) + 2).sum::<usize>() <= self.look.width;
+        let between = if one_line { ", " } else { ",\n      " };
+        let words: Vec<String> = words.iter().map(|(word, ink)| self.paint(*ink, word)).collect();
+        out.push_str(&format!("{} {}.\n", self.paint(Ink::Bold, "Plan:"), words.join(between)));
         for (change, head) in [(Change::Destroy, "  - destroys: "), (Change::Disrupt, "  ! downtime: ")] {
             let names: Vec<&str> =
                 self.plan.steps.iter().filter(|s| shown_as(s, change)).map(|s| s.path.as_str()).collect();
@@ -229,7 +263,8 @@ impl PlanText<'_> {
 
     fn failure(&self, out: &mut String, path: &str, failure: &Failure) {
         out.push('\n');
-        out.push_str(&self.paint(Ink::Bad, &format!("The plan fails at {path} ({})\n", failure.class.as_str())));
+        out.push_str(&self.paint(Ink::Bad, &format!("The plan fails at {path} ({})", failure.class.as_str())));
+        out.push('\n');
         out.push_str(&hang("  what:   ", &failure.attempted, self.look.width));
         out.push_str(&hang("  why:    ", &failure.cause, self.look.width));
         for line in &failure.details {
@@ -248,6 +283,10 @@ impl PlanText<'_> {
             out.push_str(&format!("  {}\n", self.paint(Ink::Info, command)));
         }
     }
+}
+
+fn sign_of(step: &PlanStep) -> (&'static str, Ink) {
+    if matches!(step.planned, Planned::Gate { .. }) { ("*", Ink::Warn) } else { symbol(step.change) }
 }
 
 fn shown(step: &PlanStep) -> bool {
@@ -329,7 +368,7 @@ mod tests {
     fn no_line_is_wider_than_the_terminal() {
         for at in [60, 72, 80, 100, 160] {
             for style in [UNICODE, Style::default()] {
-                for line in shown(&sample::plan(), style, at).lines().filter(|l| !l.starts_with(DRY_RUN)) {
+                for line in shown(&sample::plan(), style, at).lines().filter(|l| !l.starts_with("To apply")) {
                     assert!(width(line) <= at, "{at}: {line}");
                 }
             }

@@ -35,6 +35,7 @@ fn step(step: &StepView) -> Value {
         "failure": step.failure(),
         "undo": step.undo.as_str(),
         "undo_manual": manual,
+        "undo_cause": step.undo_cause,
         "started": step.started,
         "ended": step.ended,
     })

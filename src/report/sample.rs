@@ -96,26 +96,34 @@ pub fn runbook() -> Runbook {
     }
 }
 
+/// As `proxmox.plan_evacuation` puts it out.
 fn evacuation() -> Value {
     json!({
+        "node": "pve2",
         "moves": [
-            {"vmid": 104, "kind": "qemu", "name": "web-1", "from": "pve2", "to": "pve3", "mode": "live",
-             "memory": 8 * GIB, "disk_bytes": 0, "seconds": 30.0, "downtime": false},
+            {"vmid": 104, "kind": "qemu", "name": "web-1", "from": "pve2", "to": "pve3", "mode": "live", "owner": "us",
+             "memory": 8 * GIB, "disk_bytes": 0, "storages": {}, "seconds": 30, "reason": null, "downtime": false},
             {"vmid": 107, "kind": "qemu", "name": "build-server-with-a-long-name", "from": "pve2", "to": "pve1",
-             "mode": "live", "memory": 16 * GIB, "disk_bytes": 120 * GIB, "seconds": 1240.0, "downtime": false},
-            {"vmid": 211, "kind": "lxc", "name": "dns", "from": "pve2", "to": "pve3", "mode": "restart",
-             "memory": GIB / 2, "disk_bytes": 0, "seconds": 12.0, "downtime": true},
+             "mode": "live", "owner": "us", "memory": 16 * GIB, "disk_bytes": 120 * GIB,
+             "storages": {"local-zfs": "local-zfs"}, "seconds": 1240, "reason": null, "downtime": false},
+            {"vmid": 211, "kind": "lxc", "name": "dns", "from": "pve2", "to": "pve3", "mode": "restart", "owner": "us",
+             "memory": GIB / 2, "disk_bytes": 0, "storages": {}, "seconds": 12,
+             "reason": "a container moves by restarting", "downtime": true},
         ],
-        "by_ha": [{"vmid": 120, "kind": "qemu", "name": "db", "from": "pve2", "to": ["pve1", "pve3"], "mode": "live",
-                   "memory": 32 * GIB, "disk_bytes": 0, "seconds": 100.0}],
-        "staying": [{"vmid": 130, "kind": "qemu", "name": "gpu", "why": "you said that it may stay"}],
-        "stops": [{"vmid": 211, "kind": "lxc", "name": "dns", "why": "a container moves by restarting"}],
+        "by_ha": [{"vmid": 120, "name": "db", "kind": "qemu", "targets": ["pve1", "pve3"], "memory": 32 * GIB,
+                   "note": "comes home after maintenance"}],
+        "staying": [{"vmid": 130, "name": "gpu", "why": "you said that it may stay"}],
+        "stops": [{"vmid": 211, "name": "dns", "to": "pve3", "seconds": 12, "why": "a container moves by restarting"}],
         "usage": [
-            {"node": "pve1", "memory_total": 128 * GIB, "usable": 108 * GIB, "before": 60 * GIB, "after": 108 * GIB},
-            {"node": "pve2", "memory_total": 128 * GIB, "usable": 108 * GIB, "before": 72 * GIB, "after": 8 * GIB},
-            {"node": "pve3", "memory_total": 64 * GIB, "usable": 54 * GIB, "before": 20 * GIB, "after": 28 * GIB},
+            {"node": "pve1", "memory_total": 128 * GIB, "usable": 108 * GIB, "before": 60 * GIB, "after": 76 * GIB,
+             "kept_for_ha": 32 * GIB, "vcpus_before": 20, "vcpus_after": 24, "after_percent": 70.4},
+            {"node": "pve3", "memory_total": 64 * GIB, "usable": 54 * GIB, "before": 20 * GIB, "after": 29 * GIB,
+             "kept_for_ha": 0, "vcpus_before": 8, "vcpus_after": 12, "after_percent": 53.7},
+            {"node": "pve4", "memory_total": 64 * GIB, "usable": 54 * GIB, "before": 20 * GIB, "after": 16 * GIB,
+             "kept_for_ha": 0, "vcpus_before": 8, "vcpus_after": 6, "after_percent": 29.6},
         ],
         "warnings": ["pve3 has slower storage than pve2"],
+        "order": "smallest first",
     })
 }
 
@@ -349,6 +357,41 @@ pub fn rolled_back_run() -> Vec<Event> {
         ),
         event(181, Fact::RunFinished { status: RunStatus::RolledBack }),
     ]);
+    numbered(events)
+}
+
+fn undone(ending: Ending) -> Vec<Event> {
+    vec![
+        ended(152, "move[107]", 1, Ending::Failed { failure: failure() }),
+        started(152, "move[104]/undo", 1, Effect::Change),
+        ended(180, "move[104]/undo", 1, ending),
+    ]
+}
+
+pub fn badly_rolled_back_run() -> Vec<Event> {
+    let failure =
+        Failure::new(Class::Unreachable, "migrate VM 104 (web-1) from pve3 to pve2", "pve3: no route to host");
+    let mut events = begun();
+    events.extend(undone(Ending::Failed { failure }));
+    events.push(event(181, Fact::RunFinished { status: RunStatus::RollbackIncomplete }));
+    numbered(events)
+}
+
+pub fn paused_run() -> Vec<Event> {
+    let mut events = begun();
+    events.extend(undone(ok()));
+    let signal = Signal::Cancel { level: 1, rollback: false };
+    events.push(event(180, Fact::Signalled { key: "k".into(), signal }));
+    events.push(event(181, Fact::RunFinished { status: RunStatus::Paused }));
+    numbered(events)
+}
+
+pub fn locked_run() -> Vec<Event> {
+    let mut events = begun();
+    events.truncate(1);
+    let holder = "run 77aa (talos-upgrade) since 01:58:00 by ops@desk, pid 812, running: `runbook status 77aa`";
+    events.push(event(0, Fact::LockRefused { holder: holder.into() }));
+    events.push(event(0, Fact::RunFinished { status: RunStatus::Stopped }));
     numbered(events)
 }
 

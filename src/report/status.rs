@@ -1,13 +1,56 @@
 //! `runbook status` and `runbook logs`: a run looked at from outside, while it goes on or later.
 
-use super::figures::{clock, duration};
+use super::figures::{clock, date, duration};
 use super::plain;
 use super::style::{Ink, Look};
-use super::summary::table;
+use super::summary;
+use super::table::{Cell, Column, Table};
 use super::text::{clean, hang};
 use super::view::{RunView, undone};
 use crate::event::{Body, Ending, Event, Fact};
 use crate::model::ids::StepPath;
+
+/// A run in a list of runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunLine<'a> {
+    /// The shortest beginning that names it.
+    pub id: &'a str,
+    pub runbook: &'a str,
+    pub site: &'a str,
+    pub cluster: Option<&'a str>,
+    /// Its status, or `interrupted`.
+    pub state: &'a str,
+    /// Milliseconds since 1970: when it was created, and its last event.
+    pub created: u64,
+    pub updated: u64,
+    pub actor: &'a str,
+}
+
+/// `runbook runs`: a line a run, in the order given.
+pub fn runs<'a>(lines: impl IntoIterator<Item = RunLine<'a>>, look: &Look) -> String {
+    let mut table = Table::new(&[
+        Column::new("run"),
+        Column::new("runbook").flexible(),
+        Column::new("site").expendable(2),
+        Column::new("state"),
+        Column::new("begun"),
+        Column::new("took").right().expendable(1),
+        Column::new("by").flexible().expendable(3),
+    ]);
+    for line in lines {
+        let at = line.cluster.map_or_else(|| line.site.to_owned(), |c| format!("{}/{c}", line.site));
+        table.row(vec![
+            Cell::new(line.id),
+            Cell::new(line.runbook),
+            Cell::new(at),
+            Cell::new(line.state.replace('_', " ")),
+            Cell::new(format!("{} {}", date(line.created, look.offset), clock(line.created, look.offset))),
+            Cell::new(duration(line.updated.saturating_sub(line.created))),
+            Cell::new(line.actor),
+        ]);
+    }
+    if table.is_empty() { "no runs yet\n".into() } else { table.render(look, 0) }
+}
 
 /// A run as it stands. `state` is its status or `interrupted`, which only the journal can tell; `id` the shortest
 /// beginning that names it.
@@ -21,7 +64,7 @@ pub fn status(view: &RunView, state: &str, id: &str, look: &Look) -> String {
         out.push_str(&hang("  ", &format!("{site}{since}{last}, {} so far", duration(view.took())), look.width));
     }
     out.push('\n');
-    out.push_str(&table(view, look));
+    out.push_str(&summary::table(view, look));
     for step in view.running() {
         if let Some((line, share)) = &step.progress {
             let far = share.map(|s| format!("{:.0}% ", s * 100.0)).unwrap_or_default();
@@ -81,6 +124,24 @@ mod tests {
     fn the_status_of_a_run_that_asks() {
         let view = RunView::of(&sample::waiting_run());
         insta::assert_snapshot!(status(&view, view.status.as_str(), "3f2a", &Look { width: 60, ..Look::default() }));
+    }
+
+    #[test]
+    fn a_list_of_runs() {
+        let line = |id, state, cluster| RunLine {
+            id,
+            runbook: "node-evacuation",
+            site: "home",
+            cluster,
+            state,
+            created: sample::START,
+            updated: sample::START + 100_000,
+            actor: "ops@host",
+        };
+        let lines = [line("3f2a", "interrupted", None), line("77aa", "rolled_back", Some("prod"))];
+        insta::assert_snapshot!("runs_wide", runs(lines, &Look { width: 100, ..Look::default() }));
+        insta::assert_snapshot!("runs_narrow", runs(lines, &Look { width: 60, ..Look::default() }));
+        assert_eq!(runs([], &Look::default()), "no runs yet\n");
     }
 
     #[test]

@@ -8,18 +8,25 @@ use super::text::{clean, hang};
 use super::view::{RunView, StepView};
 use crate::event::{Outcome, RunStatus, UndoStatus};
 use crate::model::effect::Done;
-use crate::model::failure::Failure;
+use crate::model::failure::{Class, Failure};
 
 /// Rows of the table; what failed or is in doubt is always among them.
 const ROWS: usize = 40;
+/// Steps that failed beside the first, by name.
+const OTHERS: usize = 10;
 
 /// What to print when a run is over or parked. `id` is the shortest beginning that names the run.
 pub fn summary(view: &RunView, id: &str, look: &Look) -> String {
     let mut out = table(view, look);
     out.push('\n');
     out.push_str(&headline(view, id, look));
-    if let Some((step, failure)) = view.failed() {
-        out.push_str(&failed(step, failure, look));
+    match view.failed() {
+        Some(_) if view.status == RunStatus::Succeeded => tolerated(&mut out, view, look),
+        Some((step, failure)) => {
+            out.push_str(&failed(step, failure, look));
+            others(&mut out, view, step, look);
+        }
+        None => {}
     }
     doubts(&mut out, view, look);
     changed(&mut out, view, look);
@@ -67,8 +74,10 @@ pub(super) fn table(view: &RunView, look: &Look) -> String {
 fn row(step: &StepView, now: u64, look: &Look) -> Vec<Cell> {
     let (sign, ink) = mark(&step.outcome, look.style);
     let undo = match step.undo {
-        UndoStatus::None => String::new(),
-        _ => format!(", {}", step.undo.as_str().replace('_', " ")),
+        UndoStatus::None => "",
+        UndoStatus::Listed(_) => ", undo by hand",
+        UndoStatus::RolledBack => ", rolled back",
+        UndoStatus::RollbackFailed => ", rollback failed",
     };
     let said = match &step.outcome {
         Outcome::Failed(failure) => failure.cause.clone(),
@@ -78,7 +87,7 @@ fn row(step: &StepView, now: u64, look: &Look) -> Vec<Cell> {
     vec![
         Cell::new(sign).ink(ink),
         Cell::new(step.path.as_str()),
-        Cell::new(step.outcome.as_str().replace('_', " ") + &undo).ink(ink),
+        Cell::new(step.outcome.as_str().replace('_', " ") + undo).ink(ink),
         Cell::new(if step.attempts > 0 { step.attempts.to_string() } else { String::new() }),
         Cell::new(step.took(now).map(duration).unwrap_or_default()),
         Cell::new(said),
@@ -110,9 +119,10 @@ fn headline(view: &RunView, id: &str, look: &Look) -> String {
 }
 
 fn failed(step: &StepView, failure: &Failure, look: &Look) -> String {
-    let head = format!("\n{} failed ({})", step.path, failure.class.as_str());
+    let class = if failure.class == Class::Failed { String::new() } else { format!(" ({})", failure.class.as_str()) };
     let tries = if step.attempts > 1 { format!(", after {} attempts", step.attempts) } else { String::new() };
-    let mut out = look.style.paint(Ink::Bad, &(head + &tries)) + "\n";
+    let head = format!("{} failed{class}{tries}", step.path);
+    let mut out = format!("\n{}\n", look.style.paint(Ink::Bad, &head));
     out.push_str(&hang("  attempted: ", &failure.attempted, look.width));
     out.push_str(&hang("  cause:     ", &failure.cause, look.width));
     let done = match failure.done {
@@ -134,13 +144,32 @@ fn failed(step: &StepView, failure: &Failure, look: &Look) -> String {
     out
 }
 
+/// Failures in a run that is well: of optional steps.
+fn tolerated(out: &mut String, view: &RunView, look: &Look) {
+    for (step, failure) in view.steps().filter_map(|s| Some((s, s.failure()?))) {
+        let text = hang("  warning: ", &format!("{} failed, which this run bears: {failure}", step.path), look.width);
+        out.push_str(&look.style.paint(Ink::Warn, text.trim_end()));
+        out.push('\n');
+    }
+}
+
+fn others(out: &mut String, view: &RunView, first: &StepView, look: &Look) {
+    let paths: Vec<&str> =
+        view.steps().filter(|s| s.failure().is_some() && s.path != first.path).map(|s| s.path.as_str()).collect();
+    if paths.is_empty() {
+        return;
+    }
+    let more = paths.len().saturating_sub(OTHERS);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let shown = paths[..paths.len().min(OTHERS)].join(", ");
+    out.push_str(&hang("  failed too: ", &format!("{shown}{more}"), look.width));
+}
+
 fn doubts(out: &mut String, view: &RunView, look: &Look) {
     for step in view.steps() {
         if let Outcome::InDoubt(evidence) = &step.outcome {
-            out.push_str(
-                &look.style.paint(Ink::Warn, &format!("\n{} is in doubt: look at it before going on", step.path)),
-            );
-            out.push('\n');
+            let head = format!("{} is in doubt: look at it before going on", step.path);
+            out.push_str(&format!("\n{}\n", look.style.paint(Ink::Warn, &head)));
             out.push_str(&hang("  seen: ", evidence, look.width));
         }
     }
@@ -166,8 +195,12 @@ fn changed(out: &mut String, view: &RunView, look: &Look) {
         out.push_str("\nNothing is changed.\n");
         return;
     }
-    out.push_str("\nChanged already:\n");
-    lines.iter().for_each(|line| out.push_str(&hang("  ~ ", line, look.width)));
+    let undoing = matches!(view.status, RunStatus::RolledBack | RunStatus::RollbackIncomplete);
+    out.push_str(if undoing { "\nStill changed:\n" } else { "\nChanged already:\n" });
+    lines.iter().take(ROWS).for_each(|line| out.push_str(&hang("  ~ ", line, look.width)));
+    if lines.len() > ROWS {
+        out.push_str(&format!("  ~ and {} more\n", lines.len() - ROWS));
+    }
 }
 
 fn undoing(out: &mut String, view: &RunView, look: &Look) {
@@ -181,7 +214,7 @@ fn undoing(out: &mut String, view: &RunView, look: &Look) {
         match &step.undo {
             UndoStatus::Listed(what) => manual.push(format!("{}: {what}", step.path)),
             UndoStatus::RollbackFailed => {
-                let why = view.step(&step.path.undo()).and_then(StepView::cause).unwrap_or_default();
+                let why = step.undo_cause.as_deref().unwrap_or("see its log");
                 manual.push(format!("{}: its rollback failed: {why}", step.path));
             }
             UndoStatus::None | UndoStatus::RolledBack => {}
@@ -198,7 +231,7 @@ fn next(out: &mut String, view: &RunView, id: &str, look: &Look) {
     if view.status != RunStatus::Succeeded {
         commands.push(format!("runbook status {id}"));
     }
-    if let Some((step, _)) = view.failed() {
+    if let Some((step, _)) = view.failed().filter(|_| view.status != RunStatus::Succeeded) {
         commands.push(format!("runbook logs {id} '{}'", step.path));
     }
     let asked = view.steps().find(|s| s.outcome == Outcome::Waiting);
@@ -247,16 +280,29 @@ mod tests {
     }
 
     #[test]
+    fn an_optional_failure_is_a_warning() {
+        let mut events = sample::failed_run();
+        events.pop();
+        events.push(sample::event(160, crate::event::Fact::RunFinished { status: RunStatus::Succeeded }));
+        let text = shown(&events, 100, false);
+        assert!(text.contains("warning: move[107] failed, which this run bears"), "{text}");
+        assert!(!text.contains("Next:"), "{text}");
+    }
+
+    #[test]
     fn a_failure_in_colour() {
         let look = Look { style: Style { color: true, unicode: true }, width: 100, offset: 0 };
         insta::assert_snapshot!(summary(&RunView::of(&sample::failed_run()), "3f2a", &look).replace('\x1b', "␛"));
     }
 
     #[test]
-    fn rolled_back_in_doubt_cancelled_and_waiting() {
+    fn every_other_end() {
         insta::assert_snapshot!("rolled_back", shown(&sample::rolled_back_run(), 100, true));
         insta::assert_snapshot!("in_doubt", shown(&sample::doubtful_run(), 100, true));
         insta::assert_snapshot!("cancelled", shown(&sample::cancelled_run(), 100, true));
         insta::assert_snapshot!("waiting", shown(&sample::waiting_run(), 100, true));
+        insta::assert_snapshot!("locked", shown(&sample::locked_run(), 100, true));
+        insta::assert_snapshot!("paused", shown(&sample::paused_run(), 100, true));
+        insta::assert_snapshot!("rollback_incomplete", shown(&sample::badly_rolled_back_run(), 100, true));
     }
 }

@@ -65,10 +65,12 @@ pub(super) fn fill(text: &str, to: usize, right: bool) -> String {
     if right { blanks + text } else { text.to_owned() + &blanks }
 }
 
-/// The words of `text` in lines of at most `most` columns; a longer word has a line of its own.
+/// The words of `text` in lines of at most `most` columns; a longer word has a line of its own. What stands between
+/// backticks is a command to copy, and is one word.
 pub(super) fn wrap(text: &str, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in words(text) {
+        let word = word.as_str();
         match lines.last_mut() {
             Some(line) if width(line) + 1 + width(word) <= most => {
                 line.push(' ');
@@ -78,6 +80,23 @@ pub(super) fn wrap(text: &str, most: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut open = false;
+    for part in text.split_whitespace() {
+        match words.last_mut() {
+            Some(word) if open => {
+                word.push(' ');
+                word.push_str(part);
+            }
+            _ => words.push(part.to_owned()),
+        }
+        open ^= part.matches('`').count() % 2 == 1;
+    }
+    // Without its other half it was no command.
+    if open { text.split_whitespace().map(str::to_owned).collect() } else { words }
 }
 
 /// Wrapped text behind a head: `head` on the first line, blanks of its width on the others.
@@ -113,6 +132,8 @@ mod tests {
     #[test]
     fn lines_break_between_words() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("type `a b` or `c d e`, or don`t", 8), ["type `a", "b` or `c", "d e`, or", "don`t"]);
+        assert_eq!(wrap("type `a b` or `c d e`", 8), ["type", "`a b` or", "`c d e`"]);
         assert_eq!(hang("- ", "one two three four five six", 26), "- one two three four five\n  six\n");
     }
 }

@@ -1,10 +1,10 @@
 //! A run folded from its events for those who look at it. It follows what was recorded and decides nothing, so it may
 //! say less than the engine knows (a group's own outcome is not recorded), never something else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::event::{Ending, Event, Fact, Note, Outcome, Question, RunStatus, Signal, UndoStatus, Verdict};
+use crate::event::{Body, Ending, Event, Fact, Note, Outcome, Question, RunStatus, Signal, UndoStatus, Verdict};
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::Failure;
 use crate::model::ids::{RunId, StepPath};
@@ -33,6 +33,8 @@ pub struct StepView {
     /// The last lines of its log.
     pub log: Vec<String>,
     pub undo: UndoStatus,
+    /// Why its undo failed.
+    pub undo_cause: Option<String>,
     /// What a person is asked.
     pub question: Option<Question>,
     /// A group or fan-out: its steps are shown, not it.
@@ -53,9 +55,15 @@ impl StepView {
             progress: None,
             log: Vec::new(),
             undo: UndoStatus::None,
+            undo_cause: None,
             question: None,
             scope: false,
         }
+    }
+
+    fn undo_fails(&mut self, cause: String) {
+        self.undo = UndoStatus::RollbackFailed;
+        self.undo_cause = Some(cause);
     }
 
     /// Why it is as it is, in a line.
@@ -100,6 +108,9 @@ pub struct RunView {
     pub status: RunStatus,
     steps: Vec<StepView>,
     places: HashMap<StepPath, usize>,
+    /// Steps by outcome and those that run, kept up with each event: a display asks for them at each one.
+    tally: BTreeMap<&'static str, usize>,
+    at_work: BTreeSet<usize>,
     /// Milliseconds since 1970.
     pub started: Option<u64>,
     /// When the last event was recorded.
@@ -118,6 +129,8 @@ impl Default for RunView {
             status: RunStatus::Running,
             steps: Vec::new(),
             places: HashMap::new(),
+            tally: BTreeMap::new(),
+            at_work: BTreeSet::new(),
             started: None,
             last: 0,
             lock_holder: None,
@@ -149,7 +162,22 @@ impl RunView {
 
     /// What is going on now, undoing included.
     pub fn running(&self) -> impl Iterator<Item = &StepView> {
-        self.steps.iter().filter(|s| !s.scope && s.outcome == Outcome::Running)
+        self.at_work.iter().map(|i| &self.steps[*i])
+    }
+
+    /// How many are going on now.
+    pub fn running_count(&self) -> usize {
+        self.at_work.len()
+    }
+
+    /// How many steps have the outcome of this word (`Outcome::as_str`).
+    pub fn count(&self, outcome: &str) -> usize {
+        self.tally.get(outcome).copied().unwrap_or(0)
+    }
+
+    /// How many steps there are, as far as known.
+    pub fn total(&self) -> usize {
+        self.tally.values().sum()
     }
 
     /// The first step that failed, and how.
@@ -167,17 +195,61 @@ impl RunView {
     pub fn see(&mut self, event: &Event) {
         self.last = self.last.max(event.at);
         self.started.get_or_insert(event.at);
+        let place = event.path().map(|path| self.place(path));
+        if let Some(place) = place {
+            self.tell(place, false);
+        }
         match &event.body {
-            crate::event::Body::Fact(fact) => self.fact(fact, event),
-            crate::event::Body::Note(note) => self.note(note),
+            Body::Fact(fact) => self.fact(fact, event),
+            Body::Note(note) => self.note(note),
+        }
+        match place {
+            Some(place) => self.tell(place, true),
+            None => self.recount(event),
         }
     }
 
-    fn at(&mut self, path: &StepPath) -> &mut StepView {
-        let place = *self.places.entry(path.clone()).or_insert(self.steps.len());
-        if place == self.steps.len() {
-            self.steps.push(StepView::new(path.clone()));
+    /// Takes a step into the tally, or out of it.
+    fn tell(&mut self, place: usize, into: bool) {
+        let step = &self.steps[place];
+        if step.scope {
+            return;
         }
+        if step.outcome == Outcome::Running {
+            if into {
+                self.at_work.insert(place)
+            } else {
+                self.at_work.remove(&place)
+            };
+        }
+        if undone(&step.path).is_none() {
+            let n = self.tally.entry(step.outcome.as_str()).or_default();
+            *n = if into { *n + 1 } else { n.saturating_sub(1) };
+        }
+    }
+
+    /// The few facts about the run as a whole may touch any step.
+    fn recount(&mut self, event: &Event) {
+        if event.fact().is_none() {
+            return;
+        }
+        (self.tally, self.at_work) = Default::default();
+        (0..self.steps.len()).for_each(|place| self.tell(place, true));
+    }
+
+    fn place(&mut self, path: &StepPath) -> usize {
+        if let Some(place) = self.places.get(path) {
+            return *place;
+        }
+        let place = self.steps.len();
+        self.places.insert(path.clone(), place);
+        self.steps.push(StepView::new(path.clone()));
+        self.tell(place, true);
+        place
+    }
+
+    fn at(&mut self, path: &StepPath) -> &mut StepView {
+        let place = self.place(path);
         &mut self.steps[place]
     }
 
@@ -276,13 +348,15 @@ impl RunView {
 
     fn finished(&mut self, path: &StepPath, ending: &Ending, at: u64) {
         if let Some(base) = undone(path) {
+            let single = *path == base.undo();
             let step = self.at(&base);
             match ending {
-                // An undo of several steps has failed when one of them has.
-                Ending::Ok { .. } | Ending::Unchanged { .. } if step.undo != UndoStatus::RollbackFailed => {
-                    step.undo = UndoStatus::RolledBack;
+                // An undo of several steps has failed when one of them has; one that is a single step may be tried again.
+                Ending::Ok { .. } | Ending::Unchanged { .. } if single || step.undo != UndoStatus::RollbackFailed => {
+                    (step.undo, step.undo_cause) = (UndoStatus::RolledBack, None);
                 }
-                Ending::Failed { .. } | Ending::InDoubt { .. } => step.undo = UndoStatus::RollbackFailed,
+                Ending::Failed { failure } => step.undo_fails(failure.to_string()),
+                Ending::InDoubt { evidence } => step.undo_fails(evidence.clone()),
                 _ => {}
             }
         }
@@ -353,6 +427,23 @@ mod tests {
             ["maintenance", "move[104]"]
         );
         assert_eq!(view.step(&"empty".into()).unwrap().cause().unwrap(), "move[107] failed");
+    }
+
+    #[test]
+    fn the_tally_is_what_counting_gives() {
+        for events in [sample::good_run(), sample::failed_run(), sample::rolled_back_run(), sample::cancelled_run()] {
+            let mut view = RunView::default();
+            for event in &events {
+                view.see(event);
+                assert_eq!(view.total(), view.steps().count());
+                for step in view.steps() {
+                    let word = step.outcome.as_str();
+                    assert_eq!(view.count(word), view.steps().filter(|s| s.outcome.as_str() == word).count(), "{word}");
+                }
+                let running = view.steps.iter().filter(|s| !s.scope && s.outcome == Outcome::Running).count();
+                assert_eq!(view.running().count(), running);
+            }
+        }
     }
 
     #[test]
