@@ -103,6 +103,8 @@ pub struct Diagnostic {
     pub span: Span,
     /// Other places that matter, and why.
     pub labels: Vec<(Span, String)>,
+    /// The source line may hold a secret: do not show it.
+    pub conceal: bool,
 }
 
 impl Diagnostic {
@@ -130,7 +132,9 @@ impl Diagnostic {
         let Span { line, column, .. } = self.span;
         let _ =
             writeln!(out, "{} {} {}:{line}:{column}: {}", self.severity.as_str(), self.code, self.file, self.message);
-        excerpt(&mut out, source, self.span, "");
+        if !self.conceal {
+            excerpt(&mut out, source, self.span, "");
+        }
         for (span, text) in &self.labels {
             excerpt(&mut out, source, *span, text);
         }

@@ -15,6 +15,7 @@ mod params;
 mod profiles;
 mod reader;
 mod runbook;
+pub mod schema;
 mod shape;
 pub mod shipped;
 mod site;

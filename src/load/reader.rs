@@ -26,7 +26,16 @@ impl<'s> Reader<'s> {
     ) -> &mut Diagnostic {
         let file = self.source.name.clone();
         let message = message.into();
-        self.diagnostics.push(Diagnostic { severity, code, message, help: None, file, span, labels: Vec::new() });
+        self.diagnostics.push(Diagnostic {
+            severity,
+            code,
+            message,
+            help: None,
+            file,
+            span,
+            labels: Vec::new(),
+            conceal: false,
+        });
         self.diagnostics.last_mut().expect("one was pushed just now")
     }
 

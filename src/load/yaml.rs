@@ -3,6 +3,8 @@
 //! Reads the crate's events and not its values: every key and value keeps its span and its spelling, and all
 //! problems are reported, not only the first. It knows nothing of runbooks.
 
+use std::collections::HashMap;
+
 use serde::de::DeserializeOwned;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span as YamlSpan};
 
@@ -121,8 +123,19 @@ pub fn typed<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 
 /// A collection that is not closed yet.
 enum Open {
-    Seq { items: Vec<Node>, anchor: usize, span: Span },
-    Map { entries: Vec<(Spanned<String>, Node)>, key: Option<Spanned<String>>, skip: bool, anchor: usize, span: Span },
+    Seq {
+        items: Vec<Node>,
+        anchor: usize,
+        span: Span,
+    },
+    Map {
+        entries: Vec<(Spanned<String>, Node)>,
+        seen: HashMap<String, Span>,
+        key: Option<Spanned<String>>,
+        skip: bool,
+        anchor: usize,
+        span: Span,
+    },
 }
 
 struct Builder<'s> {
@@ -142,6 +155,7 @@ impl Builder<'_> {
             file: self.source.name.clone(),
             span,
             labels: Vec::new(),
+            conceal: false,
         });
         self.diagnostics.last_mut().expect("one was pushed just now")
     }
@@ -214,7 +228,14 @@ impl Builder<'_> {
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), span);
-                stack.push(Open::Map { entries: Vec::new(), key: None, skip: false, anchor, span });
+                stack.push(Open::Map {
+                    entries: Vec::new(),
+                    seen: HashMap::new(),
+                    key: None,
+                    skip: false,
+                    anchor,
+                    span,
+                });
                 return None;
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -252,16 +273,16 @@ impl Builder<'_> {
     }
 
     fn put(&mut self, open: &mut Open, node: Node) {
-        let (entries, key, skip) = match open {
+        let (entries, seen, key, skip) = match open {
             Open::Seq { items, .. } => return items.push(node),
-            Open::Map { entries, key, skip, .. } => (entries, key, skip),
+            Open::Map { entries, seen, key, skip, .. } => (entries, seen, key, skip),
         };
         if *skip {
             *skip = false;
             return;
         }
         let Some(name) = key.take() else {
-            match self.key(node, entries) {
+            match self.key(node, seen) {
                 Some(name) => *key = Some(name),
                 None => *skip = true,
             }
@@ -270,7 +291,7 @@ impl Builder<'_> {
         entries.push((name, node));
     }
 
-    fn key(&mut self, node: Node, entries: &[(Spanned<String>, Node)]) -> Option<Spanned<String>> {
+    fn key(&mut self, node: Node, seen: &mut HashMap<String, Span>) -> Option<Spanned<String>> {
         let span = node.span;
         let name = match node.value {
             Value::Str(text) => text,
@@ -290,11 +311,11 @@ impl Builder<'_> {
             self.error(code::NOT_TAKEN, span, "a merge key (`<<`): write the keys out".into());
             return None;
         }
-        if let Some((first, _)) = entries.iter().find(|(k, _)| k.value == name) {
-            let first = first.span;
+        if let Some(first) = seen.get(&name).copied() {
             self.error(code::DUPLICATE_KEY, span, format!("the key `{name}` is here twice")).label(first, "first here");
             return None;
         }
+        seen.insert(name.clone(), span);
         Some(Spanned { value: name, span })
     }
 

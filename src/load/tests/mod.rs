@@ -2,6 +2,7 @@ mod broken;
 mod catalogue;
 mod config;
 mod examples;
+mod schema;
 mod values;
 
 use super::*;
