@@ -340,66 +340,90 @@ pub fn bind_params(
     positional: &[String],
     set: &[(String, String)],
 ) -> Result<BTreeMap<String, Value>, Vec<ParamError>> {
-    let mut bound = BTreeMap::new();
-    let mut errors = Vec::new();
-    let mut bind = |param: &Param, result: Result<Value, ParamError>, errors: &mut Vec<ParamError>| match result {
-        Ok(value) => {
-            if bound.insert(param.name.clone(), value).is_some() {
-                errors.push(ParamError {
-                    param: param.name.clone(),
-                    got: "given twice".into(),
-                    expected: "give it once, as an argument or with --set".into(),
-                });
-            }
-        }
-        Err(error) => errors.push(error),
-    };
-    let mut given: Vec<&str> = Vec::new();
-    let last = runbook.params.iter().filter(|p| matches!(p.positional, Some(Positional::Nth(_)))).count();
-    for param in &runbook.params {
-        match param.positional {
-            Some(Positional::Nth(n)) => {
-                if let Some(text) = positional.get(n - 1) {
-                    given.push(&param.name);
-                    bind(param, coerce_text(param, text), &mut errors);
-                }
-            }
-            Some(Positional::Rest) if positional.len() > last => {
-                given.push(&param.name);
-                let rest = positional[last..].iter().map(|t| Value::from(t.as_str())).collect();
-                bind(param, coerce(param, &Value::Array(rest)), &mut errors);
-            }
-            _ => {}
-        }
-    }
-    let takes_rest = runbook.params.iter().any(|p| p.positional == Some(Positional::Rest));
-    if positional.len() > last && !takes_rest {
-        errors.extend(positional[last..].iter().map(|text| ParamError {
-            param: (positional.iter().position(|t| t == text).unwrap_or(last) + 1).to_string(),
-            got: format!("the argument `{text}` is one too many"),
-            expected: format!("`{}` takes {last} by position; name others with --set NAME=VALUE", runbook.name),
-        }));
-    }
+    let mut binding = Binding { runbook, bound: BTreeMap::new(), errors: Vec::new() };
+    binding.positional(positional);
     for (name, text) in set {
         match runbook.params.iter().find(|p| p.name == *name) {
-            Some(param) => {
-                given.push(&param.name);
-                bind(param, coerce_text(param, text), &mut errors);
-            }
-            None => errors.push(unknown(runbook, name)),
+            Some(param) => binding.bind(param, coerce_text(param, text)),
+            None => binding.errors.push(unknown(runbook, name)),
         }
     }
-    for param in runbook.params.iter().filter(|p| !given.contains(&p.name.as_str())) {
-        match &param.default {
-            None if param.required => errors.push(ParamError {
+    binding.defaults();
+    if binding.errors.is_empty() {
+        Ok(binding.bound.into_iter().map(|(name, value)| (name, value.unwrap_or(Value::Null))).collect())
+    } else {
+        Err(binding.errors)
+    }
+}
+
+/// Parameters that are being given their values.
+struct Binding<'r> {
+    runbook: &'r Runbook,
+    /// Nothing for a value that was given and refused.
+    bound: BTreeMap<String, Option<Value>>,
+    errors: Vec<ParamError>,
+}
+
+impl Binding<'_> {
+    fn bind(&mut self, param: &Param, result: Result<Value, ParamError>) {
+        let value = result.map_err(|error| self.errors.push(error)).ok();
+        if self.bound.insert(param.name.clone(), value).is_some() {
+            self.errors.push(ParamError {
                 param: param.name.clone(),
-                got: "not given".into(),
-                expected: format!("expected {}", expected(param.ty)),
-            }),
-            default => drop(bound.insert(param.name.clone(), default.clone().unwrap_or(Value::Null))),
+                got: "given twice".into(),
+                expected: "give it once, as an argument or with --set".into(),
+            });
         }
     }
-    if errors.is_empty() { Ok(bound) } else { Err(errors) }
+
+    fn positional(&mut self, arguments: &[String]) {
+        let params = &self.runbook.params;
+        let numbered = params.iter().filter(|p| matches!(p.positional, Some(Positional::Nth(_)))).count();
+        let rest = arguments.get(numbered..).unwrap_or_default();
+        for param in params {
+            match param.positional {
+                Some(Positional::Nth(n)) => {
+                    if let Some(text) = arguments.get(n - 1) {
+                        self.bind(param, coerce_text(param, text));
+                    }
+                }
+                Some(Positional::Rest) if !rest.is_empty() => {
+                    let list = rest.iter().map(|t| Value::from(t.as_str())).collect();
+                    self.bind(param, coerce(param, &Value::Array(list)));
+                }
+                _ => {}
+            }
+        }
+        if params.iter().any(|p| p.positional == Some(Positional::Rest)) {
+            return;
+        }
+        for (i, text) in rest.iter().enumerate() {
+            self.errors.push(ParamError {
+                param: (numbered + i + 1).to_string(),
+                got: format!("the argument `{text}` is one too many"),
+                expected: format!(
+                    "`{}` takes {numbered} by position; name others with --set NAME=VALUE",
+                    self.runbook.name
+                ),
+            });
+        }
+    }
+
+    fn defaults(&mut self) {
+        for param in &self.runbook.params {
+            if self.bound.contains_key(&param.name) {
+                continue;
+            }
+            if param.default.is_none() && param.required {
+                self.errors.push(ParamError {
+                    param: param.name.clone(),
+                    got: "not given".into(),
+                    expected: format!("expected {}", expected(param.ty)),
+                });
+            }
+            self.bound.insert(param.name.clone(), param.default.clone());
+        }
+    }
 }
 
 fn unknown(runbook: &Runbook, name: &str) -> ParamError {

@@ -1,4 +1,5 @@
 mod broken;
+mod broken_steps;
 mod catalogue;
 mod config;
 mod examples;
