@@ -5,10 +5,10 @@ use serde_json::{Map, Value as Json, json};
 use super::diagnostic::code;
 use super::reader::Reader;
 use super::shape::{Shape, Table};
-use super::values::{coerce, expected, is_host_name, size};
 use super::yaml::{Node, Value};
 use crate::model::ids::Vmid;
 use crate::model::param::{Param, ValueType};
+use crate::model::value::{coerce, expected, is_host_name, size};
 
 /// The JSON form of a node, or nothing when something in it is wrong (which is reported).
 pub fn read(reader: &mut Reader<'_>, node: &Node, shape: &Shape) -> Option<Json> {

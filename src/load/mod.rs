@@ -22,7 +22,7 @@ mod site;
 mod step;
 mod template;
 mod uses;
-pub mod values;
+mod values;
 pub mod yaml;
 
 pub use cluster::load_cluster;
@@ -31,7 +31,9 @@ pub use params::fill_defaults;
 pub use profiles::check_profiles;
 pub use runbook::{Loaded, load_runbook, read_runbook};
 pub use site::{load_site, scope_of};
-pub use values::{ParamError, bind_params, coerce, coerce_text};
+pub use values::bind_params;
+
+pub use crate::model::value::{ParamError, coerce, coerce_text};
 
 #[cfg(test)]
 mod tests;

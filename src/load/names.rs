@@ -20,7 +20,7 @@ pub const ALWAYS: [&str; 6] = ["params", "vars", "cluster", "config", "run", "st
 /// Names of what a step found and did: in its verify, outputs and rollback.
 pub const OF_RESULT: [&str; 2] = ["before", "result"];
 /// What `run` holds.
-pub const RUN: [&str; 3] = ["id", "runbook", "started"];
+pub const RUN: [&str; 2] = ["id", "started"];
 /// What `config` holds, as [`scope_of`](super::site::scope_of) gives it.
 pub const CONFIG: [&str; 12] = [
     "ansible",
@@ -77,8 +77,6 @@ fn check_defaults(checker: &mut Checker<'_, '_, '_>, runbook: &Runbook) {
 enum Outputs {
     Any,
     Named(Vec<String>),
-    /// One for each item: not a value yet.
-    FanOut,
 }
 
 /// A list of siblings, with what makes looking into it cheap.
@@ -139,6 +137,8 @@ struct Env<'m> {
     items: Vec<&'m str>,
     /// The step whose `result` and `before` are known.
     of: Option<&'m Step>,
+    /// In the steps of its rollback.
+    undoing: bool,
     /// The result of a check's own `uses`.
     check: Option<&'m str>,
 }
@@ -225,6 +225,7 @@ impl<'m> Checker<'_, '_, 'm> {
             if let Some(frame) = inner.frames.iter_mut().rev().find(|f| f.current.is_some()) {
                 frame.with_itself = true;
             }
+            inner.undoing = true;
             self.steps(steps, &inner);
         }
     }
@@ -313,6 +314,9 @@ impl<'m> Checker<'_, '_, 'm> {
             (_, Some(Verb::Uses { action, .. })) => Some(action.as_str()),
             _ => None,
         };
+        if name == "before" && action.is_some() && !env.undoing {
+            self.reader.not_yet(span, "`before` outside of a rollback");
+        }
         let Some(action) = action else {
             self.reader
                 .error(code::UNKNOWN_NAME, span, format!("there is no `{name}` here"))
@@ -346,10 +350,8 @@ impl<'m> Checker<'_, '_, 'm> {
             self.not_ancestor(frame, index, span);
             return;
         }
-        match (self.step_outputs(step), names.get(2)) {
-            (Outputs::FanOut, _) => self.reader.not_yet(span, "a reference to what a fan-out gave"),
-            (Outputs::Named(known), Some(output)) => self.output(&format!("steps.{id}"), &known, output, span),
-            _ => {}
+        if let (Outputs::Named(known), Some(output)) = (self.step_outputs(step), names.get(2)) {
+            self.output(&format!("steps.{id}"), &known, output, span);
         }
     }
 
@@ -417,8 +419,9 @@ impl<'m> Checker<'_, '_, 'm> {
     }
 
     fn step_outputs(&self, step: &Step) -> Outputs {
+        // A map of what each item gave, by its key.
         if step.for_each.is_some() {
-            return Outputs::FanOut;
+            return Outputs::Any;
         }
         if !step.outputs.is_empty() {
             return Outputs::Named(step.outputs.iter().map(|(name, _)| name.clone()).collect());

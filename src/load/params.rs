@@ -7,11 +7,11 @@ use serde_json::Value as Json;
 use super::diagnostic::{Span, code};
 use super::keys::{PARAM, TYPES};
 use super::reader::Reader;
-use super::values::{ParamError, coerce, expected};
 use super::yaml::{Node, Value};
 use crate::expr::{Evaluated, Scope, nearest, parse_check, render, segments};
 use crate::model::param::{Param, Positional, ValueType};
 use crate::model::runbook::{Expr, Place, Runbook, Template};
+use crate::model::value::{ParamError, coerce, expected};
 
 /// A name that expressions can use.
 pub fn is_identifier(text: &str) -> bool {
@@ -194,7 +194,7 @@ fn refusal(param: &Param, node: &Node) -> ParamError {
 
 /// Evaluates the defaults that are expressions, once `cluster` and `config` are known.
 ///
-/// `params` is what [`bind_params`](super::values::bind_params) gave. Errors: all that fail, at once.
+/// `params` is what [`bind_params`](super::bind_params) gave. Errors: all that fail, at once.
 pub fn fill_defaults(
     runbook: &Runbook,
     params: &mut BTreeMap<String, Json>,

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::diagnostic::{Diagnostic, Severity, Span, code};
-use super::values::cidr;
 use crate::expr::nearest;
 use crate::model::cluster::{Assignment, Cluster, NodeGroup, TemplateRef};
 use crate::model::ids::Vmid;
 use crate::model::site::Site;
+use crate::model::value::cidr;
 
 /// Checks the profiles of a site against each other and against the site. All problems are listed.
 ///

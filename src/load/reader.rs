@@ -2,9 +2,9 @@
 
 use super::diagnostic::{Diagnostic, Severity, Source, Span, code};
 use super::shape::Table;
-use super::values;
 use super::yaml::{Node, Spanned, Value};
 use crate::expr::nearest;
+use crate::model::value as values;
 
 /// Collects what is wrong while a file is read.
 pub struct Reader<'s> {

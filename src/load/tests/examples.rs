@@ -217,8 +217,8 @@ fn steps_see_what_surely_came_before_them() {
     with: {host: pve1}
     rollback:
       - uses: ssh.run
-        with: {host: "{{ steps.right.text ~ result.stdout ~ steps.plan.plan.node }}"}
-    outputs: {text: "{{ result.stdout }} {{ before.x }}"}
+        with: {host: "{{ steps.right.text ~ result.stdout ~ before.x ~ steps.plan.plan.node }}"}
+    outputs: {text: "{{ result.stdout }}"}
   - id: both
     needs: [left, right]
     steps:
@@ -229,6 +229,13 @@ fn steps_see_what_surely_came_before_them() {
     outputs: {said: "{{ steps.inner.stdout }}"}
   - confirm: "{{ steps.both.said }}"
     when: not steps.left.stops
+  - id: each
+    for_each: steps.left.moves
+    key: item.vmid
+    uses: ssh.run
+    with: {host: "{{ item.to }}"}
+    when: item.vmid > 100
+  - confirm: "{{ steps.each['104'].stdout }}"
 finally:
   - id: done
     confirm: A
