@@ -14,7 +14,7 @@ mod names;
 mod params;
 mod profiles;
 mod reader;
-mod runbook;
+pub mod runbook;
 pub mod schema;
 mod shape;
 pub mod shipped;
@@ -22,7 +22,7 @@ mod site;
 mod step;
 mod template;
 mod uses;
-mod values;
+pub mod values;
 pub mod yaml;
 
 pub use cluster::load_cluster;

@@ -107,7 +107,7 @@ impl Node {
 /// Reads one document. The tree is absent only where the text is no YAML at all; what is wrong in it is
 /// reported and stands there as [`Value::Invalid`].
 pub fn parse(source: &Source) -> (Option<Node>, Vec<Diagnostic>) {
-    let mut builder = Builder { source, nodes: 0, anchors: Vec::new(), diagnostics: Vec::new() };
+    let mut builder = Builder { source, nodes: 0, anchors: HashMap::new(), diagnostics: Vec::new() };
     if source.text.len() > BYTES {
         builder.error(code::NOT_TAKEN, Span::default(), "the file is larger than 4 MiB".into());
         return (None, builder.diagnostics);
@@ -141,7 +141,7 @@ enum Open {
 struct Builder<'s> {
     source: &'s Source,
     nodes: usize,
-    anchors: Vec<(usize, Node)>,
+    anchors: HashMap<usize, Node>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -245,24 +245,26 @@ impl Builder<'_> {
                 };
                 (Node { value, span: start, raw: String::new(), verbatim: None }, anchor)
             }
-            Event::Alias(anchor) => {
-                let found = self.anchors.iter().find(|(id, _)| *id == anchor).map(|(_, node)| node.clone());
-                let Some(mut node) = found else {
-                    self.error(code::NOT_TAKEN, span, "an alias inside of what it stands for".into());
-                    return Some(Node { value: Value::Invalid, span, raw: String::new(), verbatim: None });
-                };
-                self.nodes += count(&node);
-                node.span = span;
-                node.verbatim = None;
-                return Some(node);
-            }
+            Event::Alias(anchor) => return Some(self.alias(anchor, span)),
             _ => return None,
         };
         self.nodes += 1;
         if anchor != 0 && self.nodes <= NODES {
-            self.anchors.push((anchor, node.clone()));
+            self.anchors.insert(anchor, node.clone());
         }
         Some(node)
+    }
+
+    /// What an alias stands for, at the alias's own place.
+    fn alias(&mut self, anchor: usize, span: Span) -> Node {
+        let Some(mut node) = self.anchors.get(&anchor).cloned() else {
+            self.error(code::NOT_TAKEN, span, "an alias inside of what it stands for".into());
+            return Node { value: Value::Invalid, span, raw: String::new(), verbatim: None };
+        };
+        self.nodes += count(&node);
+        node.span = span;
+        node.verbatim = None;
+        node
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {

@@ -390,3 +390,30 @@ fn clashing_profiles() {
       help: choose a range that nothing else uses
     "#);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn reading_a_damaged_configuration_never_panics(cut in 0..4000usize, len in 0..40usize, put in "[ -~\n]{0,8}") {
+        for text in [include_str!("../../../cluster-config.yaml"), PROD] {
+            let start = cut.min(text.len());
+            let end = (start + len).min(text.len());
+            let damaged = format!("{}{put}{}", &text[..start], &text[end..]);
+            let _ = site(&damaged);
+            if let Ok(cluster) = cluster("prod", &damaged) {
+                check_profiles(&shipped_site(), &[cluster.clone(), cluster]);
+            }
+        }
+    }
+}
+
+#[test]
+fn typed_data_is_read_with_one_error() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Guest {
+        vmid: u32,
+    }
+    assert_eq!(yaml::typed::<Vec<Guest>>("- {vmid: 104}\n"), Ok(vec![Guest { vmid: 104 }]));
+    assert!(yaml::typed::<Guest>("vmid: x\n").unwrap_err().contains("line 1"));
+}
