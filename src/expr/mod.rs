@@ -11,10 +11,11 @@ mod scope;
 mod text;
 
 pub use engine::{eval, parse_check, render, truth};
-pub use names::{FUNCTIONS, Reference, nearest, references, template_references};
+pub use names::{FUNCTIONS, Reference, references, template_references};
 pub use scope::{Datum, Scope};
 pub use text::{Segment, segments};
 
+pub use crate::model::nearest::nearest;
 use serde_json::Value;
 
 /// What an evaluation gave.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Serde};
 use minijinja::{Error, State, Value};
 
-use super::names::nearest;
+use crate::model::nearest::nearest;
 
 /// What stands behind a name.
 #[derive(Debug, Clone, PartialEq)]

@@ -98,6 +98,13 @@ fn names_that_do_not_exist_are_errors_with_the_nearest() {
 }
 
 #[test]
+fn what_does_too_much_is_stopped() {
+    insta::assert_snapshot!(show("('a' * 100000000000) | length"), @"error at 1: repeated string is too large");
+    insta::assert_snapshot!(show("range(100000) | map('abs') | map('abs') | list | length"), @"100000");
+    insta::assert_snapshot!(show("range(1000000000) | list"), @"error at 0: range has too many elements");
+}
+
+#[test]
 fn truth_takes_only_bools() {
     assert_eq!(truth(&expr("params.width > 2"), &scope()), Ok(Some(true)));
     assert_eq!(truth(&expr("steps.later.ok"), &scope()), Ok(None));

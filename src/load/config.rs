@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::diagnostic::code;
 use super::reader::Reader;
 use super::shape::{Shape, Table};
-use super::values::{coerce, expected, is_host_name, size};
 use super::yaml::{Node, Value};
 use crate::model::ids::Vmid;
 use crate::model::param::{Param, ValueType};
+use crate::model::value::{coerce, expected, is_host_name, size};
 
 /// The JSON form of a node, or nothing when something in it is wrong (which is reported).
 pub fn read(reader: &mut Reader<'_>, node: &Node, shape: &Shape) -> Option<Json> {
@@ -42,7 +43,11 @@ pub fn read(reader: &mut Reader<'_>, node: &Node, shape: &Shape) -> Option<Json>
             Some(node.to_json())
         }
     };
-    if found.is_none() {
+    if found.is_none() && matches!(shape, Shape::Value(ValueType::Secret)) {
+        // Somebody may have pasted the secret itself.
+        let message = format!("expected {}, but something else stands here", expected(ValueType::Secret));
+        reader.error(code::WRONG_VALUE, node.span, message).conceal = true;
+    } else if found.is_none() {
         reader.wrong(node, &describe(shape));
     }
     found

@@ -11,11 +11,15 @@ use crate::model::runbook::Place;
 pub struct Source {
     pub name: String,
     pub text: String,
+    /// The offset of each line, so that a place is found without reading the text again.
+    lines: Vec<usize>,
 }
 
 impl Source {
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into() }
+        let text = text.into();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { name: name.into(), text, lines }
     }
 
     /// The file's name without folders and extension.
@@ -24,28 +28,26 @@ impl Source {
         file.rsplit_once('.').map_or(file, |(stem, _)| stem)
     }
 
-    /// The text of a line, counted from 1.
+    fn line_start(&self, line: u32) -> usize {
+        self.lines.get(line.saturating_sub(1) as usize).copied().unwrap_or(self.text.len())
+    }
+
+    /// The text of a line, counted from 1, without its end.
     pub fn line(&self, line: u32) -> &str {
-        self.text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default()
+        self.text[self.line_start(line)..].lines().next().unwrap_or_default()
     }
 
     /// The span of `len` bytes at an offset.
     pub fn span_at(&self, offset: usize, len: usize) -> Span {
         let offset = (0..=offset.min(self.text.len())).rev().find(|i| self.text.is_char_boundary(*i)).unwrap_or(0);
-        let before = &self.text[..offset];
-        let start = before.rfind('\n').map_or(0, |i| i + 1);
-        Span {
-            line: before.matches('\n').count() as u32 + 1,
-            column: self.text[start..offset].chars().count() as u32 + 1,
-            offset,
-            len,
-        }
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = self.lines[line.max(1) - 1];
+        Span { line: line as u32, column: self.text[start..offset].chars().count() as u32 + 1, offset, len }
     }
 
     /// The span of `len` bytes at a line and column.
     pub fn span_of(&self, place: Place, len: usize) -> Span {
-        let start: usize =
-            self.text.split_inclusive('\n').take(place.line.saturating_sub(1) as usize).map(str::len).sum();
+        let start = self.line_start(place.line);
         let column: usize =
             self.text[start..].chars().take(place.column.saturating_sub(1) as usize).map(char::len_utf8).sum();
         Span { line: place.line, column: place.column, offset: start + column, len }
@@ -103,6 +105,8 @@ pub struct Diagnostic {
     pub span: Span,
     /// Other places that matter, and why.
     pub labels: Vec<(Span, String)>,
+    /// The source line may hold a secret: do not show it.
+    pub conceal: bool,
 }
 
 impl Diagnostic {
@@ -130,7 +134,9 @@ impl Diagnostic {
         let Span { line, column, .. } = self.span;
         let _ =
             writeln!(out, "{} {} {}:{line}:{column}: {}", self.severity.as_str(), self.code, self.file, self.message);
-        excerpt(&mut out, source, self.span, "");
+        if !self.conceal {
+            excerpt(&mut out, source, self.span, "");
+        }
         for (span, text) in &self.labels {
             excerpt(&mut out, source, *span, text);
         }

@@ -14,7 +14,8 @@ mod names;
 mod params;
 mod profiles;
 mod reader;
-mod runbook;
+pub mod runbook;
+pub mod schema;
 mod shape;
 pub mod shipped;
 mod site;
@@ -30,7 +31,9 @@ pub use params::fill_defaults;
 pub use profiles::check_profiles;
 pub use runbook::{Loaded, load_runbook, read_runbook};
 pub use site::{load_site, scope_of};
-pub use values::{ParamError, bind_params, coerce, coerce_text};
+pub use values::bind_params;
+
+pub use crate::model::value::{ParamError, coerce, coerce_text};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,9 @@
 //!
 //! A reference to a step that does not surely come first is an error, never an invisible edge.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use crate::expr::{Segment, nearest, references, segments};
 use crate::model::action_spec::Catalogue;
 use crate::model::effect::Effect;
@@ -17,7 +20,7 @@ pub const ALWAYS: [&str; 6] = ["params", "vars", "cluster", "config", "run", "st
 /// Names of what a step found and did: in its verify, outputs and rollback.
 pub const OF_RESULT: [&str; 2] = ["before", "result"];
 /// What `run` holds.
-pub const RUN: [&str; 3] = ["id", "runbook", "started"];
+pub const RUN: [&str; 2] = ["id", "started"];
 /// What `config` holds, as [`scope_of`](super::site::scope_of) gives it.
 pub const CONFIG: [&str; 12] = [
     "ansible",
@@ -74,14 +77,52 @@ fn check_defaults(checker: &mut Checker<'_, '_, '_>, runbook: &Runbook) {
 enum Outputs {
     Any,
     Named(Vec<String>),
-    /// One for each item: not a value yet.
-    FanOut,
+}
+
+/// A list of siblings, with what makes looking into it cheap.
+struct Siblings<'m> {
+    steps: &'m [Step],
+    index: HashMap<&'m str, usize>,
+    /// For each step the first one of the unbroken chain of neighbours that ends with it.
+    chain: Vec<usize>,
+}
+
+impl<'m> Siblings<'m> {
+    fn new(steps: &'m [Step]) -> Rc<Self> {
+        let index = steps.iter().enumerate().map(|(i, s)| (s.id.as_str(), i)).collect();
+        let mut chain: Vec<usize> = Vec::with_capacity(steps.len());
+        for (i, step) in steps.iter().enumerate() {
+            let linked = i > 0 && step.needs.contains(&steps[i - 1].id);
+            chain.push(if linked { chain[i - 1] } else { i });
+        }
+        Rc::new(Self { steps, index, chain })
+    }
+
+    /// Whether `index` surely comes before `current`, by the needs of the list.
+    fn is_ancestor(&self, current: usize, index: usize) -> bool {
+        if (self.chain[current]..current).contains(&index) {
+            return true;
+        }
+        let mut seen = vec![false; self.steps.len()];
+        let mut open = vec![current];
+        while let Some(i) = open.pop() {
+            for need in self.steps[i].needs.iter().filter_map(|need| self.index.get(need.as_str()).copied()) {
+                if need == index {
+                    return true;
+                }
+                if !std::mem::replace(&mut seen[need], true) {
+                    open.push(need);
+                }
+            }
+        }
+        false
+    }
 }
 
 /// One list of siblings that an expression can see into.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Frame<'m> {
-    steps: &'m [Step],
+    siblings: Rc<Siblings<'m>>,
     /// Only its ancestors are visible; without it all are.
     current: Option<usize>,
     /// Whether it is visible itself: in its rollback.
@@ -96,6 +137,8 @@ struct Env<'m> {
     items: Vec<&'m str>,
     /// The step whose `result` and `before` are known.
     of: Option<&'m Step>,
+    /// In the steps of its rollback.
+    undoing: bool,
     /// The result of a check's own `uses`.
     check: Option<&'m str>,
 }
@@ -134,7 +177,7 @@ impl<'m> Checker<'_, '_, 'm> {
             self.check(check, &outside);
         }
         self.steps(steps, &outside);
-        let all = outside.inside(Frame { steps, current: None, with_itself: false });
+        let all = outside.inside(Frame { siblings: Siblings::new(steps), current: None, with_itself: false });
         self.steps(finally, &all);
         for (_, template) in outputs {
             self.template(template, &all);
@@ -142,8 +185,13 @@ impl<'m> Checker<'_, '_, 'm> {
     }
 
     fn steps(&mut self, steps: &'m [Step], env: &Env<'m>) {
+        let siblings = Siblings::new(steps);
+        let mut env = env.inside(Frame { siblings, current: None, with_itself: false });
         for (i, step) in steps.iter().enumerate() {
-            self.step(step, &env.inside(Frame { steps, current: Some(i), with_itself: false }));
+            if let Some(frame) = env.frames.last_mut() {
+                frame.current = Some(i);
+            }
+            self.step(step, &env);
         }
     }
 
@@ -168,7 +216,7 @@ impl<'m> Checker<'_, '_, 'm> {
             }
             Verb::Steps(steps) | Verb::Parallel(steps) => {
                 self.steps(steps, &env);
-                inner = inner.inside(Frame { steps, current: None, with_itself: false });
+                inner = inner.inside(Frame { siblings: Siblings::new(steps), current: None, with_itself: false });
             }
         }
         step.verify.iter().for_each(|c| self.check(c, &inner));
@@ -177,6 +225,7 @@ impl<'m> Checker<'_, '_, 'm> {
             if let Some(frame) = inner.frames.iter_mut().rev().find(|f| f.current.is_some()) {
                 frame.with_itself = true;
             }
+            inner.undoing = true;
             self.steps(steps, &inner);
         }
     }
@@ -265,6 +314,9 @@ impl<'m> Checker<'_, '_, 'm> {
             (_, Some(Verb::Uses { action, .. })) => Some(action.as_str()),
             _ => None,
         };
+        if name == "before" && action.is_some() && !env.undoing {
+            self.reader.not_yet(span, "`before` outside of a rollback");
+        }
         let Some(action) = action else {
             self.reader
                 .error(code::UNKNOWN_NAME, span, format!("there is no `{name}` here"))
@@ -285,23 +337,21 @@ impl<'m> Checker<'_, '_, 'm> {
                 .help("write steps.ID.OUTPUT");
             return;
         };
-        let found = env.frames.iter().rev().find_map(|f| f.steps.iter().position(|s| s.id == id).map(|i| (f, i)));
-        let Some((frame, index)) = found.filter(|(f, i)| f.steps[*i].named) else {
-            self.no_step(id, found.map(|(f, i)| &f.steps[i]), span, env);
+        let found = env.frames.iter().rev().find_map(|f| Some((f, *f.siblings.index.get(id)?)));
+        let Some((frame, index)) = found.filter(|(f, i)| f.siblings.steps[*i].named) else {
+            self.no_step(id, found.map(|(f, i)| &f.siblings.steps[i]), span, env);
             return;
         };
-        let step = &frame.steps[index];
-        let visible = frame
-            .current
-            .is_none_or(|current| (current == index && frame.with_itself) || is_ancestor(frame.steps, current, index));
+        let step = &frame.siblings.steps[index];
+        let visible = frame.current.is_none_or(|current| {
+            (current == index && frame.with_itself) || frame.siblings.is_ancestor(current, index)
+        });
         if !visible {
             self.not_ancestor(frame, index, span);
             return;
         }
-        match (self.step_outputs(step), names.get(2)) {
-            (Outputs::FanOut, _) => self.reader.not_yet(span, "a reference to what a fan-out gave"),
-            (Outputs::Named(known), Some(output)) => self.output(&format!("steps.{id}"), &known, output, span),
-            _ => {}
+        if let (Outputs::Named(known), Some(output)) = (self.step_outputs(step), names.get(2)) {
+            self.output(&format!("steps.{id}"), &known, output, span);
         }
     }
 
@@ -314,7 +364,7 @@ impl<'m> Checker<'_, '_, 'm> {
                 .help(format!("give it id: {id}"));
             return;
         }
-        let known = env.frames.iter().flat_map(|f| f.steps).filter(|s| s.named).map(|s| s.id.as_str());
+        let known = env.frames.iter().flat_map(|f| f.siblings.steps).filter(|s| s.named).map(|s| s.id.as_str());
         let near = nearest(id, known).map(|near| format!("steps.{near}"));
         let diagnostic = self.reader.error(code::UNKNOWN_NAME, span, format!("there is no step `{id}` here"));
         diagnostic.suggest(near);
@@ -326,9 +376,9 @@ impl<'m> Checker<'_, '_, 'm> {
     }
 
     fn not_ancestor(&mut self, frame: &Frame<'m>, index: usize, span: Span) {
-        let step = &frame.steps[index];
+        let step = &frame.siblings.steps[index];
         let label = self.reader.source.span_of(step.place, 1);
-        let current = frame.current.map(|i| &frame.steps[i]);
+        let current = frame.current.map(|i| &frame.siblings.steps[i]);
         let message = match current {
             Some(current) if current.id == step.id => format!("`{}` refers to itself", step.id),
             _ => format!("`{}` does not surely come before this step", step.id),
@@ -337,7 +387,7 @@ impl<'m> Checker<'_, '_, 'm> {
             Some(current) if current.id == step.id => {
                 "what it gave is `result`, in its verify, outputs and rollback".into()
             }
-            Some(current) if is_ancestor(frame.steps, index, frame.current.unwrap_or(index)) => {
+            Some(current) if frame.siblings.is_ancestor(index, frame.current.unwrap_or(index)) => {
                 format!("`{}` comes after `{}`: move it up", step.id, current.id)
             }
             Some(current) => {
@@ -369,8 +419,9 @@ impl<'m> Checker<'_, '_, 'm> {
     }
 
     fn step_outputs(&self, step: &Step) -> Outputs {
+        // A map of what each item gave, by its key.
         if step.for_each.is_some() {
-            return Outputs::FanOut;
+            return Outputs::Any;
         }
         if !step.outputs.is_empty() {
             return Outputs::Named(step.outputs.iter().map(|(name, _)| name.clone()).collect());
@@ -385,7 +436,8 @@ impl<'m> Checker<'_, '_, 'm> {
     fn known_list(&mut self, list: &Expr, env: &Env<'m>) {
         for reference in references(&list.source) {
             let [root, id, ..] = &reference.names[..] else { continue };
-            let step = env.frames.iter().rev().find_map(|f| f.steps.iter().find(|s| s.id == *id));
+            let step =
+                env.frames.iter().rev().find_map(|f| f.siblings.index.get(id.as_str()).map(|i| &f.siblings.steps[*i]));
             let Some(step) = step.filter(|_| root == "steps") else { continue };
             let read = match &step.verb {
                 Verb::Uses { action, .. } => self.catalogue.get(action).is_none_or(|spec| spec.effect == Effect::Read),
@@ -398,23 +450,4 @@ impl<'m> Checker<'_, '_, 'm> {
             }
         }
     }
-}
-
-/// Whether `index` surely comes before `current`, by the needs of their list.
-fn is_ancestor(steps: &[Step], current: usize, index: usize) -> bool {
-    let ids: std::collections::BTreeMap<&str, usize> =
-        steps.iter().enumerate().map(|(i, s)| (s.id.as_str(), i)).collect();
-    let mut seen = vec![false; steps.len()];
-    let mut open = vec![current];
-    while let Some(i) = open.pop() {
-        for need in steps[i].needs.iter().filter_map(|need| ids.get(need.as_str()).copied()) {
-            if need == index {
-                return true;
-            }
-            if !std::mem::replace(&mut seen[need], true) {
-                open.push(need);
-            }
-        }
-    }
-    false
 }

@@ -7,11 +7,11 @@ use serde_json::Value as Json;
 use super::diagnostic::{Span, code};
 use super::keys::{PARAM, TYPES};
 use super::reader::Reader;
-use super::values::{ParamError, coerce, expected};
 use super::yaml::{Node, Value};
 use crate::expr::{Evaluated, Scope, nearest, parse_check, render, segments};
 use crate::model::param::{Param, Positional, ValueType};
 use crate::model::runbook::{Expr, Place, Runbook, Template};
+use crate::model::value::{ParamError, coerce, expected};
 
 /// A name that expressions can use.
 pub fn is_identifier(text: &str) -> bool {
@@ -164,7 +164,7 @@ pub fn literal(reader: &mut Reader<'_>, param: &Param, node: &Node) -> Option<Js
         .map_err(|error| {
             let version = param.ty == ValueType::Version && number;
             let code = if version { code::NUMBER_SPELLING } else { code::ACTION_VALUE };
-            let got = if error.got == "a value that is not shown" { error.got } else { node.describe() };
+            let got = if param.ty == ValueType::Secret { "something else".into() } else { node.describe() };
             let raw = &node.raw;
             let (expected, hint) = match error.expected.split_once("; did you mean") {
                 Some((expected, hint)) => (expected.to_owned(), Some(format!("did you mean{hint}"))),
@@ -172,6 +172,7 @@ pub fn literal(reader: &mut Reader<'_>, param: &Param, node: &Node) -> Option<Js
             };
             let message = format!("`{}`: {expected}, but {got} stands here", param.name);
             let diagnostic = reader.error(code, node.span, message);
+            diagnostic.conceal = param.ty == ValueType::Secret;
             diagnostic.help = match param.ty {
                 ValueType::Version | ValueType::String if number => {
                     Some(format!("write \"{raw}\": without quotes it is a number"))
@@ -193,7 +194,7 @@ fn refusal(param: &Param, node: &Node) -> ParamError {
 
 /// Evaluates the defaults that are expressions, once `cluster` and `config` are known.
 ///
-/// `params` is what [`bind_params`](super::values::bind_params) gave. Errors: all that fail, at once.
+/// `params` is what [`bind_params`](super::bind_params) gave. Errors: all that fail, at once.
 pub fn fill_defaults(
     runbook: &Runbook,
     params: &mut BTreeMap<String, Json>,

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::diagnostic::{Diagnostic, Severity, Span, code};
-use super::values::cidr;
 use crate::expr::nearest;
 use crate::model::cluster::{Assignment, Cluster, NodeGroup, TemplateRef};
 use crate::model::ids::Vmid;
 use crate::model::site::Site;
+use crate::model::value::cidr;
 
 /// Checks the profiles of a site against each other and against the site. All problems are listed.
 ///
@@ -47,6 +47,7 @@ impl Checker<'_> {
             file: format!("clusters/{}.yaml", cluster.name),
             span: span(cluster, &at.path),
             labels: Vec::new(),
+            conceal: false,
         });
         self.diagnostics.last_mut().expect("one was pushed just now")
     }
@@ -71,17 +72,12 @@ impl Checker<'_> {
     fn cluster(&mut self, site: &Site, i: usize, cluster: &Cluster) {
         let at = |path: &str| At { cluster: i, path: path.into() };
         self.claim("cluster name", cluster.name.clone(), at("name"));
-        if let Some(TemplateRef::Vmid(vmid)) = cluster.template {
-            if site.vmid_ranges.templates.is_some_and(|range| !range.contains(vmid)) {
-                let range = site.vmid_ranges.templates.map(|r| format!("{}-{}", r.first, r.last)).unwrap_or_default();
-                // A template may be an ordinary guest: only worth a word.
-                self.report(
-                    code::RANGE,
-                    &at("template"),
-                    format!("template {vmid} is outside of the templates' range {range}"),
-                )
-                .severity = Severity::Warning;
-            }
+        if let (Some(TemplateRef::Vmid(vmid)), Some(range)) = (&cluster.template, site.vmid_ranges.templates)
+            && !range.contains(*vmid)
+        {
+            let message = format!("template {vmid} is outside of the templates' range {}-{}", range.first, range.last);
+            // A template may be any guest: only worth a word.
+            self.report(code::RANGE, &at("template"), message).severity = Severity::Warning;
         }
         if let Some(flux) = &cluster.flux {
             self.flux(cluster, i, &flux.repo, &flux.path);

@@ -2,9 +2,9 @@
 
 use super::diagnostic::{Diagnostic, Severity, Source, Span, code};
 use super::shape::Table;
-use super::values;
 use super::yaml::{Node, Spanned, Value};
 use crate::expr::nearest;
+use crate::model::value as values;
 
 /// Collects what is wrong while a file is read.
 pub struct Reader<'s> {
@@ -26,7 +26,16 @@ impl<'s> Reader<'s> {
     ) -> &mut Diagnostic {
         let file = self.source.name.clone();
         let message = message.into();
-        self.diagnostics.push(Diagnostic { severity, code, message, help: None, file, span, labels: Vec::new() });
+        self.diagnostics.push(Diagnostic {
+            severity,
+            code,
+            message,
+            help: None,
+            file,
+            span,
+            labels: Vec::new(),
+            conceal: false,
+        });
         self.diagnostics.last_mut().expect("one was pushed just now")
     }
 

@@ -70,7 +70,7 @@ fn runbook(reader: &mut Reader<'_>, root: &Node, catalogue: &Catalogue) -> Optio
         reader.not_yet(define.span, "`define`");
     }
     let name = root.get("runbook").and_then(|n| name(reader, n)).unwrap_or_default();
-    let mut ids = Ids::new();
+    let mut ids = Ids::default();
     let params = root.get("params").map(|n| params(reader, n)).unwrap_or_default();
     let steps_read = root.get("steps").map(|n| steps(reader, &callables, n, false, &mut ids)).unwrap_or_default();
     let finally = root.get("finally").map(|n| steps(reader, &callables, n, false, &mut ids)).unwrap_or_default();
@@ -150,7 +150,7 @@ fn defines(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> V
         if !reader.keys(node, &DEFINE) {
             continue;
         }
-        let mut ids = Ids::new();
+        let mut ids = Ids::default();
         out.push(Define {
             name: name.value.clone(),
             params: node.get("params").map(|n| params(reader, n)).unwrap_or_default(),

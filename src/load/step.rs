@@ -1,6 +1,6 @@
 //! Steps: one verb and its modifiers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::checks::checks;
 use super::cycles::refuse_cycles;
@@ -24,7 +24,12 @@ const EFFECTS: [(&str, Effect); 4] =
     [("read", Effect::Read), ("change", Effect::Change), ("disrupt", Effect::Disrupt), ("destroy", Effect::Destroy)];
 
 /// The ids of a scope and where they stand. `finally` shares it with `steps`, since both are `steps.ID`.
-pub type Ids = BTreeMap<String, Span>;
+#[derive(Default)]
+pub struct Ids {
+    taken: BTreeMap<String, Span>,
+    /// How often an id was made up from the same word.
+    made: BTreeMap<String, usize>,
+}
 
 /// Reads a list of siblings.
 pub fn steps(
@@ -66,7 +71,7 @@ fn written_id(reader: &mut Reader<'_>, node: &Node, ids: &mut Ids) -> Option<Str
             .help(format!("lower-case letters, digits and `_`, a letter first: `{}`", slug(&id)));
         return Some(id);
     }
-    if let Some(first) = ids.insert(id.clone(), node.span) {
+    if let Some(first) = ids.taken.insert(id.clone(), node.span) {
         reader
             .error(code::ID, node.span, format!("two steps have the id `{id}`"))
             .label(first, "the first one")
@@ -94,14 +99,15 @@ fn made_up_id(verb: &Verb, span: Span, ids: &mut Ids) -> String {
         Verb::Confirm(_) => "confirm".to_owned(),
         Verb::Steps(_) | Verb::Parallel(_) => "group".to_owned(),
     };
-    let mut id = base.clone();
-    let mut n = 1;
-    while ids.contains_key(&id) {
-        n += 1;
-        id = format!("{base}_{n}");
+    let made = ids.made.entry(base.clone()).or_insert(0);
+    loop {
+        *made += 1;
+        let id = if *made == 1 { base.clone() } else { format!("{base}_{made}") };
+        if !ids.taken.contains_key(&id) {
+            ids.taken.insert(id.clone(), span);
+            return id;
+        }
     }
-    ids.insert(id.clone(), span);
-    id
 }
 
 fn read_needs(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
@@ -109,10 +115,10 @@ fn read_needs(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
 }
 
 fn check_needs(reader: &mut Reader<'_>, nodes: &[Node], steps: &[Step]) {
-    let known: Vec<&str> = steps.iter().filter(|s| s.named).map(|s| s.id.as_str()).collect();
+    let known: BTreeSet<&str> = steps.iter().filter(|s| s.named).map(|s| s.id.as_str()).collect();
     for need in nodes.iter().filter_map(|n| n.get("needs")).flat_map(Node::items) {
         let Some(id) = need.as_str() else { continue };
-        if !known.contains(&id) {
+        if !known.contains(id) {
             let near = nearest(id, known.iter().copied());
             let diagnostic = reader.error(code::NEEDS, need.span, format!("there is no sibling with the id `{id}`"));
             diagnostic.suggest(near);
@@ -224,9 +230,9 @@ fn verb(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node, name: &
         "confirm" => Verb::Confirm(confirm(reader, value)?),
         "parallel" => {
             reader.not_yet(value.span, "`parallel`");
-            Verb::Parallel(steps(reader, callables, value, true, &mut Ids::new()))
+            Verb::Parallel(steps(reader, callables, value, true, &mut Ids::default()))
         }
-        _ => Verb::Steps(steps(reader, callables, value, false, &mut Ids::new())),
+        _ => Verb::Steps(steps(reader, callables, value, false, &mut Ids::default())),
     })
 }
 
@@ -384,7 +390,7 @@ fn rollback(reader: &mut Reader<'_>, callables: &Callables<'_>, step: &Node, nod
             reader.keys(node, &NO_ROLLBACK);
             Rollback::None(node.get("none").and_then(|n| reader.text(n)).unwrap_or_default())
         }
-        Value::Seq(_) => Rollback::Steps(steps(reader, callables, node, false, &mut Ids::new())),
+        Value::Seq(_) => Rollback::Steps(steps(reader, callables, node, false, &mut Ids::default())),
         _ => {
             reader.wrong(node, "auto, {none: \"why\"} or a list of steps");
             Rollback::Auto

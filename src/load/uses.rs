@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::diagnostic::{Span, code};
 use super::params::{is_identifier, literal, nearest_param};
 use super::reader::Reader;
-use super::yaml::{Node, Value};
+use super::yaml::{Node, Spanned, Value};
 use crate::expr::{nearest, segments};
 use crate::model::action_spec::{ActionSpec, Catalogue};
 use crate::model::param::Param;
@@ -33,24 +33,7 @@ pub fn call(
 ) -> Option<(String, Vec<(String, Template)>)> {
     let name = reader.text(uses)?;
     let entries = with.map(|node| reader.map(node, "a map of parameters")).unwrap_or_default();
-    let params: Option<&[Param]> = if let Some(local) = name.strip_prefix("local.") {
-        reader.not_yet(uses.span, "a local procedure (`local.`)");
-        let known = callables.defines.keys().map(String::as_str);
-        if !callables.defines.contains_key(local) {
-            let near = nearest(local, known).map(|n| format!("local.{n}"));
-            reader.error(code::UNKNOWN_ACTION, uses.span, format!("`define` has no `{local}`")).suggest(near);
-        }
-        callables.defines.get(local).map(Vec::as_slice)
-    } else if name.starts_with("runbook:") || name.starts_with("./") {
-        reader.not_yet(uses.span, "another runbook as a step");
-        None
-    } else {
-        let spec = callables.action(&name);
-        if spec.is_none() {
-            unknown_action(reader, callables, uses.span, &name);
-        }
-        spec.map(|spec| spec.params.as_slice())
-    };
+    let params = callee(reader, callables, uses, &name);
     let mut out = Vec::new();
     for (key, node) in entries {
         let param = params.and_then(|params| params.iter().find(|p| p.name == key.value));
@@ -61,17 +44,41 @@ pub fn call(
             out.push((key.value.clone(), template));
         }
     }
-    for param in params.unwrap_or_default().iter().filter(|p| p.required && p.default.is_none()) {
+    missing(reader, uses.span, &name, params.unwrap_or_default(), entries);
+    Some((name, out))
+}
+
+/// The parameters of what is called, where they are known.
+fn callee<'c>(reader: &mut Reader<'_>, callables: &'c Callables<'_>, uses: &Node, name: &str) -> Option<&'c [Param]> {
+    if let Some(local) = name.strip_prefix("local.") {
+        reader.not_yet(uses.span, "a local procedure (`local.`)");
+        if !callables.defines.contains_key(local) {
+            let near = nearest(local, callables.defines.keys().map(String::as_str)).map(|n| format!("local.{n}"));
+            reader.error(code::UNKNOWN_ACTION, uses.span, format!("`define` has no `{local}`")).suggest(near);
+        }
+        return callables.defines.get(local).map(Vec::as_slice);
+    }
+    if name.starts_with("runbook:") || name.starts_with("./") {
+        reader.not_yet(uses.span, "another runbook as a step");
+        return None;
+    }
+    let spec = callables.action(name);
+    if spec.is_none() {
+        unknown_action(reader, callables, uses.span, name);
+    }
+    spec.map(|spec| spec.params.as_slice())
+}
+
+fn missing(reader: &mut Reader<'_>, span: Span, name: &str, params: &[Param], entries: &[(Spanned<String>, Node)]) {
+    for param in params.iter().filter(|p| p.required && p.default.is_none()) {
         if !entries.iter().any(|(key, _)| key.value == param.name) {
             let kind = param.ty.as_str();
-            reader.error(code::ACTION_PARAM, uses.span, format!("`{name}` needs `{}`", param.name)).help(format!(
-                "with: {{{}: <{kind}>}}{}",
-                param.name,
-                param.help.as_deref().map(|h| format!("  {h}")).unwrap_or_default()
-            ));
+            let help = param.help.as_deref().map(|h| format!("  {h}")).unwrap_or_default();
+            reader
+                .error(code::ACTION_PARAM, span, format!("`{name}` needs `{}`", param.name))
+                .help(format!("with: {{{}: <{kind}>}}{help}", param.name));
         }
     }
-    Some((name, out))
 }
 
 fn unknown_action(reader: &mut Reader<'_>, callables: &Callables<'_>, span: Span, name: &str) {

@@ -3,6 +3,8 @@
 //! Reads the crate's events and not its values: every key and value keeps its span and its spelling, and all
 //! problems are reported, not only the first. It knows nothing of runbooks.
 
+use std::collections::HashMap;
+
 use serde::de::DeserializeOwned;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span as YamlSpan};
 
@@ -105,7 +107,7 @@ impl Node {
 /// Reads one document. The tree is absent only where the text is no YAML at all; what is wrong in it is
 /// reported and stands there as [`Value::Invalid`].
 pub fn parse(source: &Source) -> (Option<Node>, Vec<Diagnostic>) {
-    let mut builder = Builder { source, nodes: 0, anchors: Vec::new(), diagnostics: Vec::new() };
+    let mut builder = Builder { source, nodes: 0, anchors: HashMap::new(), diagnostics: Vec::new() };
     if source.text.len() > BYTES {
         builder.error(code::NOT_TAKEN, Span::default(), "the file is larger than 4 MiB".into());
         return (None, builder.diagnostics);
@@ -121,14 +123,25 @@ pub fn typed<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 
 /// A collection that is not closed yet.
 enum Open {
-    Seq { items: Vec<Node>, anchor: usize, span: Span },
-    Map { entries: Vec<(Spanned<String>, Node)>, key: Option<Spanned<String>>, skip: bool, anchor: usize, span: Span },
+    Seq {
+        items: Vec<Node>,
+        anchor: usize,
+        span: Span,
+    },
+    Map {
+        entries: Vec<(Spanned<String>, Node)>,
+        seen: HashMap<String, Span>,
+        key: Option<Spanned<String>>,
+        skip: bool,
+        anchor: usize,
+        span: Span,
+    },
 }
 
 struct Builder<'s> {
     source: &'s Source,
     nodes: usize,
-    anchors: Vec<(usize, Node)>,
+    anchors: HashMap<usize, Node>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -142,6 +155,7 @@ impl Builder<'_> {
             file: self.source.name.clone(),
             span,
             labels: Vec::new(),
+            conceal: false,
         });
         self.diagnostics.last_mut().expect("one was pushed just now")
     }
@@ -214,7 +228,14 @@ impl Builder<'_> {
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), span);
-                stack.push(Open::Map { entries: Vec::new(), key: None, skip: false, anchor, span });
+                stack.push(Open::Map {
+                    entries: Vec::new(),
+                    seen: HashMap::new(),
+                    key: None,
+                    skip: false,
+                    anchor,
+                    span,
+                });
                 return None;
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -224,24 +245,26 @@ impl Builder<'_> {
                 };
                 (Node { value, span: start, raw: String::new(), verbatim: None }, anchor)
             }
-            Event::Alias(anchor) => {
-                let found = self.anchors.iter().find(|(id, _)| *id == anchor).map(|(_, node)| node.clone());
-                let Some(mut node) = found else {
-                    self.error(code::NOT_TAKEN, span, "an alias inside of what it stands for".into());
-                    return Some(Node { value: Value::Invalid, span, raw: String::new(), verbatim: None });
-                };
-                self.nodes += count(&node);
-                node.span = span;
-                node.verbatim = None;
-                return Some(node);
-            }
+            Event::Alias(anchor) => return Some(self.alias(anchor, span)),
             _ => return None,
         };
         self.nodes += 1;
         if anchor != 0 && self.nodes <= NODES {
-            self.anchors.push((anchor, node.clone()));
+            self.anchors.insert(anchor, node.clone());
         }
         Some(node)
+    }
+
+    /// What an alias stands for, at the alias's own place.
+    fn alias(&mut self, anchor: usize, span: Span) -> Node {
+        let Some(mut node) = self.anchors.get(&anchor).cloned() else {
+            self.error(code::NOT_TAKEN, span, "an alias inside of what it stands for".into());
+            return Node { value: Value::Invalid, span, raw: String::new(), verbatim: None };
+        };
+        self.nodes += count(&node);
+        node.span = span;
+        node.verbatim = None;
+        node
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {
@@ -252,16 +275,16 @@ impl Builder<'_> {
     }
 
     fn put(&mut self, open: &mut Open, node: Node) {
-        let (entries, key, skip) = match open {
+        let (entries, seen, key, skip) = match open {
             Open::Seq { items, .. } => return items.push(node),
-            Open::Map { entries, key, skip, .. } => (entries, key, skip),
+            Open::Map { entries, seen, key, skip, .. } => (entries, seen, key, skip),
         };
         if *skip {
             *skip = false;
             return;
         }
         let Some(name) = key.take() else {
-            match self.key(node, entries) {
+            match self.key(node, seen) {
                 Some(name) => *key = Some(name),
                 None => *skip = true,
             }
@@ -270,7 +293,7 @@ impl Builder<'_> {
         entries.push((name, node));
     }
 
-    fn key(&mut self, node: Node, entries: &[(Spanned<String>, Node)]) -> Option<Spanned<String>> {
+    fn key(&mut self, node: Node, seen: &mut HashMap<String, Span>) -> Option<Spanned<String>> {
         let span = node.span;
         let name = match node.value {
             Value::Str(text) => text,
@@ -290,11 +313,11 @@ impl Builder<'_> {
             self.error(code::NOT_TAKEN, span, "a merge key (`<<`): write the keys out".into());
             return None;
         }
-        if let Some((first, _)) = entries.iter().find(|(k, _)| k.value == name) {
-            let first = first.span;
+        if let Some(first) = seen.get(&name).copied() {
             self.error(code::DUPLICATE_KEY, span, format!("the key `{name}` is here twice")).label(first, "first here");
             return None;
         }
+        seen.insert(name.clone(), span);
         Some(Spanned { value: name, span })
     }
 

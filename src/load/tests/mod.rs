@@ -1,7 +1,9 @@
 mod broken;
+mod broken_steps;
 mod catalogue;
 mod config;
 mod examples;
+mod schema;
 mod values;
 
 use super::*;
