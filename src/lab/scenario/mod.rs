@@ -1,6 +1,7 @@
 //! What a simulated site consists of when it starts: nodes, storages, guests, HA. Plain data, read from small
 //! YAML files that are part of the program. It must not know how the world behaves.
 
+mod check;
 mod fleet;
 mod read;
 mod recorded;
@@ -209,7 +210,8 @@ impl Scenario {
     /// An unknown name, with the known ones; a file that does not read.
     pub fn named(name: &str) -> Result<Self, ScenarioError> {
         if name == "recorded" {
-            return recorded::scenario();
+            let scenario = recorded::scenario()?;
+            return scenario.checked(name);
         }
         match FILES.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => Self::read(name, text),
@@ -227,7 +229,14 @@ impl Scenario {
         if let Some(spec) = scenario.fleet.clone() {
             fleet::fill(&mut scenario, &spec);
         }
-        Ok(scenario)
+        scenario.checked(name)
+    }
+
+    fn checked(self, name: &str) -> Result<Self, ScenarioError> {
+        match check::check(&self) {
+            Ok(()) => Ok(self),
+            Err(problem) => Err(ScenarioError::Malformed { name: name.into(), problem }),
+        }
     }
 
     /// Every name that [`Scenario::named`] knows.

@@ -20,6 +20,28 @@ fn an_unknown_key_is_refused_with_its_place() {
 }
 
 #[test]
+fn what_does_not_fit_together_is_refused() {
+    let head = "site: a\nabout: b\nnodes: [{name: pve1, memory_gib: 8, threads: 2}]\n\
+                storages: [{id: local, type: dir, content: images, size_gib: 9}]\n";
+    for (rest, expected) in [
+        ("guests: [{id: 100, node: pve2, name: a, memory_mib: 512}]", "guest 100: there is no node pve2"),
+        ("guests: [{id: 100, node: pve1, name: a, memory_mib: 512, disk: 'x:4'}]", "there is no storage x"),
+        ("guests: [{id: 100, node: pve1, kind: lxc, name: a, memory_mib: 512, disk: 'local:4'}]", "takes no rootdir"),
+        ("ha: {resources: [{sid: 'vm:100'}]}", "HA resource vm:100"),
+        (
+            "guests: [{id: 100, node: pve1, name: a, memory_mib: 512}, {id: 100, node: pve1, name: b, memory_mib: 512}]",
+            "guest 100 is there twice",
+        ),
+    ] {
+        let text = Scenario::read("mine", &format!("{head}{rest}\n")).unwrap_err().to_string();
+        assert!(text.contains(expected), "{expected:?} is not in {text:?}");
+    }
+    let text = Scenario::read("mine", &head.replace("pve1", "pve_1")).unwrap_err().to_string();
+    assert!(text.contains("pve_1"), "{text}");
+    assert!(Scenario::read("mine", head).is_ok());
+}
+
+#[test]
 fn every_vmid_is_there_once_and_on_a_node_of_the_site() {
     for (name, scenario) in all() {
         let nodes: BTreeSet<&NodeName> = scenario.nodes.iter().map(|node| &node.name).collect();

@@ -154,7 +154,7 @@ impl Config {
         nets.filter_map(|(_, value)| option(value, "bridge")).collect()
     }
 
-    /// As the API gives it: with `digest`, numbers where the server has numbers, secrets starred.
+    /// As the API gives it: numbers where the server has numbers, secrets starred.
     pub fn to_json(&self, kind: GuestKind) -> Map<String, Value> {
         let numbers = if kind == GuestKind::Qemu { QEMU_NUMBERS } else { LXC_NUMBERS };
         let mut out = Map::new();
@@ -166,7 +166,6 @@ impl Config {
             };
             out.insert(key.clone(), shown);
         }
-        out.insert("digest".into(), json!(self.digest()));
         out
     }
 }

@@ -19,6 +19,8 @@ const CONTROLS: [&str; 6] = ["digest", "delete", "revert", "skiplock", "force", 
 pub(super) struct Change {
     set: BTreeMap<String, String>,
     delete: Vec<String>,
+    /// Keys whose waiting change is called off.
+    revert: Vec<String>,
     digest: Option<String>,
     skiplock: bool,
 }
@@ -30,7 +32,7 @@ pub(super) fn read(world: &mut World, call: &Call) -> Result<Reply, PveError> {
     {
         return Err(PveError::die(format!("snapshot '{name}' does not exist")));
     }
-    Ok(Reply::read(Value::Object(guest.config.to_json(guest.kind))))
+    Ok(Reply::read(Value::Object(guest.config_body(call.params.get("current").is_some_and(|flag| flag == "1")))))
 }
 
 /// PUT: at once.
@@ -63,8 +65,11 @@ fn asked(call: &Call) -> Result<Change, PveError> {
         .filter(|(key, _)| !CONTROLS.contains(&key.as_str()))
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
-    let list = call.params.get("delete").map(String::as_str).unwrap_or_default();
-    let delete: Vec<String> = list.split([',', ';', ' ']).filter(|key| !key.is_empty()).map(str::to_owned).collect();
+    let keys = |name: &str| -> Vec<String> {
+        let list = call.params.get(name).map(String::as_str).unwrap_or_default();
+        list.split([',', ';', ' ']).filter(|key| !key.is_empty()).map(str::to_owned).collect()
+    };
+    let (delete, revert) = (keys("delete"), keys("revert"));
     if let Some(key) = delete.iter().find(|key| set.contains_key(*key)) {
         return Err(PveError::parameter(
             "delete",
@@ -75,10 +80,10 @@ fn asked(call: &Call) -> Result<Change, PveError> {
         let names = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         only_for_root(names.chain(delete.iter().map(|key| (key.as_str(), ""))))?;
     }
-    if set.is_empty() && delete.is_empty() && !call.params.contains_key("revert") {
+    if set.is_empty() && delete.is_empty() && revert.is_empty() {
         return Err(PveError::die("no options specified"));
     }
-    Ok(Change { set, delete, digest: call.params.get("digest").cloned(), skiplock })
+    Ok(Change { set, delete, revert, digest: call.params.get("digest").cloned(), skiplock })
 }
 
 /// Options that no privilege gives to anybody but `root@pam`, tokens of root included.
@@ -94,7 +99,7 @@ fn only_for_root<'a>(mut changes: impl Iterator<Item = (&'a str, &'a str)>) -> R
 }
 
 fn check(guest: &super::guest::Guest, change: &Change) -> Result<(), PveError> {
-    if change.digest.as_ref().is_some_and(|digest| *digest != guest.config.digest()) {
+    if change.digest.as_ref().is_some_and(|digest| *digest != guest.digest()) {
         return Err(PveError::die(match guest.kind {
             GuestKind::Qemu => "checksum mismatch (file change by other user?)",
             GuestKind::Lxc => "detected modified configuration - file changed by other user? Try again.",
@@ -116,7 +121,13 @@ pub(super) fn apply(world: &mut World, vmid: Vmid, change: &Change) -> Result<()
     check(guest, change)?;
     let kind = guest.kind;
     let node = guest.node.clone();
-    let mut config = guest.config.clone();
+    let mut config = guest.merged();
+    for key in &change.revert {
+        match guest.config.get(key) {
+            Some(value) => config.set(key, value),
+            None => config.remove(key),
+        }
+    }
     for key in &change.delete {
         detach(&mut config, key);
     }
@@ -130,7 +141,7 @@ pub(super) fn apply(world: &mut World, vmid: Vmid, change: &Change) -> Result<()
         if value.is_empty() { config.remove(key) } else { config.set(key, value) }
     }
     if let Some(guest) = world.guests.get_mut(&vmid) {
-        guest.config = config;
+        guest.reconfigure(config);
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ impl World {
             .map(|guest| {
                 let volumes: Vec<String> = guest.config.disks().into_iter().map(|disk| disk.volid).collect();
                 let state = json!({"kind": guest.kind.as_str(), "node": guest.node.as_str(), "status": guest.status(),
-                "lock": guest.config.get("lock"), "digest": guest.config.digest(), "name": guest.name(),
+                "lock": guest.config.get("lock"), "digest": guest.digest(), "name": guest.name(),
                 "uuid": guest.uuid(), "tags": guest.config.get("tags"), "pool": guest.pool, "volumes": volumes});
                 (guest.vmid.to_string(), state)
             })

@@ -1,5 +1,7 @@
 //! A guest: its configuration, where it is, whether it runs. Makes new ones from a scenario's words.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::World;
@@ -16,6 +18,8 @@ pub(super) struct Guest {
     pub kind: GuestKind,
     pub node: NodeName,
     pub config: Config,
+    /// Changes that wait for the next start; nothing means that the key goes.
+    pub pending: BTreeMap<String, Option<String>>,
     pub snapshots: Vec<Snapshot>,
     pub run: Option<Run>,
     pub pool: Option<String>,
@@ -151,6 +155,7 @@ impl World {
         let Some(node) = self.guests.get(&vmid).map(|guest| guest.node.clone()) else { return };
         let (machine, qemu) = self.qemu_of(&node);
         if let Some(guest) = self.guests.get_mut(&vmid) {
+            guest.settle_pending();
             guest.run = Some(Run { since, pid, machine: machine.into(), qemu: qemu.into() });
         }
     }
@@ -190,6 +195,7 @@ pub(super) fn from_spec(spec: &GuestSpec, plugin: impl Fn(&str) -> String, rng: 
         kind: spec.kind,
         node: spec.node.clone(),
         config,
+        pending: BTreeMap::new(),
         snapshots,
         run: None,
         pool: spec.pool.clone(),
@@ -281,7 +287,7 @@ pub(super) fn snapshot_rows(guest: &Guest) -> serde_json::Value {
         }
         rows.push(row);
     }
-    let mut current = json!({"name": "current", "description": "You are here!", "digest": guest.config.digest(),
+    let mut current = json!({"name": "current", "description": "You are here!", "digest": guest.digest(),
         "running": u8::from(guest.running())});
     if let Some(last) = guest.snapshots.last() {
         current["parent"] = json!(last.name);

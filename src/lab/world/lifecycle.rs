@@ -90,7 +90,7 @@ pub(super) fn shutdown(world: &mut World, call: &Call) -> Result<Reply, PveError
     if world.ha.manages(&sid) {
         return Ok(forked(world, call, &node, "hastop", vmid, Job::HaQueue(ha::Request::Stop { sid, now: false })));
     }
-    let job = Job::Shutdown(Shutdown { vmid, timeout: seconds * 1000, force, waiting: false });
+    let job = Job::Shutdown(Shutdown { vmid, timeout: seconds.saturating_mul(1000), force, waiting: false });
     Ok(forked(world, call, &node, task_type(kind, "shutdown"), vmid, job))
 }
 

@@ -20,6 +20,7 @@ mod mapping;
 mod migrate;
 mod node;
 mod node_api;
+mod pending;
 mod rng;
 mod site;
 mod route;

@@ -1,6 +1,6 @@
 //! Which handler answers which path: the one table.
 
-use super::{World, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate};
+use super::{World, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending};
 use super::{node_api, storage_api, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
 
@@ -61,6 +61,7 @@ const TABLE: &[(Verb, &str, Handler)] = &[
 const GUEST_TABLE: &[(Verb, &str, Handler)] = &[
     (Get, "/config", config_api::read),
     (Put, "/config", config_api::change),
+    (Get, "/pending", pending::read),
     (Get, "/status/current", guest_api::current),
     (Post, "/status/start", lifecycle::start),
     (Post, "/status/stop", lifecycle::stop),

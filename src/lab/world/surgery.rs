@@ -32,6 +32,7 @@ impl World {
             guest.config.remove(key);
         }
         guest.snapshots.clear();
+        guest.pending.clear();
         true
     }
 

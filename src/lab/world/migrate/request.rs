@@ -55,7 +55,7 @@ pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Repl
         target,
         live: online,
         restart,
-        timeout: call.params.get("timeout").and_then(|n| n.parse().ok()).unwrap_or(180_u64) * 1000,
+        timeout: call.params.get("timeout").and_then(|n| n.parse().ok()).unwrap_or(180_u64).saturating_mul(1000),
         with_local_disks: flag(call, "with-local-disks"),
         force: flag(call, "force"),
         map,

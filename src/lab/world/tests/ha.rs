@@ -189,3 +189,23 @@ fn what_belongs_together_moves_together() {
     });
     assert!(together);
 }
+
+#[test]
+fn a_service_that_cannot_start_ends_in_error_and_says_so() {
+    let mut world = site("three-node");
+    world.nodes.values_mut().for_each(|node| node.bridges.clear());
+    post(&mut world, "/nodes/pve3/qemu/223/status/start", &[]).unwrap();
+    run(&mut world, 120);
+    assert_eq!(row(&mut world, "qemu/223")["hastate"], "error");
+    let task = upid(post(&mut world, "/nodes/pve3/qemu/223/migrate", &[("target", "pve1")]).unwrap());
+    run(&mut world, 1);
+    let (end, log) = outcome(&mut world, &task);
+    assert_eq!(end, "command 'ha-manager migrate vm:223 pve1' failed: exit code 255");
+    assert!(log.contains("service 'vm:223' in error state, must be disabled and fixed first"), "{log}");
+    let set = |state: &str| call(Verb::Put, "/cluster/ha/resources/vm:223", &[("state", state)]);
+    let error = world.handle(&set("started")).unwrap_err();
+    assert_eq!(error.message, "service 'vm:223' in error state, must be disabled and fixed first");
+    world.handle(&set("disabled")).unwrap();
+    run(&mut world, 20);
+    assert_eq!(row(&mut world, "qemu/223")["hastate"], "stopped");
+}

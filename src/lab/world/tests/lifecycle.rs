@@ -135,3 +135,28 @@ fn a_node_that_dies_takes_tasks_and_guests_along() {
     assert_eq!(world.guest_status(Vmid(102)), Some("running"), "onboot");
     assert_eq!(world.guest_status(Vmid(105)), Some("stopped"));
 }
+
+#[test]
+fn what_a_running_vm_cannot_take_waits_for_its_next_start() {
+    let mut world = site("three-node");
+    let path = "/nodes/pve2/qemu/104/config";
+    let digest = get(&mut world, path)["digest"].clone();
+    world.handle(&call(Verb::Put, path, &[("memory", "4096"), ("delete", "agent"), ("onboot", "0")])).unwrap();
+    assert_ne!(get(&mut world, path)["digest"], digest);
+    assert_eq!(get(&mut world, path)["memory"], "4096");
+    let now = get_with(&mut world, path, &[("current", "1")]);
+    assert_eq!(
+        (now["memory"].clone(), now["agent"].clone(), now["onboot"].clone()),
+        ("8192".into(), "1".into(), 0.into())
+    );
+    let rows = get(&mut world, "/nodes/pve2/qemu/104/pending");
+    let row = |key: &str| rows.as_array().unwrap().iter().find(|row| row["key"] == key).unwrap().clone();
+    assert_eq!((row("memory")["value"].clone(), row("memory")["pending"].clone()), ("8192".into(), "4096".into()));
+    assert_eq!(row("agent")["delete"], 1);
+    assert!(row("onboot").get("pending").is_none());
+    world.handle(&call(Verb::Put, path, &[("revert", "agent")])).unwrap();
+    assert_eq!(get(&mut world, path)["agent"], "1");
+    assert_eq!(power(&mut world, "/nodes/pve2/qemu/104/status/reboot", &[]).0, "OK");
+    assert_eq!(get_with(&mut world, path, &[("current", "1")])["memory"], "4096");
+    assert_eq!(get(&mut world, "/nodes/pve2/qemu/104/status/current")["maxmem"], 4_u64 << 30);
+}

@@ -4,6 +4,7 @@ mod ha;
 mod lifecycle;
 mod migrate;
 mod schema;
+mod storms;
 mod views;
 
 use std::collections::BTreeMap;
