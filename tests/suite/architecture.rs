@@ -166,6 +166,11 @@ fn only_the_embedded_driver_grants_the_right_to_change_the_world() {
 }
 
 #[test]
+fn there_is_no_unsafe_code() {
+    none(rules::unsafe_code(&Tree::of_this_crate()));
+}
+
+#[test]
 fn main_is_short() {
     none(rules::longer_than(&Tree::of_this_crate(), "src/main.rs", 59));
 }

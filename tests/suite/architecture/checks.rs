@@ -169,6 +169,14 @@ fn grants_are_found() {
 }
 
 #[test]
+fn unsafe_code_is_found() {
+    let broken = |text| rules::unsafe_code(&crate_of("sys::x", text)).len();
+    assert_eq!(broken("fn f() { unsafe { g() } }"), 1);
+    assert_eq!(broken("unsafe fn f() {}\nunsafe impl Send for X {}"), 2);
+    assert_eq!(broken("fn f() { g() }"), 0);
+}
+
+#[test]
 fn the_real_tree_is_really_read() {
     let tree = Tree::of_this_crate();
     let event = tree.files.iter().find(|file| file.path == "src/event/mod.rs").expect("src/event/mod.rs is read");

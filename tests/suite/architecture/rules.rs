@@ -317,6 +317,20 @@ pub fn grants(tree: &Tree) -> Vec<String> {
     broken
 }
 
+/// Where the compiler's word for memory is replaced by ours.
+pub fn unsafe_code(tree: &Tree) -> Vec<String> {
+    let mut broken = Vec::new();
+    for file in tree.product() {
+        for mention in file.mentions.iter().filter(|mention| mention.what == What::Unsafe) {
+            let place = place(file, mention);
+            broken.push(format!(
+                "{place}: unsafe: SECURITY.md promises that we have none; use a crate that is made for it"
+            ));
+        }
+    }
+    broken
+}
+
 /// Files below `beginning` of more than `most` lines.
 pub fn longer_than(tree: &Tree, beginning: &str, most: usize) -> Vec<String> {
     let long = tree.files.iter().filter(|file| file.path.starts_with(beginning) && file.lines > most);

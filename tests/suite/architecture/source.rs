@@ -23,8 +23,9 @@ pub enum What {
     Ours(Names),
     /// By another beginning: another crate, or something in scope already.
     Other(Names),
-    /// `async` or `.await`.
+    /// An `async` function or block; without one nothing awaits.
     Async,
+    Unsafe,
 }
 
 /// One source file.
@@ -312,12 +313,27 @@ impl<'ast> Visit<'ast> for Reading {
         if let Some(word) = &signature.asyncness {
             self.mentions.push(Mention { line: word.span.start().line, what: What::Async });
         }
+        if let Some(word) = &signature.unsafety {
+            self.mentions.push(Mention { line: word.span.start().line, what: What::Unsafe });
+        }
         visit::visit_signature(self, signature);
     }
 
     fn visit_expr_async(&mut self, block: &'ast syn::ExprAsync) {
         self.mentions.push(Mention { line: block.async_token.span.start().line, what: What::Async });
         visit::visit_expr_async(self, block);
+    }
+
+    fn visit_expr_unsafe(&mut self, block: &'ast syn::ExprUnsafe) {
+        self.mentions.push(Mention { line: block.unsafe_token.span.start().line, what: What::Unsafe });
+        visit::visit_expr_unsafe(self, block);
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        if let Some(word) = &item.unsafety {
+            self.mentions.push(Mention { line: word.span.start().line, what: What::Unsafe });
+        }
+        visit::visit_item_impl(self, item);
     }
 }
 
