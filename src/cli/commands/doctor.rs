@@ -13,7 +13,7 @@ pub async fn run(face: &Face) -> Result<Exit, AppError> {
     if face.printer.json(&serde_json::json!({"format_version": FORMAT_VERSION, "findings": rows})) {
         return Ok(exit);
     }
-    let mut table = Table::new(&[Column::text(""), Column::text("WHAT"), Column::text("FOUND")]);
+    let mut table = Table::new(&[Column::new(""), Column::new("what"), Column::new("found").flexible()]);
     for finding in &findings {
         let sign = if finding.ok { "ok" } else { "BAD" };
         table.row(vec![Cell::new(sign), Cell::new(&finding.what), Cell::new(&finding.says)]);

@@ -24,7 +24,12 @@ pub fn run(face: &Face) -> Result<Exit, AppError> {
         face.printer.data(&names.join("\n"));
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(&[Column::text("NAME"), Column::text("ALSO"), Column::text("WHAT IT DOES"), Column::text("FROM")]);
+    let mut table = Table::new(&[
+        Column::new("runbook"),
+        Column::new("also"),
+        Column::new("what it does").flexible(),
+        Column::new("from").expendable(1),
+    ]);
     for book in &listed {
         let title = match book.problems {
             0 => book.title.clone(),

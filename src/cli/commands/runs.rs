@@ -27,6 +27,7 @@ pub fn list(face: &Face, limit: u32) -> Result<Exit, AppError> {
         id: short,
         runbook: &h.runbook,
         site: &h.site,
+        cluster: h.cluster.as_deref(),
         state: h.state(),
         created: h.created,
         updated: h.updated,
