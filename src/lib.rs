@@ -4,8 +4,11 @@
 //! the journal, does what it says; ports touch the world and nothing else does. `docs/architecture.md` shows
 //! the house; `tests/suite/architecture.rs` fails on any `use` that goes against its arrows.
 
+pub mod clients;
 pub mod engine;
 pub mod event;
 pub mod graph;
 pub mod lab;
 pub mod model;
+pub mod secrets;
+pub mod sys;

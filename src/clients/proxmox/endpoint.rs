@@ -1,0 +1,168 @@
+//! One node's API: its two HTTP clients, its share of calls at once, and whether it answered lately.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::Semaphore;
+
+use super::reply::Reply;
+use super::{NodeEndpoint, ProxmoxError, SiteSettings, Verb};
+use crate::model::ids::NodeName;
+use crate::sys::http::{ClientSettings, HttpError, Trust, classify, client};
+
+/// No answer of Proxmox's is near this; it bounds what a wrong endpoint can make us keep.
+const MOST_BODY: usize = 64 << 20;
+
+/// A node that could not be reached is asked last for this long: the next call need not wait for it again.
+const SUSPECT_FOR: Duration = Duration::from_secs(10);
+
+/// The header by which a change shows that it is no forgery; pve-http-server's spelling.
+const CSRF: HeaderName = HeaderName::from_static("csrfpreventiontoken");
+
+/// What proves who we are, ready to be sent. `Debug` shows none of it: the values are marked sensitive.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Proof {
+    pub authorization: Option<HeaderValue>,
+    pub cookie: Option<HeaderValue>,
+    pub csrf: Option<HeaderValue>,
+}
+
+impl Proof {
+    fn headers(&self) -> HeaderMap {
+        let given = [(AUTHORIZATION, &self.authorization), (COOKIE, &self.cookie), (CSRF, &self.csrf)];
+        given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+}
+
+/// One request, without the proof.
+pub(super) struct Request<'a> {
+    pub verb: Verb,
+    pub path: &'a str,
+    pub params: &'a [(String, String)],
+}
+
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub name: NodeName,
+    base: String,
+    host: String,
+    /// Keeps connections: reads may meet one that the server has just closed, and are repeated then.
+    reads: reqwest::Client,
+    /// A new connection for each change, so that a reset never leaves open whether an old connection was at fault.
+    changes: reqwest::Client,
+    permits: Semaphore,
+    suspect_until: Mutex<Option<Instant>>,
+}
+
+impl Endpoint {
+    pub fn new(site: &SiteSettings, node: &NodeEndpoint) -> Result<Self, ProxmoxError> {
+        let setup = |e: HttpError| ProxmoxError::Setup { site: site.name.clone(), message: e.to_string() };
+        let per_node = site.per_node.max(1);
+        let with_idle = |keep_idle| ClientSettings {
+            trust: trust(site, node),
+            timeout: site.timeout,
+            keep_idle,
+            ..ClientSettings::default()
+        };
+        let host = match node.host.contains(':') && !node.host.starts_with('[') {
+            true => format!("[{}]:{}", node.host, node.port),
+            false => format!("{}:{}", node.host, node.port),
+        };
+        Ok(Self {
+            name: node.name.clone(),
+            base: format!("https://{host}/api2/json"),
+            host,
+            reads: client(&with_idle(per_node)).map_err(setup)?,
+            changes: client(&with_idle(0)).map_err(setup)?,
+            permits: Semaphore::new(per_node),
+            suspect_until: Mutex::new(None),
+        })
+    }
+
+    pub fn is_suspect(&self) -> bool {
+        let until = *self.suspect_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    pub fn suspect(&self, suspect: bool) {
+        *self.suspect_until.lock().unwrap_or_else(PoisonError::into_inner) =
+            suspect.then(|| Instant::now() + SUSPECT_FOR);
+    }
+
+    /// Sends it once; a read again, on a new connection, if the first was reset.
+    pub async fn send(&self, request: &Request<'_>, proof: &Proof) -> Result<Reply, HttpError> {
+        let _permit = self.permits.acquire().await.map_err(|_| self.closed())?;
+        if request.verb.is_change() {
+            return self.once(&self.changes, request, proof).await;
+        }
+        match self.once(&self.reads, request, proof).await {
+            Err(HttpError::Reset { message, .. }) => {
+                tracing::debug!(node = %self.name, path = request.path, message, "connection reset; asking once more");
+                self.once(&self.changes, request, proof).await
+            }
+            other => other,
+        }
+    }
+
+    fn closed(&self) -> HttpError {
+        HttpError::Other { host: self.host.clone(), sent: false, message: "the site is closed".into() }
+    }
+
+    async fn once(&self, client: &reqwest::Client, request: &Request<'_>, proof: &Proof) -> Result<Reply, HttpError> {
+        let url = format!("{}{}", self.base, request.path);
+        let failed = |e: reqwest::Error| classify(&e, &self.host);
+        let started = Instant::now();
+        let response = build(client, request, url).headers(proof.headers()).send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        let reason = reason(&response);
+        let body = self.body(response).await?;
+        let ms = started.elapsed().as_millis() as u64;
+        tracing::debug!(node = %self.name, verb = %request.verb, path = request.path, status, ms, "proxmox call");
+        Ok(Reply { status, reason, body })
+    }
+
+    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, HttpError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| classify(&e, &self.host))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MOST_BODY {
+                let message = format!("the answer is over {MOST_BODY} bytes");
+                return Err(HttpError::Other { host: self.host.clone(), sent: true, message });
+            }
+        }
+        Ok(body)
+    }
+}
+
+fn trust(site: &SiteSettings, node: &NodeEndpoint) -> Trust {
+    match (&node.fingerprint, site.insecure, &site.ca_file) {
+        (Some(fingerprint), _, _) => Trust::Pinned(fingerprint.0),
+        (None, true, _) => Trust::Insecure,
+        (None, false, Some(path)) => Trust::CaFile(path.clone()),
+        (None, false, None) => Trust::System,
+    }
+}
+
+/// POST and PUT carry a form, always with its length (pveproxy refuses chunked bodies); GET and DELETE must have no
+/// body at all.
+fn build(client: &reqwest::Client, request: &Request<'_>, url: String) -> reqwest::RequestBuilder {
+    match request.verb {
+        Verb::Get => client.get(url).query(request.params),
+        Verb::Delete => client.delete(url).query(request.params),
+        Verb::Post | Verb::Put => {
+            let builder = if request.verb == Verb::Post { client.post(url) } else { client.put(url) };
+            match request.params.is_empty() {
+                true => builder.header(CONTENT_LENGTH, 0),
+                false => builder.form(request.params),
+            }
+        }
+    }
+}
+
+/// hyper keeps a reason phrase only when it is not the usual one for the status.
+fn reason(response: &reqwest::Response) -> Option<String> {
+    let own = response.extensions().get::<hyper::ext::ReasonPhrase>();
+    own.map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned())
+        .or_else(|| response.status().canonical_reason().map(str::to_owned))
+}

@@ -1,0 +1,23 @@
+//! The Proxmox VE API of one site: calls, typed reads, tasks, and errors told apart by what can be done about them.
+//!
+//! It never repeats a change by itself: whether that is safe is for the caller to decide, by `outcome_unknown`.
+
+mod endpoint;
+mod error;
+mod login;
+pub mod loose;
+mod params;
+mod phrases;
+mod reads;
+mod reply;
+mod settings;
+mod site;
+mod task;
+mod task_log;
+
+pub use error::{At, Class, ProxmoxError};
+pub use params::{Params, Verb, seg};
+pub use reads::*;
+pub use settings::{Credential, NodeEndpoint, Poll, SecretSink, SiteSettings};
+pub use site::{Answer, CallCheck, Site};
+pub use task::{TaskEnd, TaskOutcome, TaskProgress, Until};

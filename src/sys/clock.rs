@@ -1,0 +1,75 @@
+//! The wall clock and how times are written. The engine has a `Clock` port of its own; this is what stands behind it.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Milliseconds since 1970-01-01 UTC; 0 when the machine's clock is set before that.
+pub fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond().max(0)
+}
+
+/// `2026-11-21T23:15:38.004Z`: always UTC, always milliseconds, so that texts sort as times do.
+/// A number that is no time jiff can hold is written as the number.
+pub fn rfc3339(ms: i64) -> String {
+    match Timestamp::from_millisecond(ms) {
+        Ok(at) => at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        Err(_) => ms.to_string(),
+    }
+}
+
+/// `2026-11-21 23:15:38` in the machine's own zone: for people.
+pub fn local(ms: i64) -> String {
+    in_zone(ms, TimeZone::system())
+}
+
+/// As [`local`], in a zone of the caller's choice.
+pub fn in_zone(ms: i64, zone: TimeZone) -> String {
+    match Timestamp::from_millisecond(ms) {
+        Ok(at) => at.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => ms.to_string(),
+    }
+}
+
+/// How long something took, for people: `0.4s`, `12s`, `3m 05s`, `2h 07m`, `3d 04h`.
+pub fn span(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..10 => format!("{}.{}s", seconds, ms % 1000 / 100),
+        10..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {:02}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_utc_with_milliseconds() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(1_763_766_938_004), "2025-11-21T23:15:38.004Z");
+        assert_eq!(rfc3339(i64::MAX), i64::MAX.to_string());
+        assert_eq!(in_zone(1_763_766_938_004, TimeZone::UTC), "2025-11-21 23:15:38");
+    }
+
+    #[test]
+    fn the_clock_is_past_2025() {
+        assert!(now_ms() > 1_735_689_600_000);
+    }
+
+    #[test]
+    fn spans_read_like_a_clock() {
+        for (ms, text) in [
+            (440, "0.4s"),
+            (9_999, "9.9s"),
+            (12_000, "12s"),
+            (185_000, "3m 05s"),
+            (7_620_000, "2h 07m"),
+            (273_600_000, "3d 04h"),
+        ] {
+            assert_eq!(span(ms), text);
+        }
+    }
+}
