@@ -4,11 +4,13 @@
 //! the journal, does what it says; ports touch the world and nothing else does. `docs/architecture.md` shows
 //! the house; `tests/suite/architecture.rs` fails on any `use` that goes against its arrows.
 
+pub mod actions;
 pub mod clients;
 pub mod engine;
 pub mod event;
 pub mod graph;
 pub mod lab;
 pub mod model;
+pub mod placement;
 pub mod secrets;
 pub mod sys;
