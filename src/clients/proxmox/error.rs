@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Verb;
+use crate::clients::Class;
 use crate::model::ids::{NodeName, Upid};
 use crate::sys::http::HttpError;
 
@@ -19,36 +20,6 @@ pub struct At {
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} on {}", self.verb, self.path, self.node)
-    }
-}
-
-/// What the engine's retry rules distinguish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// May pass by itself (no quorum, a connection that broke, a node's proxy error).
-    Transient,
-    Timeout,
-    Unreachable,
-    Locked,
-    /// Authentication, permission, trust: a person has to act.
-    Refused,
-    /// The world is not as the call takes it to be.
-    Precondition,
-    Failed,
-}
-
-impl Class {
-    /// As runbooks spell it in `retry.errors`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Transient => "transient",
-            Self::Timeout => "timeout",
-            Self::Unreachable => "unreachable",
-            Self::Locked => "locked",
-            Self::Refused => "refused",
-            Self::Precondition => "precondition",
-            Self::Failed => "failed",
-        }
     }
 }
 

@@ -15,7 +15,7 @@ mod site;
 mod task;
 mod task_log;
 
-pub use error::{At, Class, ProxmoxError};
+pub use error::{At, ProxmoxError};
 pub use params::{Params, Verb, seg};
 pub use reads::*;
 pub use settings::{Credential, NodeEndpoint, Poll, SecretSink, SiteSettings};
