@@ -1,1 +1,3 @@
-//! x
+//! The catalogue of actions: what a runbook can use.
+
+pub mod proxmox;
