@@ -1,6 +1,6 @@
 //! The measured instances: does the packer still find what it found, as well as it did?
 //!
-//! 200 synthetic evacuations with proven optima and 186 tight twins (`tests/data/placement`, see NOTICE).
+//! 200 synthetic evacuations with proven optima and 186 tight twins (`tests/data/placement`).
 
 use std::io::Read;
 

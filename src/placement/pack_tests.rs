@@ -36,10 +36,20 @@ fn loads_are_levelled() {
 
 #[test]
 fn one_guest_makes_room_for_another() {
-    // The last can only be on 0, where levelling would have put another first.
-    let guests = vec![guest(6, &[0, 1]), guest(5, &[0, 1]), guest(5, &[0])];
-    let problem = Problem { targets: vec![target(11, 0), target(6, 0)], guests, ..Problem::default() };
-    assert_eq!(placed(&problem).targets, [1, 0, 0]);
+    // Levelling puts the first on target 0; the fourth then fits only if it goes on to target 2.
+    let sizes = [(6, &[0, 1, 2][..]), (5, &[0, 1]), (5, &[0, 1]), (5, &[0, 1]), (4, &[0, 1])];
+    let guests = sizes.into_iter().map(|(memory, allowed)| guest(memory, allowed)).collect();
+    let problem = Problem { targets: vec![target(10, 0), target(10, 0), target(6, 0)], guests, ..Problem::default() };
+    let once = Effort { restarts: 1, escalate: 1, spare: 0 };
+    let Outcome::Placed(placement) = pack(&problem, &once) else { panic!("not placed") };
+    assert_eq!(placement.targets[0], 2);
+}
+
+#[test]
+fn a_pair_that_levelling_misses_is_found_by_another_start() {
+    let guests = [5, 5, 4, 4, 3, 3, 3].into_iter().map(|memory| guest(memory, &[0, 1, 2])).collect();
+    let problem = Problem { targets: vec![target(9, 0), target(9, 0), target(9, 0)], guests, ..Problem::default() };
+    assert_eq!(placed(&problem).worst, 10_000);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::outcome::{Blocker, Limit, Mode};
 use super::site::Site;
 use super::storage::{Class, Disks, Like, content_of, movable};
 use super::text::list;
-use crate::model::ids::{GuestKind, StorageId};
+use crate::model::ids::{GuestKind, StorageId, Vmid};
 
 /// What is known of a guest before any target is considered.
 pub(super) struct Assessed<'a> {
@@ -59,6 +59,7 @@ pub(super) fn assess<'a>(site: &Site<'a>, source: &NodeFacts, guest: &'a GuestFa
         let like = match source.storage(&disk.storage) {
             _ if by_ha || replicated => Like::SameId,
             Some(s) if mode != Mode::Live && (s.kind == "zfspool" || guest.snapshots) => Like::SameType(s.kind.clone()),
+            _ if mode != Mode::Live => Like::Raw,
             _ => Like::Any,
         };
         let class = Class { from: disk.storage.clone(), content: content_of(guest.kind), like };
@@ -151,22 +152,17 @@ fn device(guest: &GuestFacts) -> Option<Blocker> {
 }
 
 /// Linked clones and their bases hang together on a local storage.
-fn clones(site: &Site, guest: &GuestFacts, local: &[&DiskFacts]) -> Option<Blocker> {
+fn clones<'a>(site: &Site<'a>, guest: &GuestFacts, local: &[&'a DiskFacts]) -> Option<Blocker> {
     if let Some((disk, base)) = local.iter().find_map(|d| d.linked_clone_of.as_ref().map(|base| (d, base))) {
         let detail = format!("{} is a linked clone of {base}", disk.key);
         let remedy = "make a full clone of it, or list it in stay".to_owned();
         return Some(blocker(guest, Limit::LinkedClone, detail, remedy));
     }
-    let volumes: BTreeSet<&str> = local.iter().map(|d| d.volid.as_str()).collect();
-    let uses = |g: &&GuestFacts| {
-        g.node == guest.node
-            && g.disks.iter().any(|d| d.linked_clone_of.as_deref().is_some_and(|base| volumes.contains(base)))
-    };
-    let children: Vec<String> = site.facts.guests.iter().filter(uses).map(|g| site.named(g.vmid)).collect();
+    let children: BTreeSet<Vmid> = local.iter().flat_map(|d| site.clones_of(&d.volid)).copied().collect();
     if children.is_empty() {
         return None;
     }
-    let detail = format!("linked clones of it are on this node: {}", list(children));
+    let detail = format!("linked clones of it are on this node: {}", list(children.into_iter().map(|v| site.named(v))));
     let remedy = "make full clones of them, or list it in stay".to_owned();
     Some(blocker(guest, Limit::LinkedClone, detail, remedy))
 }

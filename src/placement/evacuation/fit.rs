@@ -3,14 +3,15 @@
 //! Wishes, in the order in which they are given up: room for stopped guests to start again; members of a
 //! quorum group one to a node, then as evenly as can be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::assess::Assessed;
 use super::facts::{GuestFacts, HaRule};
 use super::site::{Load, Site};
 use super::storage::{Class, landing};
-use super::text::MIB;
+use super::text::{MIB, gib_of_mib, list, short_of_mib};
 use crate::model::ids::Vmid;
+use crate::placement::certificate::Proof;
 use crate::placement::pack::{Effort, Outcome, Partial, pack};
 use crate::placement::problem::{Apart, Guest, NodeSet, Problem, Room, Target};
 
@@ -25,7 +26,7 @@ pub(super) enum Fit {
     Placed(Vec<usize>),
     Failed {
         /// Proved, or merely not found.
-        proof: Option<String>,
+        proof: Option<Proof>,
         partial: Partial,
     },
 }
@@ -39,7 +40,7 @@ pub(super) fn fit(site: &Site, movers: &[Mover], kept: &[Load]) -> Fit {
             let problem = problem(site, movers, kept, stopped, slack);
             match pack(&problem, &Effort::default()) {
                 Outcome::Placed(placement) => return Fit::Placed(placement.targets),
-                Outcome::Impossible { proof, partial } => failed = Some((Some(proof.to_string()), partial)),
+                Outcome::Impossible { proof, partial } => failed = Some((Some(proof), partial)),
                 Outcome::NotFound { partial, .. } => failed = Some((None, partial)),
             }
         }
@@ -114,8 +115,8 @@ fn rules(site: &Site, movers: &[Mover]) -> (Vec<Apart>, Vec<Vec<usize>>) {
 
 /// A quorum group: as few to a node as the number of nodes allows, and `slack` more.
 fn quorum(site: &Site, movers: &[Mover], all: &[&GuestFacts], slack: u32) -> Option<Apart> {
-    let is_member = |m: &Mover| all.iter().any(|g| g.vmid == m.assessed.guest.vmid);
-    let members: Vec<usize> = (0..movers.len()).filter(|&i| is_member(&movers[i])).collect();
+    let vmids: BTreeSet<Vmid> = all.iter().map(|g| g.vmid).collect();
+    let members: Vec<usize> = (0..movers.len()).filter(|&i| vmids.contains(&movers[i].assessed.guest.vmid)).collect();
     let mut held = vec![0; site.others.len()];
     for node in all.iter().filter_map(|g| site.index(&g.node)) {
         held[node] += 1;
@@ -128,4 +129,30 @@ fn quorum(site: &Site, movers: &[Mover], all: &[&GuestFacts], slack: u32) -> Opt
     let needed = members.len() as u32;
     let least = (1..).find(|&at_most| places(at_most) >= needed)?;
     Some(Apart { members, at_most: least + slack, held })
+}
+
+/// A proof with names and figures for people.
+pub(super) fn in_words(site: &Site, movers: &[Mover], proof: &Proof) -> String {
+    let nodes = |targets: &[usize]| list(targets.iter().map(|&i| &site.others[i].name));
+    match proof {
+        Proof::FitsNowhere { guests } => {
+            let who = list(guests.iter().map(|&g| site.named(movers[g].assessed.guest.vmid)));
+            format!("{who} must share a node, and none can take all of them")
+        }
+        Proof::Memory { guests, targets, need, free } => format!(
+            "{guests} guests that can only go to {} need {}, {} is free there above the reserve: {} short",
+            nodes(targets),
+            gib_of_mib(*need),
+            gib_of_mib(*free),
+            short_of_mib(need - free)
+        ),
+        Proof::Vcpus { guests, targets, need, free } => format!(
+            "{guests} guests that can only go to {} need {need} vCPUs, {free} are left there: {} short",
+            nodes(targets),
+            need - free
+        ),
+        Proof::Apart { members, places, .. } => {
+            format!("{members} guests that HA rules keep apart have {places} places")
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub(super) fn choices(site: &Site, guest: &GuestFacts) -> NodeSet {
             HaRule::ResourceAffinity { resources, positive } if resources.contains(&guest.vmid) => {
                 let partners = resources.iter().filter(|vmid| **vmid != guest.vmid);
                 let where_: NodeSet =
-                    partners.filter_map(|v| site.facts.guest(*v)).filter_map(|g| site.index(&g.node)).collect();
+                    partners.filter_map(|v| site.guest(*v)).filter_map(|g| site.index(&g.node)).collect();
                 if !positive {
                     allowed = NodeSet(allowed.0 & !where_.0);
                 } else if !where_.is_empty() {

@@ -3,6 +3,7 @@
 //! Each guest has one owner: the HA manager (state `started`) or us. A guest without a place stops the plan
 //! before anything moves. This module judges; it reads nothing, moves nothing and waits for nothing.
 
+mod answer;
 mod assess;
 pub mod facts;
 mod fit;

@@ -17,7 +17,7 @@ pub(super) fn in_order(site: &Site, moves: Vec<Move>) -> Vec<Move> {
     let canary =
         moves.iter().filter(|m| m.mode == Mode::Live && m.storages.is_empty()).min_by_key(|m| (size(m), m.vmid));
     let canary = canary.map(|m| m.vmid);
-    let startup = |m: &Move| site.facts.guest(m.vmid).and_then(|g| g.startup_order).unwrap_or(u32::MAX);
+    let startup = |m: &Move| site.guest(m.vmid).and_then(|g| g.startup_order).unwrap_or(u32::MAX);
     let mut waves: [Vec<Move>; 4] = Default::default();
     for m in moves {
         let wave = match m.mode {

@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 
 use super::assess::{Assessed, assess, blocker};
 use super::facts::{Facts, GuestFacts, NodeFacts};
-use super::fit::{Fit, Mover, fit};
+use super::fit::{Fit, Mover, fit, in_words};
 use super::ha;
-use super::order;
 use super::outcome::*;
 use super::reach::obstacles;
 use super::settings::{HaRoom, Settings};
 use super::site::{Load, Site};
 use super::storage::landing;
-use super::text::{MIB, gib_of_mib, list, short_of_mib};
-use super::warnings::{not_verified, warnings};
-use crate::model::ids::{GuestKind, NodeName};
+use super::text::{MIB, gib_of_mib, short_of_mib};
+use super::warnings::{not_verified, unused_stay};
 use crate::placement::problem::NodeSet;
 
 /// Plan the evacuation of `facts.node`. Pure and deterministic.
@@ -37,8 +35,10 @@ pub fn plan(facts: &Facts, settings: &Settings) -> Result<Evacuation, Refusal> {
         Ok(placed) if blockers.is_empty() => placed,
         failed => {
             blockers.extend(failed.err().unwrap_or_default());
-            let asked: Vec<&Assessed> = draft.all();
-            return Err(refusal(&site, blockers, not_verified(&site, &asked)));
+            let mut notes = not_verified(&site, &draft.all());
+            notes.extend(unused_stay(&site));
+            notes.append(&mut draft.notes);
+            return Err(refusal(&site, blockers, notes));
         }
     };
     Ok(draft.finish(&placed, &staying))
@@ -84,24 +84,27 @@ fn stays_though_ha_moves_it(guest: &GuestFacts) -> Option<Blocker> {
 }
 
 /// Movers sorted by owner, before places are found.
-struct Draft<'s, 'a> {
-    site: &'s Site<'a>,
-    source: &'a NodeFacts,
-    ours: Vec<Mover<'a>>,
+pub(super) struct Draft<'s, 'a> {
+    pub(super) site: &'s Site<'a>,
+    pub(super) source: &'a NodeFacts,
+    pub(super) ours: Vec<Mover<'a>>,
     /// With all nodes the HA manager may choose; `Mover::allowed` are those of them where it would work.
-    by_ha: Vec<(Mover<'a>, NodeSet)>,
+    pub(super) by_ha: Vec<(Mover<'a>, NodeSet)>,
     /// Guests that have a blocker of their own.
-    stuck: Vec<Assessed<'a>>,
-    kept: Vec<Load>,
-    blockers: Vec<Blocker>,
-    notes: Vec<String>,
+    pub(super) stuck: Vec<Assessed<'a>>,
+    /// What `site.others` bear already.
+    pub(super) loads: Vec<Load>,
+    pub(super) kept: Vec<Load>,
+    pub(super) blockers: Vec<Blocker>,
+    pub(super) notes: Vec<String>,
 }
 
 impl<'s, 'a> Draft<'s, 'a> {
     fn new(site: &'s Site<'a>, source: &'a NodeFacts, leaving: Vec<&'a GuestFacts>) -> Self {
         let (ours, by_ha, stuck) = (Vec::new(), Vec::new(), Vec::new());
         let kept = vec![Load::default(); site.others.len()];
-        let mut draft = Self { site, source, ours, by_ha, stuck, kept, blockers: Vec::new(), notes: Vec::new() };
+        let loads = site.loads(false);
+        let mut draft = Self { site, source, ours, by_ha, stuck, loads, kept, blockers: Vec::new(), notes: Vec::new() };
         let mut all: Vec<Assessed> = leaving.into_iter().map(|guest| assess(site, source, guest)).collect();
         // The HA manager's first: what is kept for them limits ours.
         all.sort_by_key(|a| (!a.by_ha, a.guest.vmid));
@@ -120,7 +123,7 @@ impl<'s, 'a> Draft<'s, 'a> {
         draft
     }
 
-    fn all(&self) -> Vec<&Assessed<'a>> {
+    pub(super) fn all(&self) -> Vec<&Assessed<'a>> {
         let ha = self.by_ha.iter().map(|(m, _)| &m.assessed);
         self.stuck.iter().chain(ha).chain(self.ours.iter().map(|m| &m.assessed)).collect()
     }
@@ -157,10 +160,10 @@ impl<'s, 'a> Draft<'s, 'a> {
     }
 
     fn add_ours(&mut self, mut assessed: Assessed<'a>) {
-        let (loads, need) = (self.site.loads(false), self.site.demand(assessed.guest, false));
+        let need = self.site.demand(assessed.guest, false);
         let (mut allowed, mut with_room, mut per_node) = (NodeSet::default(), false, Vec::new());
         for (i, node) in self.site.others.iter().enumerate() {
-            let mut held = loads[i];
+            let mut held = self.loads[i];
             held.add(self.kept[i]);
             let mut reasons = obstacles(self.site, self.source, &assessed, node);
             if reasons.is_empty() {
@@ -219,7 +222,7 @@ impl<'s, 'a> Draft<'s, 'a> {
             Fit::Placed(targets) => return Ok(targets),
             Fit::Failed { proof, partial } => (proof, partial),
         };
-        let mut held = self.site.loads(false);
+        let mut held = self.loads.clone();
         for (load, kept) in held.iter_mut().zip(kept) {
             load.add(*kept);
         }
@@ -229,11 +232,12 @@ impl<'s, 'a> Draft<'s, 'a> {
             }
         }
         let each = partial.unplaced.iter();
-        Err(each.map(|&i| self.left_over(&movers[i], &held, kept, proof.is_some())).collect())
+        let proof = proof.map(|proof| in_words(self.site, movers, &proof));
+        Err(each.map(|&i| self.left_over(&movers[i], &held, kept, proof.as_deref())).collect())
     }
 
     /// A guest that found no place once the others had theirs.
-    fn left_over(&self, m: &Mover, held: &[Load], kept: &[Load], proved: bool) -> Blocker {
+    fn left_over(&self, m: &Mover, held: &[Load], kept: &[Load], proof: Option<&str>) -> Blocker {
         let need = self.site.demand(m.assessed.guest, false);
         let mut per_node = Vec::new();
         for (i, node) in self.site.others.iter().enumerate() {
@@ -248,142 +252,11 @@ impl<'s, 'a> Draft<'s, 'a> {
             }
             per_node.push((node.name.clone(), reasons.join("; ")));
         }
-        let limit = if proved { Limit::Impossible } else { Limit::NotFound };
-        let detail = "once the others have their places".to_owned();
+        let limit = if proof.is_some() { Limit::Impossible } else { Limit::NotFound };
+        let detail = proof.unwrap_or("beside the others, once they have their places").to_owned();
         let remedy = nowhere_remedy(kept.iter().any(|k| k.memory > 0));
         Blocker { per_node, ..blocker(m.assessed.guest, limit, detail, remedy) }
     }
-
-    fn finish(&self, placed: &[usize], staying: &[&GuestFacts]) -> Evacuation {
-        let site = self.site;
-        let moves = self.ours.iter().zip(placed).map(|(m, &to)| self.movement(&m.assessed, site.others[to]));
-        let moves = order::in_order(site, moves.collect());
-        let asked: Vec<&Assessed> = self.all();
-        let mut notes = warnings(site, &asked, &moves);
-        notes.extend(self.notes.clone());
-        notes.extend(self.overfull_by_ha(&moves));
-        let why = |g: &GuestFacts| if g.running { "listed in stay; it is running" } else { "listed in stay" };
-        Evacuation {
-            node: site.facts.node.clone(),
-            stops: self.stops(&moves),
-            by_ha: self.by_ha.iter().map(|(m, on)| self.ha_move(m, *on)).collect(),
-            staying: staying
-                .iter()
-                .map(|g| Staying { vmid: g.vmid, name: g.name.clone(), why: why(g).to_owned() })
-                .collect(),
-            usage: self.usage(&moves),
-            moves,
-            warnings: notes,
-            order: order::RULE.to_owned(),
-            settings: site.settings.clone(),
-        }
-    }
-
-    fn movement(&self, a: &Assessed, to: &NodeFacts) -> Move {
-        let guest = a.guest;
-        let storages: BTreeMap<_, _> = a
-            .disks
-            .keys()
-            .filter_map(|class| landing(class, to).ok().map(|(_, s)| (class.from.clone(), s.id.clone())))
-            .collect();
-        Move {
-            vmid: guest.vmid,
-            kind: guest.kind,
-            name: guest.name.clone(),
-            from: guest.node.clone(),
-            to: to.name.clone(),
-            mode: a.mode,
-            owner: Owner::Us,
-            memory: guest.memory,
-            disk_bytes: a.disks.values().sum(),
-            storages,
-            seconds: self.seconds(a),
-            reason: a.reason.clone(),
-            downtime: a.downtime(),
-        }
-    }
-
-    fn seconds(&self, a: &Assessed) -> u64 {
-        let speed = &self.site.settings.speed;
-        let disks = a.disks.values().sum::<u64>() / MIB / speed.disk.max(1);
-        let memory = if a.mode == Mode::Live { a.guest.memory / MIB / speed.memory.max(1) } else { 0 };
-        let restart = if a.mode == Mode::Restart { speed.restart } else { 0 };
-        speed.fixed + disks + memory + restart
-    }
-
-    fn stops(&self, moves: &[Move]) -> Vec<Stop> {
-        let ours = moves.iter().filter(|m| m.downtime).map(|m| Stop {
-            vmid: m.vmid,
-            name: m.name.clone(),
-            to: Some(m.to.clone()),
-            seconds: m.seconds,
-            why: m.reason.clone().unwrap_or_default(),
-        });
-        let ha = self.by_ha.iter().map(|(m, _)| &m.assessed).filter(|a| a.downtime()).map(|a| Stop {
-            vmid: a.guest.vmid,
-            name: a.guest.name.clone(),
-            to: None,
-            seconds: self.seconds(a),
-            why: format!("{}; the HA manager restarts it", a.reason.as_deref().unwrap_or_default()),
-        });
-        ours.chain(ha).collect()
-    }
-
-    fn names(&self, on: NodeSet) -> Vec<NodeName> {
-        on.iter().map(|i| self.site.others[i].name.clone()).collect()
-    }
-
-    fn ha_move(&self, m: &Mover, choices: NodeSet) -> HaMove {
-        let guest = m.assessed.guest;
-        let (targets, kept) = (self.names(choices), gib_of_mib(self.site.demand(guest, false).memory));
-        let note = match (self.site.settings.ha_room, guest.kind) {
-            (HaRoom::Everywhere, _) => format!("the HA manager moves it; {kept} kept on {}", list(&targets)),
-            (HaRoom::Once, _) => format!("the HA manager moves it; {kept} kept once, checked again after its moves"),
-        };
-        let note = if guest.kind == GuestKind::Lxc { format!("{note}; it restarts it") } else { note };
-        HaMove { vmid: guest.vmid, name: guest.name.clone(), kind: guest.kind, targets, memory: guest.memory, note }
-    }
-
-    fn usage(&self, moves: &[Move]) -> Vec<NodeUsage> {
-        let before = self.site.loads(false);
-        let mut after = before.clone();
-        for m in moves {
-            if let (Some(i), Some(guest)) = (self.site.index(&m.to), self.site.facts.guest(m.vmid)) {
-                after[i].add(self.site.demand(guest, false));
-            }
-        }
-        let each = self.site.others.iter().enumerate().filter(|(_, n)| n.online);
-        each.map(|(i, node)| {
-            let usable = self.site.usable(node);
-            NodeUsage {
-                node: node.name.clone(),
-                memory_total: node.memory_total,
-                usable: usable * MIB,
-                before: before[i].memory * MIB,
-                after: after[i].memory * MIB,
-                kept_for_ha: self.kept[i].memory * MIB,
-                vcpus_before: before[i].vcpus,
-                vcpus_after: after[i].vcpus,
-                after_percent: percent(after[i].memory, usable),
-            }
-        })
-        .collect()
-    }
-
-    /// Where the HA manager's worst choice alone would go over the limit, which it never refuses.
-    fn overfull_by_ha(&self, moves: &[Move]) -> Vec<String> {
-        let each = self.usage(moves).into_iter().filter(|u| u.kept_for_ha > 0 && u.after + u.kept_for_ha > u.usable);
-        each.map(|u| {
-            let over = short_of_mib((u.after + u.kept_for_ha - u.usable) / MIB);
-            format!("if the HA manager puts all it may on {}, that is {over} over the limit", u.node)
-        })
-        .collect()
-    }
-}
-
-/// One decimal.
-fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { (part as f64 * 1000.0 / whole as f64).round() / 10.0 }
 }
 
 fn nowhere_remedy(kept: bool) -> String {

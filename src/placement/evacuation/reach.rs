@@ -118,16 +118,16 @@ fn ha_rules(site: &Site, guest: &GuestFacts, node: &NodeFacts) -> Vec<String> {
     let mut reasons = Vec::new();
     for rule in &site.facts.ha_rules {
         match rule {
-            HaRule::NodeAffinity { resources, nodes, strict: true } if resources.contains(&guest.vmid) => {
-                if !nodes.contains_key(&node.name) {
-                    reasons.push(format!("an HA rule allows only {}", list(nodes.keys())));
-                }
+            HaRule::NodeAffinity { resources, nodes, strict: true }
+                if resources.contains(&guest.vmid) && !nodes.contains_key(&node.name) =>
+            {
+                reasons.push(format!("an HA rule allows only {}", list(nodes.keys())));
             }
             HaRule::ResourceAffinity { resources, positive } if resources.contains(&guest.vmid) => {
                 let partners: Vec<&GuestFacts> = resources
                     .iter()
                     .filter(|vmid| **vmid != guest.vmid)
-                    .filter_map(|vmid| site.facts.guest(*vmid))
+                    .filter_map(|vmid| site.guest(*vmid))
                     .filter(|other| other.node != site.facts.node)
                     .collect();
                 let stands = |other: &&&GuestFacts| (other.node == node.name) != *positive;

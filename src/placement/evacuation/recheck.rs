@@ -1,6 +1,6 @@
 //! Does a plan still hold? Asked after the HA manager has moved its own, and before each move.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::assess::{Assessed, assess};
 use super::facts::{Facts, GuestFacts};
@@ -23,7 +23,7 @@ pub fn still_fits(plan: &Evacuation, now: &Facts) -> Result<(), Vec<String>> {
     let mut wrong = cluster(plan, now);
     let (mut loads, mut disks) = (site.loads(false), BTreeMap::new());
     for m in &plan.moves {
-        if let Some(guest) = left(plan, now, m, &mut wrong) {
+        if let Some(guest) = left(plan, &site, m, &mut wrong) {
             one(&site, m, guest, &mut loads, &mut disks, &mut wrong);
         }
     }
@@ -41,7 +41,7 @@ pub fn verify_target(plan: &Evacuation, vmid: Vmid, now: &Facts) -> Result<(), V
     };
     let site = Site::new(now, &plan.settings);
     let mut wrong = cluster(plan, now);
-    if let Some(guest) = left(plan, now, m, &mut wrong) {
+    if let Some(guest) = left(plan, &site, m, &mut wrong) {
         one(&site, m, guest, &mut site.loads(false), &mut BTreeMap::new(), &mut wrong);
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
@@ -59,9 +59,9 @@ fn cluster(plan: &Evacuation, now: &Facts) -> Vec<String> {
 }
 
 /// The guest, if its move is still to be made.
-fn left<'f>(plan: &Evacuation, now: &'f Facts, m: &Move, wrong: &mut Vec<String>) -> Option<&'f GuestFacts> {
+fn left<'f>(plan: &Evacuation, site: &Site<'f>, m: &Move, wrong: &mut Vec<String>) -> Option<&'f GuestFacts> {
     let (vmid, name) = (m.vmid, &m.name);
-    match now.guest(vmid) {
+    match site.guest(vmid) {
         None => wrong.push(format!("{vmid} ({name}) is gone")),
         Some(guest) if guest.node == m.to => {}
         Some(guest) if guest.node != plan.node => {
@@ -131,13 +131,14 @@ fn disks_together(a: &Assessed, m: &Move, site: &Site, index: usize, taken: &mut
 
 /// Guests on the node that the plan does not know.
 fn strangers(plan: &Evacuation, site: &Site, wrong: &mut Vec<String>) {
+    let moved = plan.moves.iter().map(|m| m.vmid);
+    let known: BTreeSet<Vmid> = moved.chain(plan.staying.iter().map(|s| s.vmid)).collect();
+    let by_ha: BTreeSet<Vmid> = plan.by_ha.iter().map(|h| h.vmid).collect();
     for guest in site.here() {
-        let known =
-            plan.moves.iter().any(|m| m.vmid == guest.vmid) || plan.staying.iter().any(|s| s.vmid == guest.vmid);
         let who = site.named(guest.vmid);
-        if plan.by_ha.iter().any(|h| h.vmid == guest.vmid) {
+        if by_ha.contains(&guest.vmid) {
             wrong.push(format!("{who}: the HA manager has not moved it off {} yet", plan.node));
-        } else if !known {
+        } else if !known.contains(&guest.vmid) {
             wrong.push(format!("{who}: is on {} and not in the plan", plan.node));
         }
     }

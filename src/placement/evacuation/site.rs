@@ -1,6 +1,6 @@
 //! The facts seen with the settings: who is where, what each node can bear and bears already.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Facts, GuestFacts, NodeFacts};
 use super::settings::{QuorumGroup, Settings};
@@ -26,13 +26,25 @@ pub(super) struct Site<'a> {
     pub facts: &'a Facts,
     pub settings: &'a Settings,
     pub others: Vec<&'a NodeFacts>,
+    by_name: BTreeMap<&'a NodeName, usize>,
+    by_vmid: BTreeMap<Vmid, &'a GuestFacts>,
+    /// Linked clones by their base volume and its node.
+    clones: BTreeMap<(&'a NodeName, &'a str), Vec<Vmid>>,
 }
 
 impl<'a> Site<'a> {
     pub fn new(facts: &'a Facts, settings: &'a Settings) -> Self {
         let mut others: Vec<&NodeFacts> = facts.nodes.iter().filter(|n| n.name != facts.node).collect();
         others.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { facts, settings, others }
+        let by_name = others.iter().enumerate().map(|(i, n)| (&n.name, i)).collect();
+        let by_vmid = facts.guests.iter().map(|g| (g.vmid, g)).collect();
+        let mut clones: BTreeMap<(&NodeName, &str), Vec<Vmid>> = BTreeMap::new();
+        for guest in &facts.guests {
+            for base in guest.disks.iter().filter_map(|d| d.linked_clone_of.as_deref()) {
+                clones.entry((&guest.node, base)).or_default().push(guest.vmid);
+            }
+        }
+        Self { facts, settings, others, by_name, by_vmid, clones }
     }
 
     pub fn source(&self) -> Option<&'a NodeFacts> {
@@ -40,7 +52,16 @@ impl<'a> Site<'a> {
     }
 
     pub fn index(&self, name: &NodeName) -> Option<usize> {
-        self.others.iter().position(|n| &n.name == name)
+        self.by_name.get(name).copied()
+    }
+
+    pub fn guest(&self, vmid: Vmid) -> Option<&'a GuestFacts> {
+        self.by_vmid.get(&vmid).copied()
+    }
+
+    /// Guests on the node that is emptied whose disks are linked to that volume of it.
+    pub fn clones_of(&self, volume: &'a str) -> &[Vmid] {
+        self.clones.get(&(&self.facts.node, volume)).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Guests on the node that is emptied, by VMID.
@@ -113,7 +134,7 @@ impl<'a> Site<'a> {
 
     /// `104 (web)`.
     pub fn named(&self, vmid: Vmid) -> String {
-        self.facts.guest(vmid).map_or_else(|| vmid.to_string(), |g| format!("{vmid} ({})", g.name))
+        self.guest(vmid).map_or_else(|| vmid.to_string(), |g| format!("{vmid} ({})", g.name))
     }
 
     pub fn vmids_here(&self) -> BTreeSet<Vmid> {

@@ -19,6 +19,8 @@ pub(super) enum Like {
     SameId,
     /// Offline copies of ZFS, and snapshots, travel only within a type.
     SameType(String),
+    /// Other offline copies are raw streams, which ZFS does not take (PVE/Storage/ZFSPoolPlugin.pm).
+    Raw,
     Any,
 }
 
@@ -48,7 +50,11 @@ pub(super) fn content_of(kind: GuestKind) -> &'static str {
 /// Why none does, in words.
 pub(super) fn landing<'n>(class: &Class, node: &'n NodeFacts) -> Result<(usize, &'n StorageFacts), String> {
     let takes = |s: &StorageFacts| s.active && s.content.contains(class.content);
-    let fits_type = |s: &StorageFacts| !matches!(&class.like, Like::SameType(kind) if kind != &s.kind);
+    let fits_type = |s: &StorageFacts| match &class.like {
+        Like::SameType(kind) => kind == &s.kind,
+        Like::Raw => s.kind != "zfspool",
+        Like::SameId | Like::Any => true,
+    };
     let each = || node.storages.iter().enumerate();
     let same = each().find(|(_, s)| s.id == class.from);
     if let Some(found) = same.filter(|(_, s)| takes(s) && fits_type(s)) {
@@ -66,6 +72,7 @@ pub(super) fn landing<'n>(class: &Class, node: &'n NodeFacts) -> Result<(usize, 
         }
         (_, Like::SameId) => format!("no storage {}", class.from),
         (_, Like::SameType(kind)) => format!("no {kind} storage that could take disks of {}", class.from),
+        (_, Like::Raw) => format!("no local storage other than ZFS that could take disks of {}", class.from),
         (_, Like::Any) => format!("no local storage that could take disks of {}", class.from),
     })
 }

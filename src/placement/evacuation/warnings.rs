@@ -15,9 +15,11 @@ use crate::placement::problem::{Guest, NodeSet, Problem, Target};
 pub(super) fn warnings(site: &Site, movers: &[&Assessed], moves: &[Move]) -> Vec<String> {
     let mut all = not_verified(site, movers);
     all.extend(unused_stay(site));
+    all.extend(unlisted_disks(site, movers));
     all.extend(quorum_groups(site, moves));
     all.extend(cannot_all_start(site, moves));
-    all.extend(not_n_plus_one(site, moves));
+    let coming = movers.iter().filter(|m| m.by_ha).map(|m| site.demand(m.guest, false).memory).sum();
+    all.extend(not_n_plus_one(site, moves, coming));
     all.extend(memory_basis(site, movers));
     all.extend(full_storages(site, moves));
     all.extend(boot_order(site, moves));
@@ -38,13 +40,28 @@ pub(super) fn not_verified(site: &Site, movers: &[&Assessed]) -> Vec<String> {
     each.map(|(reason, who)| format!("not verified by Proxmox's own precondition: {reason}: {}", list(who))).collect()
 }
 
-fn unused_stay(site: &Site) -> Vec<String> {
+pub(super) fn unused_stay(site: &Site) -> Vec<String> {
     let here = site.vmids_here();
     let unused: Vec<String> = site.settings.stay.difference(&here).map(|v| site.named(*v)).collect();
     if unused.is_empty() {
         return Vec::new();
     }
     vec![format!("stay lists {}, not on {}", list(unused), site.facts.node)]
+}
+
+/// Local volumes that Proxmox names and the facts do not have: their room is not counted.
+fn unlisted_disks(site: &Site, movers: &[&Assessed]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for m in movers {
+        let Some(Precondition::Known(known)) = &m.guest.precondition else { continue };
+        let listed: BTreeSet<&str> = m.guest.disks.iter().map(|d| d.volid.as_str()).collect();
+        let unknown: Vec<&String> = known.local_disks.iter().filter(|v| !listed.contains(v.as_str())).collect();
+        if !unknown.is_empty() {
+            let who = site.named(m.guest.vmid);
+            warnings.push(format!("{who}: Proxmox lists {} too, whose room is not counted", list(unknown)));
+        }
+    }
+    warnings
 }
 
 fn quorum_groups(site: &Site, moves: &[Move]) -> Vec<String> {
@@ -62,8 +79,9 @@ fn quorum_groups(site: &Site, moves: &[Move]) -> Vec<String> {
         }
         for (node, names) in on.into_iter().filter(|(_, names)| names.len() > 1) {
             let (n, home) = (members.len(), &site.facts.node);
+            let room = if n <= up { " for want of another place" } else { "" };
             all.push(format!(
-                "quorum group {}: {n} members, {up} targets: {} share {node} until {home} is back",
+                "quorum group {}: {n} members, {up} targets: {} share {node}{room} until {home} is back",
                 group.name,
                 list(names)
             ));
@@ -76,7 +94,7 @@ fn quorum_groups(site: &Site, moves: &[Move]) -> Vec<String> {
 fn after(site: &Site, moves: &[Move], stopped: bool) -> Vec<Load> {
     let mut loads = site.loads(stopped);
     for m in moves {
-        if let (Some(node), Some(guest)) = (site.index(&m.to), site.facts.guest(m.vmid)) {
+        if let (Some(node), Some(guest)) = (site.index(&m.to), site.guest(m.vmid)) {
             loads[node].add(site.demand(guest, stopped));
         }
     }
@@ -102,7 +120,9 @@ fn cannot_all_start(site: &Site, moves: &[Move]) -> Vec<String> {
 }
 
 /// Whether, with this node out, any other may fail as well: each one's guests are packed onto the rest.
-fn not_n_plus_one(site: &Site, moves: &[Move]) -> Vec<String> {
+///
+/// `coming`: MiB that the HA manager will bring; they must fit on the rest as well, wherever they land now.
+fn not_n_plus_one(site: &Site, moves: &[Move], coming: u64) -> Vec<String> {
     let up: Vec<usize> = (0..site.others.len()).filter(|&i| site.others[i].online).collect();
     if let [only] = up[..] {
         return vec![format!("N+1 is not kept: {} is the only other node", site.others[only].name)];
@@ -116,7 +136,8 @@ fn not_n_plus_one(site: &Site, moves: &[Move]) -> Vec<String> {
         let needs: Vec<u64> = stranded.map(|g| site.demand(g, false).memory).filter(|need| *need > 0).collect();
         let rest: Vec<usize> = up.iter().copied().filter(|&i| i != lost).collect();
         let target = |&i: &usize| Target {
-            memory: site.usable(site.others[i]),
+            // What is kept free is for such a day.
+            memory: site.others[i].memory_total.saturating_sub(site.settings.host_reserve) / MIB,
             memory_held: loads[i].memory,
             vcpus: 1,
             ..Target::default()
@@ -124,7 +145,7 @@ fn not_n_plus_one(site: &Site, moves: &[Move]) -> Vec<String> {
         let targets: Vec<Target> = rest.iter().map(target).collect();
         let allowed: NodeSet = (0..targets.len()).collect();
         let free: u64 = targets.iter().map(|t| t.memory.saturating_sub(t.memory_held)).sum();
-        let need: u64 = needs.iter().sum();
+        let need: u64 = needs.iter().sum::<u64>() + coming;
         let guests = needs.into_iter().map(|memory| Guest { memory, allowed, ..Guest::default() }).collect();
         let problem = Problem { targets, guests, ..Problem::default() };
         let lost_too = format!("N+1 is not kept: were {name} lost too, its guests would need {}", gib_of_mib(need));
@@ -149,7 +170,11 @@ fn memory_basis(site: &Site, movers: &[&Assessed]) -> Vec<String> {
     let mut warnings = Vec::new();
     for node in site.others.iter().filter(|n| n.online) {
         if let Some(shared) = node.ksm_shared.filter(|shared| *shared >= 100 * MIB) {
-            warnings.push(format!("{}: KSM shares {}, which free memory counts twice", node.name, gib(shared)));
+            warnings.push(format!(
+                "{}: KSM shares {}; the plan counts configured memory and does not rely on it",
+                node.name,
+                gib(shared)
+            ));
         }
         let held: u64 =
             site.facts.guests.iter().filter(|g| g.node == node.name).map(|g| site.demand(g, false).memory).sum();
@@ -174,7 +199,7 @@ fn memory_basis(site: &Site, movers: &[&Assessed]) -> Vec<String> {
 fn full_storages(site: &Site, moves: &[Move]) -> Vec<String> {
     let mut added: BTreeMap<(&NodeName, &crate::model::ids::StorageId), u64> = BTreeMap::new();
     for m in moves {
-        let Some(guest) = site.facts.guest(m.vmid) else { continue };
+        let Some(guest) = site.guest(m.vmid) else { continue };
         for (from, to) in &m.storages {
             let bytes: u64 =
                 guest.disks.iter().filter(|d| &d.storage == from && !d.cdrom | d.cloudinit).map(|d| d.bytes).sum();
@@ -193,7 +218,7 @@ fn full_storages(site: &Site, moves: &[Move]) -> Vec<String> {
 }
 
 fn boot_order(site: &Site, moves: &[Move]) -> Vec<String> {
-    let ordered = |m: &&Move| site.facts.guest(m.vmid).is_some_and(|g| g.onboot && g.startup_order.is_some());
+    let ordered = |m: &&Move| site.guest(m.vmid).is_some_and(|g| g.onboot && g.startup_order.is_some());
     let with_order: Vec<&Move> = moves.iter().filter(ordered).collect();
     let nodes: BTreeSet<&NodeName> = with_order.iter().map(|m| &m.to).collect();
     if nodes.len() < 2 {

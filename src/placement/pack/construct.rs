@@ -6,14 +6,21 @@ use super::state::State;
 /// The most things on one target that are tried in pairs; beyond, pairs cost more than another restart.
 const PAIRS_UP_TO: usize = 80;
 
-/// Place every item in `order`; the items that found no place are returned.
-pub(super) fn construct(state: &mut State, order: &[usize]) -> Vec<usize> {
+/// How many homeless items one start tries to make room for; with more it is lost, and only counts what fits.
+const HOPELESS: usize = 3;
+
+/// Place every item in `order`; the items that found no place are returned. `all`: go on after the first of
+/// them, for a best partial placement; else give up there, since the start has failed.
+pub(super) fn construct(state: &mut State, order: &[usize], all: bool) -> Vec<usize> {
     let mut unplaced = Vec::new();
     for &item in order {
         if let Some(to) = state.least_loaded(item, None) {
             state.put(item, to);
-        } else if !eject(state, item) {
+        } else if unplaced.len() >= HOPELESS || !eject(state, item) {
             unplaced.push(item);
+            if !all {
+                break;
+            }
         }
     }
     unplaced

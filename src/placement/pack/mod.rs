@@ -92,6 +92,9 @@ pub fn pack(problem: &Problem, effort: &Effort) -> Outcome {
     search.outcome(proof, effort)
 }
 
+/// Starts that go on after a failure, for the best partial placement to report.
+const WHOLE_STARTS: u32 = 4;
+
 struct Search<'a> {
     problem: &'a Problem,
     items: &'a [Item],
@@ -115,17 +118,18 @@ impl<'a> Search<'a> {
         let order = order::order(self.problem, self.items, restart, &self.trouble);
         // Once a placement is known, every other start asks the harder question: is there one below it?
         let ceiling = match &self.best {
-            Some((worst, _)) if restart % 4 != 0 => worst - 1,
+            Some((worst, _)) if !restart.is_multiple_of(4) => worst - 1,
             _ => 10_000,
         };
         let mut state = State::new(self.problem, self.items, ceiling);
-        let unplaced = construct::construct(&mut state, &order);
+        let whole = self.best.is_none() && restart < WHOLE_STARTS;
+        let unplaced = construct::construct(&mut state, &order, whole);
         if !unplaced.is_empty() {
             for &item in &unplaced {
                 self.trouble[item] += 1;
             }
             let missing = unplaced.iter().map(|&i| self.items[i].memory.max(1)).sum();
-            if self.best.is_none() && self.partial.as_ref().is_none_or(|(least, _)| missing < *least) {
+            if whole && self.partial.as_ref().is_none_or(|(least, _)| missing < *least) {
                 self.partial = Some((missing, state));
             }
             return false;

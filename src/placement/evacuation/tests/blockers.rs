@@ -150,10 +150,7 @@ fn proxmox_s_own_refusal_counts_unless_the_plan_maps_the_storage() {
         .insert("pve3".into(), NotAllowed { reasons: vec!["blocking HA resource".into()], ..Default::default() });
     facts.guests[0].precondition = Some(Precondition::Known(known.clone()));
     let plan = ok(&facts);
-    assert_eq!(
-        (target_of(&plan, 101).as_str(), plan.moves[0].storages[&"local-lvm".into()].as_str()),
-        ("pve1", "fast")
-    );
+    assert_eq!((target_of(&plan, 101).as_str(), plan.moves[0].storages["local-lvm"].as_str()), ("pve1", "fast"));
     facts.nodes[0].online = false;
     assert_eq!(reason(&blocked(&facts), "pve3"), "Proxmox: blocking HA resource");
 }

@@ -102,6 +102,20 @@ fn an_unasked_precondition_is_said() {
 }
 
 #[test]
+fn disks_that_only_proxmox_knows_of_are_said() {
+    let mut facts = cluster(vec![vm(101, 4)]);
+    let known = KnownPrecondition { local_disks: vec!["local-lvm:vm-101-disk-7".into()], ..Default::default() };
+    facts.guests[0].precondition = Some(Precondition::Known(known));
+    assert!(ok(&facts).warnings.join("\n").contains("Proxmox lists local-lvm:vm-101-disk-7 too"));
+}
+
+#[test]
+fn a_node_without_guests_is_empty_already() {
+    let plan = ok(&cluster(vec![on("pve1", vm(201, 4))]));
+    assert!(plan.moves.is_empty() && plan.stops.is_empty() && plan.by_ha.is_empty());
+}
+
+#[test]
 fn memory_that_ballooning_or_ksm_hides_is_said() {
     let mut facts = cluster(vec![vm(101, 8)]);
     facts.guests[0].balloon = Some(2 * GIB);
@@ -109,7 +123,7 @@ fn memory_that_ballooning_or_ksm_hides_is_said() {
     facts.nodes[2].memory_used = Some(12 * GIB);
     let warnings = ok(&facts).warnings.join("\n");
     assert!(warnings.contains("ballooning: 101 (vm101) arrive"), "{warnings}");
-    assert!(warnings.contains("pve1: KSM shares 9.0 GiB"), "{warnings}");
+    assert!(warnings.contains("pve1: KSM shares 9.0 GiB;"), "{warnings}");
     assert!(warnings.contains("pve3 uses 8.0 GiB more"), "{warnings}");
 }
 

@@ -48,6 +48,9 @@ fn guests_that_fit_alone_but_not_together_are_told_apart_from_impossible_ones() 
     assert!(blocker.to_string().contains("one may exist"));
     let facts = cluster(vec![vm(101, 40), vm(102, 40), vm(103, 40)]);
     assert_eq!(blocked(&facts).limit, Limit::Impossible);
+    let proof = "3 guests that can only go to pve1 and pve3 need 120.9 GiB, 102.0 GiB is free there above the reserve: \
+                 18.9 GiB short";
+    assert_eq!(blocked(&facts).detail, proof);
     assert!(reason(&blocked(&facts), "pve1").contains("short"));
 }
 
@@ -94,11 +97,11 @@ fn local_disks_go_to_the_same_storage_or_are_mapped() {
     let mut facts = cluster(vec![local(vm(101, 4), 50)]);
     facts.nodes[2].online = false;
     let plan = ok(&facts);
-    assert_eq!(plan.moves[0].storages[&"local-lvm".into()], "local-lvm".into());
+    assert_eq!(plan.moves[0].storages["local-lvm"], "local-lvm".into());
     assert_eq!(plan.moves[0].disk_bytes, 50 * GIB);
     assert_eq!(plan.moves[0].seconds, 8 + 10 + 512);
     facts.nodes[0].storages[1] = storage("tank", "zfspool", false);
-    assert_eq!(ok(&facts).moves[0].storages[&"local-lvm".into()], "tank".into());
+    assert_eq!(ok(&facts).moves[0].storages["local-lvm"], "tank".into());
     facts.nodes[0].storages[1].content.clear();
     assert_eq!(reason(&blocked(&facts), "pve1"), "no local storage that could take disks of local-lvm");
 }
@@ -127,7 +130,13 @@ fn zfs_disks_of_a_stopped_guest_need_zfs_there() {
     facts.nodes[1].storages.push(storage("tank", "zfspool", false));
     assert_eq!(reason(&blocked(&facts), "pve1"), "no zfspool storage that could take disks of tank");
     facts.guests[0].running = true;
-    assert_eq!(ok(&facts).moves[0].storages[&"tank".into()], "local-lvm".into());
+    assert_eq!(ok(&facts).moves[0].storages["tank"], "local-lvm".into());
+    let stopped = GuestFacts { running: false, ..local(vm(101, 4), 10) };
+    let mut facts = cluster(vec![stopped]);
+    facts.nodes[0].storages[1] = storage("tank", "zfspool", false);
+    facts.nodes[2].online = false;
+    let expected = "no local storage other than ZFS that could take disks of local-lvm";
+    assert_eq!(reason(&blocked(&facts), "pve1"), expected);
 }
 
 #[test]

@@ -73,3 +73,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_large_cluster_is_planned_and_a_hopeless_one_refused() {
+    let mut facts = cluster(Vec::new());
+    facts.nodes.extend((4..=40).map(|i| node(&format!("pve{i}"))));
+    facts.nodes[1].memory_total = 4096 * GIB;
+    let elsewhere: Vec<String> = facts.nodes.iter().map(|n| n.name.to_string()).filter(|n| n != "pve2").collect();
+    facts.guests = (0..400)
+        .map(|i| on("pve2", local(vm(1000 + i, u64::from(1 + i % 4)), u64::from(i % 20))))
+        .chain((0..800).map(|i| on(&elsewhere[i as usize % 39], vm(2000 + i, 1))))
+        .collect();
+    let plan = ok(&facts);
+    assert_eq!((plan.moves.len(), still_fits(&plan, &facts)), (400, Ok(())));
+    for guest in &mut facts.guests {
+        guest.memory += 3 * GIB / 2;
+    }
+    let refusal = refused(&facts);
+    assert!(refusal.blockers.iter().all(|b| b.per_node.len() == 39), "{refusal}");
+}
