@@ -1,1 +1,5 @@
+//! One binary for all integration tests: linking is what costs time here.
 
+mod pass_store;
+mod real_pass;
+mod real_ssh;

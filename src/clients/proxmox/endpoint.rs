@@ -63,6 +63,7 @@ impl Endpoint {
             trust: trust(site, node),
             timeout: site.timeout,
             keep_idle,
+            direct: is_loopback(&node.host),
             ..ClientSettings::default()
         };
         let host = match node.host.contains(':') && !node.host.starts_with('[') {
@@ -133,6 +134,12 @@ impl Endpoint {
         }
         Ok(body)
     }
+}
+
+/// No proxy reaches our own machine.
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn trust(site: &SiteSettings, node: &NodeEndpoint) -> Trust {

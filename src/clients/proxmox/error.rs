@@ -17,6 +17,13 @@ pub struct At {
     pub node: NodeName,
 }
 
+impl At {
+    /// Whether it changes the world. Taking a ticket does not, although it is a POST: it may be repeated freely.
+    pub fn is_change(&self) -> bool {
+        self.verb.is_change() && self.path != super::login::PATH
+    }
+}
+
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} on {}", self.verb, self.path, self.node)
@@ -85,7 +92,8 @@ impl ProxmoxError {
     pub fn class(&self) -> Class {
         match self {
             Self::Unreachable { sent: true, .. } | Self::NoQuorum { .. } => Class::Transient,
-            Self::Unreachable { .. } | Self::TaskLost { .. } => Class::Unreachable,
+            Self::Unreachable { .. } => Class::Unreachable,
+            Self::TaskLost { cause, .. } => cause.class(),
             Self::Proxy { status: 595, .. } => Class::Unreachable,
             Self::Proxy { .. } => Class::Transient,
             Self::Timeout { .. } | Self::TaskRunning { .. } => Class::Timeout,
@@ -104,12 +112,11 @@ impl ProxmoxError {
 
     /// Whether a change may have been taken although no answer says so. Such a change must be looked up, not repeated.
     pub fn outcome_unknown(&self) -> bool {
-        let change = |at: &At| at.verb.is_change();
         match self {
-            Self::Unreachable { at, sent, .. } | Self::Timeout { at, sent } => *sent && change(at),
+            Self::Unreachable { at, sent, .. } | Self::Timeout { at, sent } => *sent && at.is_change(),
             Self::Proxy { may_have_been_taken, .. } => *may_have_been_taken,
             // The server said 200, only what it answered is not as expected.
-            Self::Shape { at, .. } => change(at),
+            Self::Shape { at, .. } => at.is_change(),
             Self::TaskLost { .. } | Self::TaskRunning { .. } => true,
             _ => false,
         }

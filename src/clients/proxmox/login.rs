@@ -3,12 +3,13 @@
 //! Source: pve-access-control `AccessControl.pm`: a ticket lives 2 h, a still valid one can be posted as password,
 //! every change needs the CSRF token with it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::endpoint::{Endpoint, Proof, Request};
 use super::loose::Row;
@@ -16,7 +17,7 @@ use super::{At, Credential, ProxmoxError, SecretSink, SiteSettings, Verb, reply}
 
 const RENEW_AFTER: Duration = Duration::from_secs(90 * 60);
 const ENDS_AFTER: Duration = Duration::from_secs(7200 - 60);
-const PATH: &str = "/access/ticket";
+pub(super) const PATH: &str = "/access/ticket";
 
 #[derive(Debug)]
 pub(super) enum Login {

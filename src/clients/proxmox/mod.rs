@@ -21,3 +21,6 @@ pub use reads::*;
 pub use settings::{Credential, NodeEndpoint, Poll, SecretSink, SiteSettings};
 pub use site::{Answer, CallCheck, Site};
 pub use task::{TaskEnd, TaskOutcome, TaskProgress, Until};
+
+#[cfg(test)]
+mod tests;

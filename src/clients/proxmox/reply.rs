@@ -60,7 +60,7 @@ fn error(at: At, reply: &Reply) -> ProxmoxError {
         501 => ProxmoxError::NotImplemented { at, message },
         // 595 is the connect phase: the other node never saw the call. After that it may have.
         status @ (595 | 596 | 597 | 599) => {
-            let may_have_been_taken = status != 595 && at.verb.is_change();
+            let may_have_been_taken = status != 595 && at.is_change();
             ProxmoxError::Proxy { at, status, message, may_have_been_taken }
         }
         status => match phrases::said(&message) {

@@ -120,7 +120,7 @@ impl Site {
     ) -> Result<TaskEnd, ProxmoxError> {
         let mut watch = Watch { site: self, upid, next: 0, summary: Summary::default(), each };
         tokio::select! {
-            end = watch.to_the_end() => end,
+            end = watch.watch() => end,
             cancelled = until.over() => {
                 Err(ProxmoxError::TaskRunning { upid: Box::new(upid.clone()), cancelled })
             }
@@ -138,7 +138,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    async fn to_the_end(&mut self) -> Result<TaskEnd, ProxmoxError> {
+    async fn watch(&mut self) -> Result<TaskEnd, ProxmoxError> {
         let poll = self.site.poll();
         let mut interval = poll.first;
         let mut silent_since: Option<Instant> = None;

@@ -36,6 +36,8 @@ pub struct ClientSettings {
     pub keep_idle: usize,
     /// pveproxy closes an idle connection after 5 s: anything longer here meets that race.
     pub idle_timeout: Duration,
+    /// Asks no proxy of the environment (`HTTPS_PROXY`). A pinned host never goes through one.
+    pub direct: bool,
 }
 
 impl Default for ClientSettings {
@@ -46,6 +48,7 @@ impl Default for ClientSettings {
             connect_timeout: Duration::from_secs(10),
             keep_idle: 2,
             idle_timeout: Duration::from_secs(4),
+            direct: false,
         }
     }
 }
@@ -64,7 +67,7 @@ pub fn client(settings: &ClientSettings) -> Result<reqwest::Client, HttpError> {
         .pool_idle_timeout(settings.idle_timeout)
         .pool_max_idle_per_host(settings.keep_idle)
         .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")));
-    if matches!(settings.trust, Trust::Pinned(_)) {
+    if settings.direct || matches!(settings.trust, Trust::Pinned(_)) {
         builder = builder.no_proxy();
     }
     builder.build().map_err(|e| HttpError::Setup { message: error::innermost(&e) })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -50,12 +50,15 @@ pub(super) fn config(trust: &Trust) -> Result<ClientConfig, HttpError> {
     Ok(config.with_no_client_auth())
 }
 
-/// Roots that cannot be read are left out: a machine without any still reaches pinned hosts, and the error of one
-/// that is not pinned says "unknown issuer".
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
+/// Read once: there are more than a hundred. Those that cannot be read are left out: the error of a host that would
+/// need one says "unknown issuer".
+fn system_roots() -> Arc<RootCertStore> {
+    static ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Arc::new(roots)
+    });
+    ROOTS.clone()
 }
 
 fn ca_file(path: &Path) -> Result<RootCertStore, HttpError> {

@@ -136,8 +136,7 @@ impl Site {
         vmid: Vmid,
         current: bool,
     ) -> Result<GuestConfig, ProxmoxError> {
-        // Only VMs knew `current` from the start, and a container's config call refuses what it does not know.
-        let params: &[(&str, &str)] = if current && kind == GuestKind::Qemu { &[("current", "1")] } else { &[] };
+        let params: &[(&str, &str)] = if current { &[("current", "1")] } else { &[] };
         GuestConfig::read(&self.get(&path(node, kind, vmid, "/config"), params).await?)
     }
 

@@ -2,19 +2,25 @@
 //!
 //! Two shapes: [`run`] for a command whose output is wanted, [`Daemon`] for one that lives beside us.
 
+mod capture;
+mod daemon;
+mod group;
+mod run;
+
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::process::ExitStatus;
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
+
+pub use capture::{Line, Stream};
+pub use daemon::Daemon;
+pub use run::run;
 
 /// Why a child could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -25,20 +31,6 @@ pub enum ProcessError {
     Start { program: String, source: io::Error },
     #[error("{program}: cannot wait for it: {source}")]
     Wait { program: String, source: io::Error },
-}
-
-/// Which of the child's streams a line came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    Stdout,
-    Stderr,
-}
-
-/// One line as it was written, without its end; bytes that are no UTF-8 are replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    pub stream: Stream,
-    pub text: String,
 }
 
 /// What to run. The environment is ours, changed by `env`; the standard input is empty unless given.
@@ -191,262 +183,11 @@ impl Captured {
     }
 }
 
-/// Runs the child to its end. Dropping the future kills the child's whole group.
-pub async fn run(spec: Spec) -> Result<Captured, ProcessError> {
-    let started = Instant::now();
-    let mut command = spec.command();
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|e| spec.start_error(e))?;
-    let mut guard = GroupGuard::of(&child);
-    feed(&mut child, spec.stdin.clone());
-    let mut out = Capture::start(child.stdout.take(), Stream::Stdout, &spec);
-    let mut err = Capture::start(child.stderr.take(), Stream::Stderr, &spec);
-
-    let ended = wait_bounded(&mut child, &guard, &spec).await?;
-    // A grandchild that kept the pipe open (a daemon) must not keep us: what it wrote so far is enough.
-    let _ = tokio::time::timeout(spec.grace, async {
-        out.done().await;
-        err.done().await;
-    })
-    .await;
-    guard.disarm();
-    let ((stdout, cut_out), (stderr, cut_err)) = (out.take(), err.take());
-    Ok(Captured { ended, stdout, stderr, cut: cut_out || cut_err, took: started.elapsed() })
-}
-
-async fn wait_bounded(child: &mut Child, guard: &GroupGuard, spec: &Spec) -> Result<Ended, ProcessError> {
-    let too_late = async {
-        match spec.deadline {
-            Some(after) => tokio::time::sleep(after).await,
-            None => std::future::pending().await,
-        }
-    };
-    let cancelled = async {
-        match &spec.cancel {
-            Some(token) => token.cancelled().await,
-            None => std::future::pending().await,
-        }
-    };
-    let why = tokio::select! {
-        status = child.wait() => return status.map(ended).map_err(|source| wait_error(spec, source)),
-        () = too_late => Ended::Deadline,
-        () = cancelled => Ended::Cancelled,
-    };
-    end_group(child, guard, spec.grace).await.map_err(|source| wait_error(spec, source))?;
-    Ok(why)
-}
-
-fn wait_error(spec: &Spec, source: io::Error) -> ProcessError {
-    ProcessError::Wait { program: spec.name(), source }
-}
-
-/// TERM to the group, a grace for the leader, then KILL to whoever is left.
-async fn end_group(child: &mut Child, guard: &GroupGuard, grace: Duration) -> io::Result<ExitStatus> {
-    guard.signal(Signal::TERM);
-    match tokio::time::timeout(grace, child.wait()).await {
-        Ok(status) => {
-            guard.signal(Signal::KILL);
-            status
-        }
-        Err(_) => {
-            guard.signal(Signal::KILL);
-            child.wait().await
-        }
-    }
-}
-
 fn ended(status: ExitStatus) -> Ended {
     match (status.code(), status.signal()) {
         (Some(code), _) => Ended::Exit(code),
         (None, Some(signal)) => Ended::Signal(signal),
         (None, None) => Ended::Exit(-1),
-    }
-}
-
-fn feed(child: &mut Child, bytes: Vec<u8>) {
-    if let Some(mut stdin) = child.stdin.take() {
-        tokio::spawn(async move {
-            // A child that does not read its input is no error of ours: it says so by its exit code.
-            let _ = stdin.write_all(&bytes).await;
-        });
-    }
-}
-
-/// Kills the group when dropped, unless disarmed: an aborted caller leaves no child behind.
-#[derive(Debug)]
-struct GroupGuard(Option<Pid>);
-
-impl GroupGuard {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            // The only likely error is that nobody is left in the group.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-
-    fn disarm(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for GroupGuard {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
-}
-
-/// One stream being read in a task of its own.
-struct Capture {
-    kept: Arc<Mutex<Kept>>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-#[derive(Default)]
-struct Kept {
-    bytes: Vec<u8>,
-    cut: bool,
-}
-
-impl Capture {
-    fn start(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, stream: Stream, spec: &Spec) -> Self {
-        let kept = Arc::new(Mutex::new(Kept::default()));
-        let (shared, keep, mut lines) = (kept.clone(), spec.keep, LineCutter::new(stream, spec.lines.clone()));
-        let task = tokio::spawn(async move {
-            let Some(mut pipe) = pipe else { return };
-            let mut buffer = vec![0; 16 << 10];
-            while let Ok(n @ 1..) = pipe.read(&mut buffer).await {
-                lines.push(&buffer[..n]);
-                lock(&shared).push(&buffer[..n], stream, keep);
-            }
-            lines.finish();
-        });
-        Self { kept, task }
-    }
-
-    async fn done(&mut self) {
-        // A reader that panicked has read what it has read.
-        let _ = (&mut self.task).await;
-    }
-
-    fn take(self) -> (Vec<u8>, bool) {
-        self.task.abort();
-        let mut kept = lock(&self.kept);
-        (std::mem::take(&mut kept.bytes), kept.cut)
-    }
-}
-
-impl Kept {
-    fn push(&mut self, bytes: &[u8], stream: Stream, keep: usize) {
-        match stream {
-            Stream::Stdout => {
-                let room = keep.saturating_sub(self.bytes.len()).min(bytes.len());
-                self.bytes.extend_from_slice(&bytes[..room]);
-                self.cut |= room < bytes.len();
-            }
-            Stream::Stderr => {
-                self.bytes.extend_from_slice(bytes);
-                // Trimmed only at twice the size, so that each byte is moved once at most.
-                if self.bytes.len() > keep.saturating_mul(2).max(1) {
-                    self.bytes.drain(..self.bytes.len() - keep);
-                    self.cut = true;
-                }
-            }
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Cuts a stream of bytes into lines for the caller who watches.
-struct LineCutter {
-    stream: Stream,
-    to: Option<UnboundedSender<Line>>,
-    rest: Vec<u8>,
-}
-
-impl LineCutter {
-    fn new(stream: Stream, to: Option<UnboundedSender<Line>>) -> Self {
-        Self { stream, to, rest: Vec::new() }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        if self.to.is_none() {
-            return;
-        }
-        for piece in bytes.split_inclusive(|b| *b == b'\n') {
-            self.rest.extend_from_slice(piece);
-            if piece.ends_with(b"\n") {
-                self.finish();
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some(to) = self.to.as_ref().filter(|_| !self.rest.is_empty()) {
-            let text = String::from_utf8_lossy(&self.rest).trim_end_matches(['\n', '\r']).to_owned();
-            // Nobody listens any more: the lines are still captured.
-            let _ = to.send(Line { stream: self.stream, text });
-            self.rest.clear();
-        }
-    }
-}
-
-/// A child that lives beside us until it is stopped or dropped (the lab's sshd). Its output goes to files or nowhere.
-#[derive(Debug)]
-pub struct Daemon {
-    child: Child,
-    guard: GroupGuard,
-    name: String,
-}
-
-impl Daemon {
-    /// Starts it with an empty standard input; `log` gets its output, if given. Must be called inside a tokio runtime.
-    #[allow(clippy::disallowed_methods, reason = "this module owns child processes")]
-    pub fn start(spec: &Spec, log: Option<&Path>) -> Result<Self, ProcessError> {
-        let sink = || match log {
-            Some(path) => std::fs::OpenOptions::new().create(true).append(true).open(path).map(Stdio::from),
-            None => Ok(Stdio::null()),
-        };
-        let mut command = spec.command();
-        let start_error = |e| spec.start_error(e);
-        command.stdin(Stdio::null()).stdout(sink().map_err(start_error)?).stderr(sink().map_err(start_error)?);
-        let child = command.spawn().map_err(start_error)?;
-        let guard = GroupGuard::of(&child);
-        Ok(Self { child, guard, name: spec.name() })
-    }
-
-    /// The process id, which is its group's too; `None` once it has ended and was waited for.
-    pub fn id(&self) -> Option<u32> {
-        self.child.id()
-    }
-
-    /// How it ended, if it has.
-    pub fn ended(&mut self) -> Result<Option<Ended>, ProcessError> {
-        let status = self.child.try_wait().map_err(|source| self.wait_error(source))?;
-        Ok(status.map(ended))
-    }
-
-    /// Waits until it ends by itself.
-    pub async fn wait(&mut self) -> Result<Ended, ProcessError> {
-        let status = self.child.wait().await.map_err(|source| self.wait_error(source))?;
-        Ok(ended(status))
-    }
-
-    /// TERM to its group, KILL after `grace`.
-    pub async fn stop(mut self, grace: Duration) -> Result<Ended, ProcessError> {
-        let status = end_group(&mut self.child, &self.guard, grace).await;
-        self.guard.disarm();
-        status.map(ended).map_err(|source| self.wait_error(source))
-    }
-
-    fn wait_error(&self, source: io::Error) -> ProcessError {
-        ProcessError::Wait { program: self.name.clone(), source }
     }
 }
 
@@ -469,6 +210,7 @@ fn is_executable(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     fn sh(script: &str) -> Spec {
         Spec::new("sh").args(["-c", script])
