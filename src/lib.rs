@@ -4,7 +4,9 @@
 //! the journal, does what it says; ports touch the world and nothing else does. `docs/architecture.md` shows
 //! the house; `tests/suite/architecture.rs` fails on any `use` that goes against its arrows.
 
+pub mod actions;
 pub mod app;
+pub mod cli;
 pub mod clients;
 pub mod contracts;
 pub mod engine;

@@ -10,7 +10,7 @@ use super::open::{self, Config};
 use super::settings::Settings;
 use crate::actions;
 use crate::load::diagnostic::{Severity, Source};
-use crate::load::{runbook as load, shipped};
+use crate::load::{self, shipped};
 use crate::model::runbook::Runbook;
 
 /// A runbook and the text that it was read from.

@@ -81,9 +81,13 @@ async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) -> Option<Exit> 
     }
     for node in &site.config.site.cluster.nodes {
         let what = format!("node {}", node.name);
-        match site.proxmox.version_of(&node.name).await {
-            Ok(version) => findings.push(Finding::good(what, format!("{}:{} answers, Proxmox VE {version}", node.host, node.port))),
-            Err(error) => bad(&what, actions::proxmox_failure(&format!("ask node {}", node.name), &error).into(), findings),
+        let attempted = format!("ask node {}", node.name);
+        match site.proxmox.node_version(&node.name).await {
+            Ok(version) => {
+                let says = format!("{}:{} answers, Proxmox VE {}", node.host, node.port, version.version);
+                findings.push(Finding::good(what, says));
+            }
+            Err(error) => bad(&what, actions::proxmox::failure(&site.proxmox, attempted, &error).into(), findings),
         }
     }
     worst
@@ -109,7 +113,7 @@ fn describe(what: &str, value: &Value, findings: &mut Vec<Finding>) {
             }
         }
         _ => {
-            let missing = actions::missing_privileges(value);
+            let missing = missing_privileges(value);
             findings.push(if missing.is_empty() {
                 Finding::good(what, "all that the shipped runbooks need")
             } else {
@@ -118,4 +122,20 @@ fn describe(what: &str, value: &Value, findings: &mut Vec<Finding>) {
             });
         }
     }
+}
+
+/// What the catalogue's actions need and no path of the token's permissions has.
+fn missing_privileges(permissions: &Value) -> Vec<String> {
+    let paths = permissions.as_object();
+    let has = |privilege: &str| paths.is_some_and(|map| map.values().any(|p| !p[privilege].is_null() && p[privilege] != false));
+    let specs = actions::specs();
+    let needed = specs.values().flat_map(|spec| &spec.privileges);
+    let mut missing: Vec<String> = needed
+        .filter_map(|text| text.split_whitespace().next())
+        .filter(|privilege| privilege.contains('.') && !has(privilege))
+        .map(str::to_owned)
+        .collect();
+    missing.sort();
+    missing.dedup();
+    missing
 }

@@ -7,7 +7,7 @@ use super::error::{AppError, Exit};
 use super::settings::Settings;
 use crate::actions;
 use crate::load::diagnostic::{Diagnostic, Severity, Source};
-use crate::load::{runbook as load, schema, shipped};
+use crate::load::{self, schema, shipped};
 
 /// What was found in one file.
 pub struct Linted {

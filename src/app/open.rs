@@ -17,9 +17,10 @@ use crate::contracts;
 use crate::engine::ports::{Actions, Capabilities, Source as WorldSource};
 use crate::journal::Store;
 use crate::load::diagnostic::Source;
-use crate::load::{cluster as load_cluster, profiles, site as load_site};
+use crate::load::{check_profiles, load_cluster, load_site, scope_of};
 use crate::model::cluster::Cluster;
 use crate::model::site::Site;
+use crate::placement::evacuation::QuorumGroup;
 use crate::secrets::{Redactor, SecretRef, Secrets};
 use crate::sys::files;
 
@@ -47,12 +48,12 @@ impl Config {
     pub fn load(settings: &Settings) -> Result<Self, AppError> {
         let path = find(settings)?;
         let source = read(&path)?;
-        let site = load_site::load_site(&source)
+        let site = load_site(&source)
             .map_err(|found| AppError::invalid(Exit::Configuration, "config::invalid", &source, found))?;
         let mut digest = Sha256::new();
         digest.update(source.text.as_bytes());
         let clusters = clusters(&path, &mut digest)?;
-        let clashes = profiles::check_profiles(&site, &clusters.iter().map(|(_, c)| c.clone()).collect::<Vec<_>>());
+        let clashes = check_profiles(&site, &clusters.iter().map(|(_, c)| c.clone()).collect::<Vec<_>>());
         if !clashes.is_empty() {
             let count = clashes.len();
             let mut error = AppError::new(Exit::Configuration, "config::clash", format!("the cluster profiles clash in {count} ways"));
@@ -78,7 +79,7 @@ impl Config {
 
     /// `config` and `cluster` as expressions see them.
     pub fn scope(&self, cluster: Option<&Cluster>) -> BTreeMap<String, Value> {
-        load_site::scope_of(&self.site, cluster)
+        scope_of(&self.site, cluster)
     }
 }
 
@@ -122,7 +123,7 @@ fn clusters(config: &Path, digest: &mut Sha256) -> Result<Vec<(Source, Cluster)>
     for path in yaml_files(&folder) {
         let source = read(&path)?;
         digest.update(source.text.as_bytes());
-        let cluster = load_cluster::load_cluster(&source)
+        let cluster = load_cluster(&source)
             .map_err(|problems| AppError::invalid(Exit::Configuration, "config::invalid", &source, problems))?;
         found.push((source, cluster));
     }
@@ -159,7 +160,8 @@ impl OpenSite {
     pub async fn open(settings: &Settings, redactor: &Redactor) -> Result<Self, AppError> {
         let config = Config::load(settings)?;
         let site = Self::connect(settings, config, redactor).await?;
-        site.proxmox.version().await.map_err(|e| AppError::from(actions::proxmox_failure("reach the site", &e)))?;
+        let attempted = format!("reach site {}", site.config.site.cluster.name);
+        site.proxmox.version().await.map_err(|e| AppError::from(actions::proxmox::failure(&site.proxmox, attempted, &e)))?;
         Ok(site)
     }
 
@@ -171,14 +173,14 @@ impl OpenSite {
         let credential = credential(&config.site, redactor).await?;
         let proxmox = Arc::new(proxmox(&config, settings, credential, redactor)?);
         if cfg!(debug_assertions) {
-            proxmox.set_check(contracts::check_call);
+            proxmox.set_check(check_call);
         }
         let ssh = Arc::new(ssh(&config, settings));
-        let deps = actions::Deps::new(proxmox.clone(), &config.site, settings.poll);
+        let deps = deps(&config.site, settings);
         let clients = Capabilities::default().with(proxmox.clone()).with(ssh);
         Ok(Self {
             actions: actions::catalogue(&deps),
-            source: actions::source(&deps),
+            source: Arc::new(actions::proxmox::ProxmoxSource::new((*proxmox).clone())),
             config,
             proxmox,
             clients,
@@ -245,4 +247,38 @@ fn ssh(config: &Config, settings: &Settings) -> Ssh {
 /// The folder or the database cannot be used: which, why, and what to do.
 pub fn store(settings: &Settings) -> Result<Arc<Store>, AppError> {
     Ok(Arc::new(Store::open(&settings.state)?))
+}
+
+/// What the actions need of the configuration.
+fn deps(site: &Site, settings: &Settings) -> actions::Deps {
+    let placement = &site.placement;
+    let groups = site.policy.quorum_groups.iter();
+    let mut deps = actions::Deps {
+        placement: actions::PlacementDefaults {
+            host_reserve: placement.host_reserve,
+            keep_free: placement.keep_free,
+            cpu_overcommit: placement.cpu_overcommit,
+            quorum_groups: groups.map(|g| QuorumGroup { name: g.name.clone(), tags: g.tags.iter().cloned().collect() }).collect(),
+            ..actions::PlacementDefaults::default()
+        },
+        timing: actions::Timing::default(),
+    };
+    if let Some(poll) = settings.poll {
+        deps.timing.poll = poll;
+    }
+    deps
+}
+
+/// Holds a call against the official schema before it is sent (debug builds and tests).
+fn check_call(version: Option<&str>, verb: &str, path: &str, params: &[(String, String)]) -> Result<(), String> {
+    let Some(version) = version else { return Ok(()) };
+    let verb = match verb {
+        "GET" => contracts::Verb::Get,
+        "POST" => contracts::Verb::Post,
+        "PUT" => contracts::Verb::Put,
+        "DELETE" => contracts::Verb::Delete,
+        other => return Err(format!("verb {other:?}")),
+    };
+    let params = params.iter().cloned().collect();
+    contracts::check_call(version, verb, path, &params).map(drop).map_err(|violation| violation.to_string())
 }

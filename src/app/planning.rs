@@ -13,8 +13,8 @@ use crate::engine::plan as planner;
 use crate::engine::ports::Observed;
 use crate::engine::world::LiveWorld;
 use crate::engine::ports::World as _;
-use crate::load::params::fill_defaults;
-use crate::load::values::{ParamError, bind_params};
+use crate::load::{bind_params, fill_defaults};
+use crate::model::value::ParamError;
 use crate::model::failure::Failure;
 use crate::model::param::ValueType;
 use crate::model::plan::{Inputs, Plan, PlanFailure};
@@ -56,7 +56,7 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
     let mut params = bind(&book.runbook, request)?;
     let cluster = request.cluster.as_deref().map(|name| site.config.cluster(name)).transpose()?;
     let scope = site.config.scope(cluster);
-    fill_defaults(&book.runbook, &mut params, &scope).map_err(|errors| bad_params(&book.runbook, &errors))?;
+    fill_defaults(&book.runbook, &mut params, &defaults_scope(&scope)).map_err(|errors| bad_params(&book.runbook, &errors))?;
     resolve_names(site, &book.runbook, &mut params).await?;
     let inputs = Inputs {
         site: site.config.site.cluster.name.clone(),
@@ -79,15 +79,15 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
 
 /// Nodes and guests named by parameters must exist; a guest's name becomes its VMID.
 async fn resolve_names(site: &OpenSite, runbook: &Runbook, params: &mut BTreeMap<String, Value>) -> Result<(), AppError> {
-    let wants = |ty: ValueType| {
+    let wants = |ty: ValueType, params: &BTreeMap<String, Value>| {
         runbook.params.iter().any(|p| (p.ty == ty || p.items == Some(ty)) && params.get(&p.name).is_some_and(|v| !v.is_null()))
     };
     let world = LiveWorld(site.source.clone());
-    if wants(ValueType::Node) {
+    if wants(ValueType::Node, params) {
         let nodes = observed(&world, "proxmox/nodes").await?;
         each(runbook, params, ValueType::Node, &mut |name, value| known_node(name, value, &nodes))?;
     }
-    if wants(ValueType::Guest) {
+    if wants(ValueType::Guest, params) {
         let guests = observed(&world, "proxmox/guests").await?;
         each(runbook, params, ValueType::Guest, &mut |name, value| guest_id(name, value, &guests))?;
     }
@@ -225,4 +225,12 @@ pub async fn still_holds(site: &OpenSite, plan: &Plan) -> Result<(), AppError> {
                 .details(failures.iter().map(Failure::to_string).collect()))
         }
     }
+}
+
+fn defaults_scope(scope: &BTreeMap<String, Value>) -> crate::expr::Scope {
+    let mut names = crate::expr::Scope::new();
+    for (name, value) in scope {
+        names.insert(name.clone(), crate::expr::Datum::Known(value.clone()));
+    }
+    names
 }

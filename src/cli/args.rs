@@ -40,8 +40,8 @@ pub struct Args {
 /// Taken before or after any command.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Global {
-    /// The site's configuration [default: cluster-config.yaml here or above]
-    #[arg(long, global = true, env = "RUNBOOK_CONFIG", value_name = "FILE")]
+    /// The site's configuration [default: RUNBOOK_CONFIG, or cluster-config.yaml here or above]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Runs the command against a fresh simulated site
     #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "three-node", value_name = "SCENARIO")]

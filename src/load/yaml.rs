@@ -396,3 +396,8 @@ fn looks_like_number(text: &str) -> bool {
 fn count(node: &Node) -> usize {
     1 + node.items().iter().map(count).sum::<usize>() + node.entries().iter().map(|(_, n)| count(n)).sum::<usize>()
 }
+
+/// Plain data as YAML; as JSON, which is YAML too, where that fails.
+pub fn write(value: &impl serde::Serialize) -> String {
+    serde_saphyr::to_string(value).unwrap_or_else(|_| serde_json::to_string_pretty(value).unwrap_or_default())
+}

@@ -327,3 +327,22 @@ fn show(value: &Value) -> String {
         other => format!("`{}`", text_of(other)),
     }
 }
+
+/// A value of that type as an author would write it: `32GiB` for a size, `5m` for a duration.
+pub fn written(ty: ValueType, value: &Value) -> String {
+    match (ty, value.as_u64(), value) {
+        (ValueType::Duration, Some(ms), _) => {
+            let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
+            let unit = units.iter().find(|(unit, _)| ms > 0 && ms % unit == 0);
+            unit.map_or_else(|| format!("{ms}ms"), |(unit, sign)| format!("{}{sign}", ms / unit))
+        }
+        (ValueType::Size, Some(bytes), _) => {
+            let units = [(1u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+            let unit = units.iter().find(|(unit, _)| bytes > 0 && bytes % unit == 0);
+            unit.map_or_else(|| bytes.to_string(), |(unit, sign)| format!("{}{sign}", bytes / unit))
+        }
+        (ValueType::Percent, _, Value::Number(n)) => format!("{n}%"),
+        (_, _, Value::String(text)) => text.clone(),
+        (_, _, other) => other.to_string(),
+    }
+}

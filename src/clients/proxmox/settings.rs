@@ -29,6 +29,16 @@ pub enum Credential {
     Password { user: String, password: SecretString },
 }
 
+impl Credential {
+    /// The token's id or the user's name; never a secret.
+    pub fn user(&self) -> &str {
+        match self {
+            Self::Token { id, .. } => id.trim(),
+            Self::Password { user, .. } => user,
+        }
+    }
+}
+
 /// How often a task is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Poll {

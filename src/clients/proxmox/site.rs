@@ -53,6 +53,7 @@ pub struct Site {
 #[derive(Debug)]
 struct Inner {
     name: String,
+    user: String,
     endpoints: Vec<Endpoint>,
     login: Login,
     poll: Poll,
@@ -71,6 +72,7 @@ impl Site {
         let inner = Inner {
             endpoints: endpoints?,
             login: Login::new(&settings)?,
+            user: settings.credential.user().to_owned(),
             name: settings.name,
             poll: settings.poll,
             check: OnceLock::new(),
@@ -81,6 +83,11 @@ impl Site {
 
     pub fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// Who we are to Proxmox: `user@realm!tokenname` or `user@realm`. For messages about missing rights.
+    pub fn user(&self) -> &str {
+        &self.inner.user
     }
 
     /// Has every call checked before it is sent; the first check set stays.

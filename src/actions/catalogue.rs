@@ -1,0 +1,61 @@
+//! All actions by name, and what an author of runbooks sees of them.
+
+use std::sync::Arc;
+
+use super::deps::Deps;
+use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
+use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestUnlock};
+use super::proxmox::ha::HaMaintenance;
+use super::proxmox::node::NodeEmpty;
+use crate::engine::ports::{Action, Actions};
+use crate::model::action_spec::Catalogue;
+
+/// The actions, ready to be used with a site.
+pub fn catalogue(deps: &Deps) -> Actions {
+    let all: Vec<Arc<dyn Action>> = vec![
+        Arc::new(PlanEvacuation::new(deps.placement.clone())),
+        Arc::new(CheckEvacuation::default()),
+        Arc::new(HaMaintenance::new(deps.timing)),
+        Arc::new(GuestMigrate::new(deps.timing)),
+        Arc::new(GuestShutdown::new(deps.timing)),
+        Arc::new(GuestUnlock::new(deps.timing)),
+        Arc::new(NodeEmpty::default()),
+    ];
+    all.into_iter().map(|action| (action.spec().name.clone(), action)).collect()
+}
+
+/// What each of them is, for checks of runbooks: needs no site.
+pub fn specs() -> Catalogue {
+    let all = catalogue(&Deps::default());
+    all.into_iter().map(|(name, action)| (name, action.spec().clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::effect::Effect;
+
+    #[test]
+    fn every_action_says_what_it_is_and_what_it_needs() {
+        let specs = specs();
+        let names: Vec<&str> = specs.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "proxmox.check_evacuation",
+                "proxmox.guest_migrate",
+                "proxmox.guest_shutdown",
+                "proxmox.guest_unlock",
+                "proxmox.ha_maintenance",
+                "proxmox.node_empty",
+                "proxmox.plan_evacuation",
+            ]
+        );
+        for spec in specs.values() {
+            assert!(!spec.title.is_empty() && !spec.privileges.is_empty() && !spec.outputs.is_empty(), "{}", spec.name);
+            assert!(spec.params.iter().all(|p| p.help.is_some()), "{}", spec.name);
+            assert!(spec.params.iter().all(|p| !(p.required && p.default.is_some())), "{}", spec.name);
+            assert!(spec.effect != Effect::Read || !spec.undoable, "{}", spec.name);
+        }
+    }
+}

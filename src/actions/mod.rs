@@ -1,0 +1,9 @@
+//! The catalogue of actions: what a runbook can use. Each looks through the World alone and changes something only
+//! through the clients that `apply` and `attach` are given.
+
+mod catalogue;
+mod deps;
+pub mod proxmox;
+
+pub use catalogue::{catalogue, specs};
+pub use deps::{Deps, PlacementDefaults, Timing};

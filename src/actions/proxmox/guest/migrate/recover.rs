@@ -1,0 +1,155 @@
+//! What became of a move whose end was not seen: its task, tasks that were not there before, and the guest itself.
+
+use tokio::time::Instant;
+
+use super::apply::Handle;
+use super::order::{Order, Phase};
+use super::outputs;
+use super::verdict::{Verdict, judge};
+use crate::actions::deps::Timing;
+use crate::actions::proxmox::guest::trace::{Trace, known_before, new_tasks, trace};
+use crate::actions::proxmox::look::live;
+use crate::actions::proxmox::object::{Guest, TaskEntry};
+use crate::actions::proxmox::resource::Resource;
+use crate::engine::ports::{Recovery, World};
+use crate::event::Intent;
+use crate::model::failure::Failure;
+
+pub(super) async fn recover(
+    order: &Order,
+    before: &Guest,
+    intent: &Intent,
+    handle: Option<&serde_json::Value>,
+    world: &dyn World,
+    timing: &Timing,
+) -> Result<Recovery, Failure> {
+    let search = Search { order, before, intent, world, timing };
+    let Some(handle) = handle else { return search.for_a_task(None).await };
+    let known = Handle::read(handle)?;
+    match trace(world, &known.upid).await? {
+        Trace::Running => Ok(Recovery::Running(handle.clone())),
+        Trace::Unseen(why) => search.without_its_node(&known, &why).await,
+        // The HA manager has taken it over: its task only asks, and the work comes later.
+        Trace::Ended(_) if known.upid.task_type() == "hamigrate" => search.after_asking_ha().await,
+        Trace::Ended(task) if order.is_one_task(before) => {
+            let cause = task.and_then(|t| t.cause).map(|c| format!(" (its task: {c})")).unwrap_or_default();
+            Ok(search.by_object(search.look().await?, &cause))
+        }
+        // One of several tasks: the answer to the next call may have been lost, too.
+        Trace::Ended(_) => search.for_a_task(Some(&known)).await,
+    }
+}
+
+struct Search<'a> {
+    order: &'a Order,
+    before: &'a Guest,
+    intent: &'a Intent,
+    world: &'a dyn World,
+    timing: &'a Timing,
+}
+
+impl Search<'_> {
+    async fn look(&self) -> Result<Verdict, Failure> {
+        let now: Option<Guest> = live(self.world, Resource::Guest(self.order.vmid)).await?;
+        Ok(judge(self.order, self.before, now.as_ref()))
+    }
+
+    /// Nothing is under way any more: the object has the last word.
+    fn by_object(&self, verdict: Verdict, cause: &str) -> Recovery {
+        match verdict {
+            Verdict::Done => Recovery::Done(outputs(self.order, self.before)),
+            Verdict::Untouched => Recovery::NotApplied,
+            Verdict::Partial { what, .. } => Recovery::Partial(format!("{what}{cause}")),
+            Verdict::Unclear(what) => Recovery::InDoubt(format!("{what}{cause}")),
+        }
+    }
+
+    /// The task's node is down: only a guest that has arrived is an answer.
+    async fn without_its_node(&self, handle: &Handle, why: &str) -> Result<Recovery, Failure> {
+        let upid = &handle.upid;
+        let seen = match self.look().await {
+            Ok(Verdict::Done) => return Ok(Recovery::Done(outputs(self.order, self.before))),
+            Ok(Verdict::Untouched) => format!("{} seems to be where it was", self.before.title()),
+            Ok(Verdict::Partial { what, .. } | Verdict::Unclear(what)) => what,
+            Err(failure) => format!("{} cannot be read: {}", self.before.title(), failure.cause),
+        };
+        Ok(Recovery::InDoubt(format!("task {upid} cannot be asked about ({why}); {seen}")))
+    }
+
+    async fn after_asking_ha(&self) -> Result<Recovery, Failure> {
+        Ok(match self.look().await? {
+            Verdict::Untouched => {
+                let title = self.before.title();
+                Recovery::InDoubt(format!("{title}: the HA manager was asked to move it and has not; it may still"))
+            }
+            verdict => self.by_object(verdict, ""),
+        })
+    }
+
+    /// Looks for a task that was not there before the intent. It may show late, so that its absence is believed only
+    /// after a while; the object may answer at once.
+    async fn for_a_task(&self, ended: Option<&Handle>) -> Result<Recovery, Failure> {
+        let mut known = known_before(self.intent);
+        known.extend(ended.map(|handle| handle.upid.to_string()));
+        let until = Instant::now() + self.timing.late_task;
+        loop {
+            let verdict = self.look().await?;
+            if verdict == Verdict::Done {
+                return Ok(self.by_object(verdict, ""));
+            }
+            let nodes = self.order.nodes_with_tasks(self.before);
+            let tasks = match new_tasks(self.world, &nodes, self.order.vmid, &known).await? {
+                Ok(tasks) => tasks,
+                Err(why) => return Ok(Recovery::InDoubt(format!("the node's tasks cannot be read: {why}"))),
+            };
+            if let Some(answer) = self.by_tasks(&tasks) {
+                // What was seen before the list may be older than the task's end.
+                return Ok(match answer {
+                    Found::Running(handle) => Recovery::Running(handle.json()),
+                    Found::Several(what) => Recovery::InDoubt(what),
+                    Found::Ended(cause) => self.by_object(self.look().await?, &cause),
+                });
+            }
+            if Instant::now() >= until {
+                return Ok(self.without_a_task(verdict));
+            }
+            tokio::time::sleep(self.timing.poll).await;
+        }
+    }
+
+    fn by_tasks(&self, tasks: &[TaskEntry]) -> Option<Found> {
+        let ours: Vec<(&TaskEntry, Phase)> =
+            tasks.iter().filter_map(|task| Some((task, Phase::of_task(&task.kind)?))).collect();
+        let running: Vec<&(&TaskEntry, Phase)> = ours.iter().filter(|(task, _)| task.running).collect();
+        match (&running[..], &ours[..]) {
+            ([], []) => None,
+            ([], _) => {
+                let said = ours.iter().filter_map(|(task, _)| task.status.clone()).collect::<Vec<_>>().join("; ");
+                Some(Found::Ended(format!(" (its task: {said})")))
+            }
+            ([(task, phase)], _) => Some(Found::Running(Handle::new(&task.upid, *phase))),
+            (several, _) => {
+                let upids: Vec<&str> = several.iter().map(|(task, _)| task.upid.as_str()).collect();
+                Some(Found::Several(format!("{} tasks run, and which is ours is open: {}", upids.len(), upids.join(", "))))
+            }
+        }
+    }
+
+    /// No task has shown in all that time.
+    fn without_a_task(&self, verdict: Verdict) -> Recovery {
+        let waited = self.timing.late_task.as_secs();
+        match verdict {
+            Verdict::Partial { what, locked: true } => {
+                Recovery::InDoubt(format!("{what}, and no task has shown within {waited} s"))
+            }
+            verdict => self.by_object(verdict, ""),
+        }
+    }
+}
+
+enum Found {
+    Running(Handle),
+    /// What the tasks said, for evidence.
+    Ended(String),
+    Several(String),
+}

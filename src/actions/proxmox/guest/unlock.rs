@@ -1,0 +1,136 @@
+//! `proxmox.guest_unlock`: takes away a lock that an ended task has left behind (`qm unlock`, `pct unlock`).
+//!
+//! The API lets only root@pam's own ticket do that, so it goes by SSH. Only the lock that the step names is taken
+//! away, and only while nothing is at work on the guest.
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use crate::actions::deps::Timing;
+use crate::actions::proxmox::look::{self, live};
+use crate::actions::proxmox::object::{Guest, TaskEntry};
+use crate::actions::proxmox::resource::Resource;
+use crate::actions::proxmox::work::Work;
+use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
+use crate::event::Intent;
+use crate::model::action_spec::ActionSpec;
+use crate::model::effect::Effect;
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::{GuestKind, Vmid};
+use crate::model::param::{Param, ValueType};
+use crate::model::world::{Delta, Predicate};
+
+/// The action.
+pub struct GuestUnlock {
+    spec: ActionSpec,
+    timing: Timing,
+}
+
+impl GuestUnlock {
+    pub fn new(timing: Timing) -> Self {
+        let spec = ActionSpec::new("proxmox.guest_unlock", Effect::Change, "Take a left-over lock off a guest")
+            .param(Param::new("guest", ValueType::Guest).required().help("The guest"))
+            .param(
+                Param::new("lock", ValueType::String)
+                    .required()
+                    .help("The lock that it must have (migrate, backup, ...); another one is left alone"),
+            )
+            .output("vmid", ValueType::Vmid, "The guest")
+            .needs_privilege("VM.Audit on /vms/{guest}")
+            .needs_privilege("SSH to the guest's node as root (the API has this for root@pam only)");
+        Self { spec, timing }
+    }
+}
+
+fn attempted(guest: &Guest, lock: &str) -> String {
+    format!("take the lock `{lock}` off {}", guest.title())
+}
+
+#[async_trait]
+impl Action for GuestUnlock {
+    fn spec(&self) -> &ActionSpec {
+        &self.spec
+    }
+
+    async fn probe(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
+        let (guest, lock) = (look::guest(world, call.arg("guest")?).await?, call.arg::<String>("lock")?);
+        let mut probe = Probe::new(format!("{}: take off the lock `{lock}`", guest.title()), json!(guest));
+        probe.identities = vec![look::identity(&guest)];
+        let fail = |cause: String| Failure::new(Class::Precondition, attempted(&guest, &lock), cause);
+        match &guest.lock {
+            None => {
+                probe.satisfied = true;
+                probe.summary = format!("{}: not locked", guest.title());
+                return Ok(probe);
+            }
+            Some(held) if *held != lock => {
+                let remedy = format!("name the lock that is to go (lock: {held}), if nothing holds it any more");
+                return Err(fail(format!("its lock is `{held}`")).remedy(remedy).into());
+            }
+            Some(_) => {}
+        }
+        let tasks: Vec<TaskEntry> = look::read(world, Resource::GuestTasks(guest.node.clone(), guest.vmid)).await?;
+        if let Some(task) = tasks.iter().find(|t| t.running) {
+            let cause = format!("task {} ({}) is still at work on it", task.upid, task.kind);
+            return Err(fail(cause).remedy("wait until it has ended").into());
+        }
+        let (at, text) = (Resource::Guest(guest.vmid), format!("{} is locked ({lock})", guest.title()));
+        probe.guards = vec![look::guard(text, at, "/lock", Predicate::Equals, json!(lock))];
+        Ok(probe)
+    }
+
+    fn predict(&self, _: &Call, before: &Probe) -> Prediction {
+        let Ok(guest) = serde_json::from_value::<Guest>(before.before.clone()) else { return Prediction::default() };
+        let id = guest.vmid.to_string();
+        Prediction {
+            deltas: vec![
+                Delta { resource: Resource::Guest(guest.vmid).key(), patch: json!({"lock": null}) },
+                Delta { resource: Resource::Guests.key(), patch: json!({id: {"lock": null}}) },
+            ],
+            taints: Vec::new(),
+            outputs: [("vmid".to_owned(), json!(guest.vmid))].into(),
+        }
+    }
+
+    async fn apply(&self, call: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
+        let lock: String = call.arg("lock")?;
+        let guest: Guest = serde_json::from_value(intent.before.clone())
+            .map_err(|e| Failure::new(Class::Internal, "read the intent of an unlock", e.to_string()))?;
+        let work = Work::new(mutate, attempted(&guest, &lock))?;
+        let tool = match guest.kind {
+            GuestKind::Qemu => "qm",
+            GuestKind::Lxc => "pct",
+        };
+        work.command(&guest.node, &[tool, "unlock", &guest.vmid.to_string()], self.timing.command).await?;
+        Ok(json!({"vmid": guest.vmid}))
+    }
+
+    async fn verify(&self, call: &Call, _: &Value, world: &dyn World) -> Result<(), Failure> {
+        let vmid: Vmid = call.arg("guest")?;
+        let now: Option<Guest> = live(world, Resource::Guest(vmid)).await?;
+        match now.and_then(|guest| guest.lock) {
+            None => Ok(()),
+            Some(lock) => {
+                let cause = format!("expected no lock, seen: {lock}");
+                Err(Failure::new(Class::Verify, format!("verify that guest {vmid} is not locked"), cause))
+            }
+        }
+    }
+
+    async fn recover(
+        &self,
+        call: &Call,
+        _: &Intent,
+        _: Option<&Value>,
+        world: &dyn World,
+    ) -> Result<Recovery, Failure> {
+        let vmid: Vmid = call.arg("guest")?;
+        let now: Option<Guest> = live(world, Resource::Guest(vmid)).await?;
+        Ok(match now {
+            None => Recovery::InDoubt(format!("guest {vmid} is on no node")),
+            Some(guest) if guest.lock.is_none() => Recovery::Done(json!({"vmid": vmid})),
+            // Taking it off twice is the same as once.
+            Some(_) => Recovery::NotApplied,
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! Acts on a Proxmox site, and the source of its resources.
+
+pub mod evacuation;
+mod failures;
+pub mod guest;
+pub mod ha;
+mod look;
+pub mod node;
+pub mod object;
+mod property;
+pub mod resource;
+pub mod source;
+#[cfg(test)]
+mod testing;
+mod work;
+
+pub use source::ProxmoxSource;
+
+/// What a call of this site failed with, for whoever calls it outside an action.
+pub fn failure(
+    site: &crate::clients::proxmox::Site,
+    attempted: impl Into<String>,
+    error: &crate::clients::proxmox::ProxmoxError,
+) -> crate::model::failure::Failure {
+    failures::proxmox(&failures::we(site), attempted, error)
+}

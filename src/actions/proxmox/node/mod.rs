@@ -1,0 +1,5 @@
+//! Acts on one node.
+
+mod empty;
+
+pub use empty::NodeEmpty;

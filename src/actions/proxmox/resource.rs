@@ -1,0 +1,143 @@
+//! The resources of a Proxmox site, as probes, guards and predictions name them. Field names are ours.
+//!
+//! | key | value |
+//! |---|---|
+//! | `proxmox/site` | `{name, version, quorate, nodes: [name]}` |
+//! | `proxmox/nodes` | map by name of `{name, online, maintenance, version, memory_total, memory_used, threads, cpu_model, uptime}`; bytes, seconds; what is not known is absent |
+//! | `proxmox/node/NAME` | one of these, null when there is no such node |
+//! | `proxmox/node/NAME/memory` | `{total, used, free}` in bytes |
+//! | `proxmox/node/NAME/guests` | map by VMID of `{vmid, kind, name, status, lock, template}`: what the node itself lists |
+//! | `proxmox/node/NAME/active_tasks` | `[{upid, kind, id, user, start}]` |
+//! | `proxmox/node/NAME/tasks/VMID` | `[{upid, kind, start, running, status}]`, running ones included |
+//! | `proxmox/guests` | map by VMID of `{vmid, kind, name, node, status, template, tags, pool, lock, maxmem, hastate}`: the cluster's list, up to 10 s old but for `node` and `lock` |
+//! | `proxmox/guest/VMID` | [`Guest`](super::object::Guest), asked of its own node; null when it exists nowhere |
+//! | `proxmox/guest/VMID/evacuation` | [`GuestFacts`](crate::placement::evacuation::facts::GuestFacts), null as above |
+//! | `proxmox/placement/NODE` | [`Facts`](crate::placement::evacuation::Facts) for emptying that node |
+//! | `proxmox/ha` | [`Ha`](super::object::Ha) |
+//! | `proxmox/ha/rules` | `[HaRule]` as the planner takes them, groups of 8.x included |
+//! | `proxmox/task/UPID` | `{upid, kind, running, outcome: ok \| failed \| unexpected, cause, log}`, null when there is no such task |
+//! | `proxmox/permissions` | map of ACL path to `{privilege: propagates}` |
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::model::ids::{NodeName, ResourceKey, Upid, Vmid};
+
+/// One of the keys above.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    Site,
+    Nodes,
+    Node(NodeName),
+    NodeMemory(NodeName),
+    NodeGuests(NodeName),
+    ActiveTasks(NodeName),
+    GuestTasks(NodeName, Vmid),
+    Guests,
+    Guest(Vmid),
+    GuestEvacuation(Vmid),
+    Placement(NodeName),
+    Ha,
+    HaRules,
+    Task(Upid),
+    Permissions,
+}
+
+impl Resource {
+    pub fn key(&self) -> ResourceKey {
+        ResourceKey::new(self.to_string())
+    }
+}
+
+/// All placements: what taints one taints every one.
+pub fn all_placements() -> ResourceKey {
+    ResourceKey::from("proxmox/placement")
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Site => f.write_str("proxmox/site"),
+            Self::Nodes => f.write_str("proxmox/nodes"),
+            Self::Node(node) => write!(f, "proxmox/node/{node}"),
+            Self::NodeMemory(node) => write!(f, "proxmox/node/{node}/memory"),
+            Self::NodeGuests(node) => write!(f, "proxmox/node/{node}/guests"),
+            Self::ActiveTasks(node) => write!(f, "proxmox/node/{node}/active_tasks"),
+            Self::GuestTasks(node, vmid) => write!(f, "proxmox/node/{node}/tasks/{vmid}"),
+            Self::Guests => f.write_str("proxmox/guests"),
+            Self::Guest(vmid) => write!(f, "proxmox/guest/{vmid}"),
+            Self::GuestEvacuation(vmid) => write!(f, "proxmox/guest/{vmid}/evacuation"),
+            Self::Placement(node) => write!(f, "proxmox/placement/{node}"),
+            Self::Ha => f.write_str("proxmox/ha"),
+            Self::HaRules => f.write_str("proxmox/ha/rules"),
+            Self::Task(upid) => write!(f, "proxmox/task/{upid}"),
+            Self::Permissions => f.write_str("proxmox/permissions"),
+        }
+    }
+}
+
+/// The key names nothing that a Proxmox site has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no resource {0:?}: expected one of actions/proxmox/resource.rs")]
+pub struct NoSuchResource(pub String);
+
+impl FromStr for Resource {
+    type Err = NoSuchResource;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchResource> {
+        let bad = || NoSuchResource(text.to_owned());
+        let vmid = |text: &str| text.parse().map_err(|_| bad());
+        let parts: Vec<&str> = text.split('/').collect();
+        match parts[..] {
+            ["proxmox", "site"] => Ok(Self::Site),
+            ["proxmox", "nodes"] => Ok(Self::Nodes),
+            ["proxmox", "node", node] => Ok(Self::Node(node.into())),
+            ["proxmox", "node", node, "memory"] => Ok(Self::NodeMemory(node.into())),
+            ["proxmox", "node", node, "guests"] => Ok(Self::NodeGuests(node.into())),
+            ["proxmox", "node", node, "active_tasks"] => Ok(Self::ActiveTasks(node.into())),
+            ["proxmox", "node", node, "tasks", guest] => Ok(Self::GuestTasks(node.into(), vmid(guest)?)),
+            ["proxmox", "guests"] => Ok(Self::Guests),
+            ["proxmox", "guest", guest] => Ok(Self::Guest(vmid(guest)?)),
+            ["proxmox", "guest", guest, "evacuation"] => Ok(Self::GuestEvacuation(vmid(guest)?)),
+            ["proxmox", "placement", node] => Ok(Self::Placement(node.into())),
+            ["proxmox", "ha"] => Ok(Self::Ha),
+            ["proxmox", "ha", "rules"] => Ok(Self::HaRules),
+            ["proxmox", "task", upid] => Ok(Self::Task(upid.parse().map_err(|_| bad())?)),
+            ["proxmox", "permissions"] => Ok(Self::Permissions),
+            _ => Err(bad()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_reads_back_as_what_it_names() {
+        let (node, vmid) = (NodeName::from("pve2"), Vmid(104));
+        let upid = "UPID:pve2:0001ABCD:00A1B2C3:67400000:qmigrate:104:ops@pve!runbook:".parse().unwrap();
+        for resource in [
+            Resource::Site,
+            Resource::Nodes,
+            Resource::Node(node.clone()),
+            Resource::NodeMemory(node.clone()),
+            Resource::NodeGuests(node.clone()),
+            Resource::ActiveTasks(node.clone()),
+            Resource::GuestTasks(node.clone(), vmid),
+            Resource::Guests,
+            Resource::Guest(vmid),
+            Resource::GuestEvacuation(vmid),
+            Resource::Placement(node),
+            Resource::Ha,
+            Resource::HaRules,
+            Resource::Task(upid),
+            Resource::Permissions,
+        ] {
+            assert_eq!(resource.key().as_str().parse(), Ok(resource));
+        }
+        for text in ["proxmox", "proxmox/guest/x", "proxmox/task/x", "talos/node"] {
+            assert!(text.parse::<Resource>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The World's source of Proxmox resources: reads through the client, answers in our own field names.
+//!
+//! It never changes anything. "May not see" is a failure that names the privilege, never an empty list.
+
+mod access;
+mod each;
+mod evacuation;
+mod guest;
+mod ha;
+mod node_facts;
+mod nodes;
+mod placement;
+mod tasks;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::failures;
+use super::resource::Resource;
+use crate::clients::proxmox::{ProxmoxError, Site};
+use crate::engine::ports::Source;
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::ResourceKey;
+
+pub use evacuation::guest_facts;
+
+/// Reads the resources of one site. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ProxmoxSource {
+    site: Site,
+}
+
+impl ProxmoxSource {
+    pub fn new(site: Site) -> Self {
+        Self { site }
+    }
+
+    fn failed(&self, attempted: impl Into<String>) -> impl FnOnce(ProxmoxError) -> Failure {
+        let we = self.we();
+        move |error| failures::proxmox(&we, attempted, &error)
+    }
+
+    /// Who we are to the site, for messages.
+    fn we(&self) -> String {
+        failures::we(&self.site)
+    }
+
+    async fn read(&self, resource: Resource) -> Result<Value, Failure> {
+        match resource {
+            Resource::Site => json(&self.site_info().await?),
+            Resource::Nodes => json(&self.nodes().await?),
+            Resource::Node(node) => json(&self.node(&node).await?),
+            Resource::NodeMemory(node) => self.node_memory(&node).await,
+            Resource::NodeGuests(node) => json(&self.node_guests(&node).await?),
+            Resource::ActiveTasks(node) => json(&self.active_tasks(&node).await?),
+            Resource::GuestTasks(node, vmid) => json(&self.guest_tasks(&node, vmid).await?),
+            Resource::Guests => json(&self.guests().await?),
+            Resource::Guest(vmid) => json(&self.guest(vmid).await?),
+            Resource::GuestEvacuation(vmid) => json(&self.guest_evacuation(vmid).await?),
+            Resource::Placement(node) => json(&self.placement(&node).await?),
+            Resource::Ha => json(&self.ha().await?),
+            Resource::HaRules => json(&self.ha_rules().await?),
+            Resource::Task(upid) => json(&self.task(&upid).await?),
+            Resource::Permissions => json(&self.permissions().await?.paths),
+        }
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Value, Failure> {
+    serde_json::to_value(value)
+        .map_err(|e| Failure::new(Class::Internal, "write a resource as JSON", e.to_string()))
+}
+
+#[async_trait]
+impl Source for ProxmoxSource {
+    async fn fetch(&self, resource: &ResourceKey) -> Result<Value, Failure> {
+        let parsed: Result<Resource, _> = resource.as_str().parse();
+        match parsed {
+            Ok(resource) => self.read(resource).await,
+            Err(error) => Err(Failure::new(Class::Internal, format!("read {resource}"), error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Work on the site: a task that is started, made durable and followed; a command over SSH on a node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::failures;
+use crate::clients::proxmox::{Params, Site, TaskEnd, TaskProgress, Until, Verb};
+use crate::clients::ssh::{Output, Ssh};
+use crate::engine::ports::Mutate;
+use crate::model::effect::Done;
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::{NodeName, Upid};
+
+/// One act on the site, with the words for what goes wrong.
+pub struct Work<'a> {
+    pub site: Arc<Site>,
+    pub mutate: &'a Mutate,
+    /// `migrate VM 104 (web) from pve2 to pve3`
+    pub attempted: String,
+}
+
+impl<'a> Work<'a> {
+    pub fn new(mutate: &'a Mutate, attempted: String) -> Result<Self, Failure> {
+        Ok(Self { site: mutate.client::<Site>()?, mutate, attempted })
+    }
+
+    pub fn failure(&self, class: Class, cause: impl Into<String>) -> Failure {
+        Failure::new(class, self.attempted.clone(), cause)
+    }
+
+    /// Sends the call once and makes the task's id durable before anybody waits for it.
+    pub async fn start(&self, path: &str, params: &Params, handle: impl FnOnce(&Upid) -> Value) -> Result<Upid, Failure> {
+        if self.mutate.stop.is_set() {
+            return Err(self.failure(Class::Failed, "stopped before anything was sent"));
+        }
+        let we = failures::we(&self.site);
+        let sent = self.site.start(Verb::Post, path, params).await;
+        let upid = sent.map_err(|e| failures::proxmox(&we, self.attempted.clone(), &e))?;
+        self.mutate.checkpoint(handle(&upid)).await.map_err(|f| f.done(Done::Unknown))?;
+        Ok(upid)
+    }
+
+    /// Waits for the task's end, well or not. Told to stop, it leaves the task alone.
+    pub async fn follow(&self, upid: &Upid) -> Result<TaskEnd, Failure> {
+        let mutate = self.mutate;
+        let mut each = |progress: TaskProgress| {
+            mutate.log(&progress.line);
+            if let Some(percent) = progress.percent {
+                let speed = progress.speed.map(|s| format!(" at {s}")).unwrap_or_default();
+                mutate.progress(&format!("{percent:.0} %{speed}"), Some(percent / 100.0));
+            }
+        };
+        let until = Until::default();
+        tokio::select! {
+            end = self.site.follow(upid, &mut each, &until) => {
+                let we = failures::we(&self.site);
+                end.map_err(|e| failures::proxmox(&we, self.attempted.clone(), &e))
+            }
+            () = mutate.stop.wait() => Err(self.stopped()),
+        }
+    }
+
+    pub fn stopped(&self) -> Failure {
+        let remedy = "it goes on outside: resume the run to find out what became of it";
+        self.failure(Class::Failed, "stopped while under way").done(Done::Unknown).remedy(remedy)
+    }
+
+    /// What a task failed with: the cause from its log, and the log's last lines.
+    pub fn failed(&self, end: &TaskEnd) -> Failure {
+        let cause = end.cause().unwrap_or("the task ended well").to_owned();
+        let class = if cause.contains("is locked") || cause.contains("can't lock file") { Class::Locked } else { Class::Failed };
+        self.failure(class, cause).details(end.log_tail.clone())
+    }
+
+    /// Runs a command on a node. Anything but exit 0 is a failure in the command's own last words.
+    pub async fn command(&self, node: &NodeName, argv: &[&str], deadline: Duration) -> Result<Output, Failure> {
+        let ssh = self.mutate.client::<Ssh>()?;
+        let attempted = format!("{} ({} on {node})", self.attempted, argv.join(" "));
+        let output = ssh.run(node.as_str(), argv, deadline).await.map_err(|e| failures::ssh(attempted.clone(), &e))?;
+        if output.success() {
+            return Ok(output);
+        }
+        let said = output.last_line().map_or_else(|| format!("exit code {}", output.exit), ToOwned::to_owned);
+        let lines = output.stderr.lines().chain(output.stdout.lines()).map(ToOwned::to_owned).collect();
+        let class = if said.contains("no quorum") { Class::Transient } else { Class::Failed };
+        Err(Failure::new(class, attempted, said).details(lines))
+    }
+}
