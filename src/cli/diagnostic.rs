@@ -37,6 +37,10 @@ pub fn place(source: &Source, diagnostic: &Diagnostic, look: &Look) -> String {
     let handler = GraphicalReportHandler::new_themed(theme).with_width(look.width.clamp(40, 200)).with_links(false);
     let shown = Shown { text: NamedSource::new(&source.name, source.text.clone()), diagnostic };
     let mut out = String::new();
+    // The line may hold a secret that was pasted where a reference belongs.
+    if diagnostic.conceal {
+        return format!("{}\n", diagnostic.plain(source));
+    }
     if handler.render_report(&mut out, &shown).is_err() {
         out = diagnostic.plain(source);
     }
