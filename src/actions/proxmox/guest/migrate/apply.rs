@@ -35,7 +35,12 @@ impl Handle {
     }
 }
 
-pub(super) async fn run(order: &Order, before: &Guest, handle: Option<&Value>, mutate: &Mutate) -> Result<Value, Failure> {
+pub(super) async fn run(
+    order: &Order,
+    before: &Guest,
+    handle: Option<&Value>,
+    mutate: &Mutate,
+) -> Result<Value, Failure> {
     let work = Work::new(mutate, attempted(before, &order.to))?;
     let source = ProxmoxSource::new((*work.site).clone());
     let runner = Runner { order, before, work, source };
@@ -105,7 +110,8 @@ impl Runner<'_> {
         let lock = now.ok().flatten().and_then(|guest| guest.lock);
         Err(match lock {
             Some(lock) => {
-                let remedy = format!("the lock ({lock}) remains: once nothing is at work on it, use proxmox.guest_unlock");
+                let remedy =
+                    format!("the lock ({lock}) remains: once nothing is at work on it, use proxmox.guest_unlock");
                 failure.remedy(remedy)
             }
             None => failure,
