@@ -33,21 +33,32 @@ pub(super) enum Fit {
 
 /// Find places for all movers beside the residents and what is `kept`.
 pub(super) fn fit(site: &Site, movers: &[Mover], kept: &[Load]) -> Fit {
-    let biggest = site.settings.quorum_groups.iter().map(|g| site.members(g).len() as u32).max().unwrap_or(0);
-    let mut failed = None;
-    for slack in 0..=biggest {
+    let members = |g| site.members(g).len() as u32;
+    let biggest = site.settings.quorum_groups.iter().map(members).max().unwrap_or(0);
+    let attempt = |stopped, slack| match pack(&problem(site, movers, kept, stopped, slack), &Effort::default()) {
+        Outcome::Placed(placement) => Fit::Placed(placement.targets),
+        Outcome::Impossible { proof, partial } => Fit::Failed { proof: Some(proof), partial },
+        Outcome::NotFound { partial, .. } => Fit::Failed { proof: None, partial },
+    };
+    for stopped in [true, false] {
+        if let placed @ Fit::Placed(_) = attempt(stopped, 0) {
+            return placed;
+        }
+    }
+    // Without any wish: what this says holds for the hard limits, and no wish need be weighed if it fails.
+    let bare = attempt(false, biggest);
+    if matches!(bare, Fit::Failed { .. }) {
+        return bare;
+    }
+    let slacks = std::iter::successors(Some(1), |slack| Some(slack * 2)).take_while(|slack| *slack < biggest);
+    for slack in slacks {
         for stopped in [true, false] {
-            let problem = problem(site, movers, kept, stopped, slack);
-            match pack(&problem, &Effort::default()) {
-                Outcome::Placed(placement) => return Fit::Placed(placement.targets),
-                Outcome::Impossible { proof, partial } => failed = Some((Some(proof), partial)),
-                Outcome::NotFound { partial, .. } => failed = Some((None, partial)),
+            if let placed @ Fit::Placed(_) = attempt(stopped, slack) {
+                return placed;
             }
         }
     }
-    // The last attempt had no wishes left, so what it says holds for the hard limits.
-    let (proof, partial) = failed.unwrap_or_default();
-    Fit::Failed { proof, partial }
+    bare
 }
 
 fn problem(site: &Site, movers: &[Mover], kept: &[Load], stopped: bool, slack: u32) -> Problem {
