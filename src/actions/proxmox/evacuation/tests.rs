@@ -57,8 +57,8 @@ async fn a_plan_has_its_moves_and_what_they_rest_on() {
     let to = m["to"].as_str().unwrap();
     let texts: Vec<&str> = reading.guards.iter().map(|g| g.text.as_str()).collect();
     let room = format!("{to} has at least 8.0 GiB of memory free for the guests that come");
-    for part in [&room, &format!("{to} is online"), "VM 104 (g104) is not locked"] {
-        assert!(texts.contains(&part.as_ref()), "{part} in {texts:?}");
+    for part in [room.as_str(), &format!("{to} is online"), "VM 104 (g104) is not locked"] {
+        assert!(texts.contains(&part), "{part} in {texts:?}");
     }
     let status = reading.guards.iter().find(|g| g.pointer == "/status").unwrap();
     assert_eq!((status.predicate, &status.value), (Predicate::Equals, &json!("running")));
