@@ -1,1 +1,7 @@
-fn main() {}
+//! The `runbook` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runbook::cli::main()
+}

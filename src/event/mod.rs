@@ -3,6 +3,7 @@
 //! Facts are folded into the machine's state; notes are for people and are never folded. Facts say what
 //! happened, never what to do about it: deciding is the machine's.
 
+mod course;
 mod status;
 
 use std::sync::Arc;
@@ -94,10 +95,13 @@ pub enum Fact {
         why: String,
     },
     LockReleased,
-    /// What a fan-out's list holds.
+    /// What a fan-out's list holds, how many items go at once, how many in a lane, and how many may fail.
     Expanded {
         path: StepPath,
         items: Vec<Item>,
+        width: usize,
+        lane_width: usize,
+        borne: usize,
     },
     /// What a step's expressions said.
     Evaluated {
@@ -225,11 +229,6 @@ pub enum Verdict {
         invocation: Option<Invocation>,
         effect: Effect,
         question: Option<Question>,
-    },
-    /// Fan-outs only: the width, the most at once in a lane, and how many failures are borne.
-    Open {
-        width: usize,
-        lane_width: usize,
     },
     Skip {
         reason: String,

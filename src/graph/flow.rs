@@ -83,6 +83,13 @@ impl Flow {
         self.ready.pop_first()
     }
 
+    /// Puts a point that was popped back among the ready ones.
+    pub fn put_back(&mut self, point: Point) {
+        if self.graph[point] == Stage::Ready {
+            self.ready.insert(point);
+        }
+    }
+
     /// What may go on now, without taking it.
     pub fn ready(&self) -> impl Iterator<Item = Point> + '_ {
         self.ready.iter().copied()

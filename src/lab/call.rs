@@ -5,16 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use crate::contracts::Verb;
 use crate::model::ids::NodeName;
-
-/// The four verbs that pveproxy knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Verb {
-    Get,
-    Post,
-    Put,
-    Delete,
-}
 
 /// What the caller may do: asked with an ACL path (`/vms/104`) and a privilege (`VM.Audit`).
 pub trait Privileges: Send + Sync {

@@ -2,4 +2,11 @@
 //!
 //! It knows nothing of runbooks and must never be adapted to our own client's mistakes.
 
+pub mod access;
 pub mod call;
+pub mod fault;
+pub mod front;
+pub mod ledger;
+pub mod scenario;
+pub mod ssh;
+pub mod world;

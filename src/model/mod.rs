@@ -1,10 +1,14 @@
 //! Plain data: ids, values, configuration, runbooks and plans. No I/O, no async, no clock.
 
 pub mod action_spec;
+pub mod cluster;
 pub mod effect;
 pub mod failure;
 pub mod ids;
+pub mod nearest;
 pub mod param;
 pub mod plan;
 pub mod runbook;
+pub mod site;
+pub mod value;
 pub mod world;

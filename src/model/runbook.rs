@@ -219,3 +219,45 @@ pub enum Rollback {
     None(String),
     Steps(Vec<Step>),
 }
+
+impl Runbook {
+    /// Calls `see` with every template and bare expression of the steps, `finally` and the outputs.
+    pub fn each_expression<'a>(&'a self, see: &mut dyn FnMut(Written<'a>)) {
+        self.steps.iter().chain(&self.finally).for_each(|step| step.each_expression(see));
+        self.outputs.iter().for_each(|(_, template)| see(Written::Template(template)));
+    }
+}
+
+/// An expression as it stands in a runbook.
+#[derive(Debug, Clone, Copy)]
+pub enum Written<'a> {
+    Bare(&'a Expr),
+    Template(&'a Template),
+}
+
+impl Step {
+    fn each_expression<'a>(&'a self, see: &mut dyn FnMut(Written<'a>)) {
+        self.when.iter().chain(&self.skip_if).for_each(|e| see(Written::Bare(e)));
+        if let Some(fan) = &self.for_each {
+            see(Written::Bare(&fan.list));
+            fan.key.iter().chain(fan.limit.as_ref().map(|l| &l.by)).for_each(|e| see(Written::Bare(e)));
+            fan.max_parallel.iter().for_each(|t| see(Written::Template(t)));
+        }
+        match &self.verb {
+            Verb::Uses { with, .. } => with.iter().for_each(|(_, t)| see(Written::Template(t))),
+            Verb::Confirm(confirm) => {
+                see(Written::Template(&confirm.message));
+                confirm.show.iter().chain(&confirm.word).for_each(|t| see(Written::Template(t)));
+            }
+            Verb::Steps(steps) | Verb::Parallel(steps) => steps.iter().for_each(|s| s.each_expression(see)),
+        }
+        for check in self.verify.iter().chain(&self.gate) {
+            see(Written::Bare(&check.expect));
+            check.with.iter().map(|(_, t)| t).chain(&check.message).for_each(|t| see(Written::Template(t)));
+        }
+        if let Rollback::Steps(steps) = &self.rollback {
+            steps.iter().for_each(|s| s.each_expression(see));
+        }
+        self.outputs.iter().for_each(|(_, t)| see(Written::Template(t)));
+    }
+}

@@ -30,6 +30,11 @@ pub fn in_zone(ms: i64, zone: TimeZone) -> String {
     }
 }
 
+/// Seconds east of Greenwich, here and now.
+pub fn utc_offset() -> i32 {
+    TimeZone::system().to_offset(Timestamp::now()).seconds()
+}
+
 /// How long something took, for people: `0.4s`, `12s`, `3m 05s`, `2h 07m`, `3d 04h`.
 pub fn span(ms: u64) -> String {
     let seconds = ms / 1000;

@@ -1,5 +1,6 @@
 //! One binary for all integration tests: linking is what costs time here.
 
+mod architecture;
 mod pass_store;
 mod real_pass;
 mod real_ssh;

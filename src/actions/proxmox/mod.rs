@@ -15,3 +15,12 @@ mod testing;
 mod work;
 
 pub use source::ProxmoxSource;
+
+/// What a call of this site failed with, for whoever calls it outside an action.
+pub fn failure(
+    site: &crate::clients::proxmox::Site,
+    attempted: impl Into<String>,
+    error: &crate::clients::proxmox::ProxmoxError,
+) -> crate::model::failure::Failure {
+    failures::proxmox(&failures::we(site), attempted, error)
+}

@@ -4,6 +4,7 @@
 
 mod capture;
 mod daemon;
+mod foreground;
 mod group;
 mod run;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use capture::{Line, Stream};
 pub use daemon::Daemon;
+pub use foreground::{detach, is_alive, run_here};
 pub use run::run;
 
 /// Why a child could not be run.

@@ -1,6 +1,7 @@
 //! `GET /version`.
 
-use crate::clients::proxmox::{Answer, ProxmoxError, Site};
+use crate::clients::proxmox::{Answer, ProxmoxError, Site, seg};
+use crate::model::ids::NodeName;
 
 /// The API server's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,11 @@ impl Site {
         let version = Version::read(&self.get("/version", &[]).await?)?;
         self.learn_version(&version.version);
         Ok(version)
+    }
+
+    /// The version of that node.
+    pub async fn node_version(&self, node: &NodeName) -> Result<Version, ProxmoxError> {
+        Version::read(&self.get(&format!("/nodes/{}/version", seg(node)), &[]).await?)
     }
 }
 

@@ -1,0 +1,45 @@
+# Short names for commands. All of them use the dev profile and one target folder, so what one builds the next reuses.
+
+CARGO ?= cargo
+# `make torture` runs this many times as many random cases.
+TORTURE ?= 20
+DOC_FLAGS = -D warnings
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test torture bench docs fmt lint ci toolchain
+
+help: ## what there is to make (this list)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: toolchain ## empty a node of a simulated cluster: the plan, then the run; no hypervisor, no root
+	@scripts/demo
+
+build: toolchain ## target/debug/runbook
+	$(CARGO) build
+
+test: toolchain ## all tests; asks before it installs the programs that they need
+	@scripts/test-tools
+	$(CARGO) test
+
+torture: toolchain ## the same with TORTURE=20 times the random cases, and a crash after every event
+	@scripts/test-tools
+	TORTURE=$(TORTURE) $(CARGO) test
+
+bench: toolchain ## measure (builds with optimisation: several minutes the first time)
+	$(CARGO) bench
+
+docs: toolchain ## the code's documentation: target/doc/runbook/index.html
+	RUSTDOCFLAGS="$(DOC_FLAGS)" $(CARGO) doc --no-deps --document-private-items
+
+fmt: toolchain ## format the sources
+	$(CARGO) fmt
+
+lint: toolchain ## what CI refuses: formatting and clippy's warnings
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+ci: ## all that CI does
+	@.ci/run
+
+toolchain:
+	@scripts/toolchain

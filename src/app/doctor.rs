@@ -1,0 +1,141 @@
+//! `runbook doctor`: is everything there that a run needs? Each question is answered on its own; one failing does not
+//! hide the others.
+
+use serde_json::Value;
+
+use super::error::{AppError, Exit};
+use super::open::{Config, OpenSite, store};
+use super::settings::Settings;
+use crate::actions;
+use crate::secrets::Redactor;
+use crate::sys::process;
+
+/// One question and its answer.
+pub struct Finding {
+    pub what: String,
+    pub ok: bool,
+    pub says: String,
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    fn good(what: impl Into<String>, says: impl Into<String>) -> Self {
+        Self { what: what.into(), ok: true, says: says.into(), remedy: None }
+    }
+
+    fn bad(what: impl Into<String>, says: impl Into<String>, remedy: Option<String>) -> Self {
+        Self { what: what.into(), ok: false, says: says.into(), remedy }
+    }
+
+    fn of(what: &str, error: &AppError) -> Self {
+        Self::bad(what, error.message.clone(), error.hint.clone())
+    }
+}
+
+/// Asks everything.
+///
+/// # Errors
+/// There is no configuration to ask about, or it has problems.
+pub async fn doctor(settings: &Settings, redactor: &Redactor) -> Result<(Vec<Finding>, Exit), AppError> {
+    let mut findings = Vec::new();
+    let mut exit = Exit::Done;
+    let config = Config::load(settings)?;
+    findings.push(Finding::good("configuration", config.path.display().to_string()));
+    findings.push(match store(settings) {
+        Ok(_) => Finding::good("journal", settings.state.display().to_string()),
+        Err(error) => {
+            exit = error.exit;
+            Finding::of("journal", &error)
+        }
+    });
+    match process::which("ssh", None) {
+        Ok(path) => findings.push(Finding::good("ssh", path.display().to_string())),
+        Err(_) if settings.ssh_socket.is_some() => findings.push(Finding::good("ssh", "answered in-process by the lab")),
+        Err(error) => findings.push(Finding::bad("ssh", error.to_string(), Some("install openssh-client".into()))),
+    }
+    match OpenSite::connect(settings, config, redactor).await {
+        Ok(site) => {
+            findings.push(Finding::good("credential", "found"));
+            exit = ask_site(&site, &mut findings).await.unwrap_or(exit);
+        }
+        Err(error) => {
+            exit = error.exit;
+            findings.push(Finding::of("credential", &error));
+        }
+    }
+    Ok((findings, exit))
+}
+
+/// Version and nodes as the site says, then what the token may do.
+async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) -> Option<Exit> {
+    let mut worst = None;
+    let mut bad = |what: &str, error: AppError, findings: &mut Vec<Finding>| {
+        worst.get_or_insert(error.exit);
+        findings.push(Finding::of(what, &error));
+    };
+    for (resource, what) in [("proxmox/site", "site"), ("proxmox/nodes", "nodes"), ("proxmox/permissions", "privileges")] {
+        match site.source.fetch(&resource.into()).await {
+            Ok(value) => describe(what, &value, findings),
+            Err(failure) => bad(what, failure.into(), findings),
+        }
+    }
+    for node in &site.config.site.cluster.nodes {
+        let what = format!("node {}", node.name);
+        let attempted = format!("ask node {}", node.name);
+        match site.proxmox.node_version(&node.name).await {
+            Ok(version) => {
+                let says = format!("{}:{} answers, Proxmox VE {}", node.host, node.port, version.version);
+                findings.push(Finding::good(what, says));
+            }
+            Err(error) => bad(&what, actions::proxmox::failure(&site.proxmox, attempted, &error).into(), findings),
+        }
+    }
+    worst
+}
+
+fn describe(what: &str, value: &Value, findings: &mut Vec<Finding>) {
+    match what {
+        "site" => {
+            let quorate = value["quorate"] == true;
+            let says = format!(
+                "{}, Proxmox VE {}, {}",
+                value["name"].as_str().unwrap_or("standalone node"),
+                value["version"].as_str().unwrap_or("of unknown version"),
+                if quorate { "quorate" } else { "NO QUORUM" },
+            );
+            findings.push(if quorate { Finding::good(what, says) } else { Finding::bad(what, says, None) });
+        }
+        "nodes" => {
+            for (name, node) in value.as_object().into_iter().flatten() {
+                if node["online"] != true {
+                    findings.push(Finding::bad(format!("node {name}"), "offline, as the cluster sees it", None));
+                }
+            }
+        }
+        _ => {
+            let missing = missing_privileges(value);
+            findings.push(if missing.is_empty() {
+                Finding::good(what, "all that the shipped runbooks need")
+            } else {
+                let remedy = "grant them on the token, for example: pveum acl modify / --tokens 'USER@REALM!NAME' --roles PVEAdmin";
+                Finding::bad(what, format!("missing: {}", missing.join(", ")), Some(remedy.into()))
+            });
+        }
+    }
+}
+
+/// What the catalogue's actions need and no path of the token's permissions has.
+fn missing_privileges(permissions: &Value) -> Vec<String> {
+    let paths = permissions.as_object();
+    let has = |privilege: &str| paths.is_some_and(|map| map.values().any(|p| !p[privilege].is_null() && p[privilege] != false));
+    let specs = actions::specs();
+    let needed = specs.values().flat_map(|spec| &spec.privileges);
+    let mut missing: Vec<String> = needed
+        .filter_map(|text| text.split_whitespace().next())
+        .filter(|privilege| privilege.contains('.') && !has(privilege))
+        .map(str::to_owned)
+        .collect();
+    missing.sort();
+    missing.dedup();
+    missing
+}

@@ -1,0 +1,36 @@
+//! Looking at runs: lists, one run, its log. Reads the journal and nothing else.
+
+use super::error::AppError;
+use super::open::store;
+use super::settings::Settings;
+use crate::event::Event;
+use crate::journal::{RunFilter, RunHeader};
+
+/// A run and its whole history.
+pub struct Inspected {
+    pub header: RunHeader,
+    /// The shortest prefix that names it.
+    pub short: String,
+    pub events: Vec<Event>,
+}
+
+/// Runs, newest first, with the shortest prefix that names each.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn runs(settings: &Settings, limit: Option<u32>) -> Result<Vec<(String, RunHeader)>, AppError> {
+    let store = store(settings)?;
+    let runs = store.runs(&RunFilter { limit, ..RunFilter::default() })?;
+    Ok(runs.into_iter().map(|header| (store.short_id(&header.id), header)).collect())
+}
+
+/// The run that `asked` names: a unique prefix of its id, or `last`.
+///
+/// # Errors
+/// None, or more than one; or the journal cannot be read.
+pub fn run(settings: &Settings, asked: &str) -> Result<Inspected, AppError> {
+    let store = store(settings)?;
+    let header = store.find(asked)?;
+    let events = store.events(&header.id)?.collect::<Result<Vec<_>, _>>()?;
+    Ok(Inspected { short: store.short_id(&header.id), header, events })
+}

@@ -1,0 +1,228 @@
+//! A running lab with everything that a client needs to meet it: configuration, token, SSH, a journal of its own.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::app::error::{AppError, Exit};
+use crate::app::settings::Settings;
+use crate::lab::fault::{Fault, ScheduledFault};
+use crate::lab::front::{Lab, LabOptions, Listen};
+use crate::lab::ledger::Entry;
+use crate::lab::scenario::Scenario;
+use crate::lab::ssh::{LabSsh, SshMode, SshOptions};
+use crate::lab::world::World;
+use crate::load::diagnostic::Source;
+use crate::load::yaml;
+use crate::sys::{clock, files};
+
+const SITE: &str = include_str!("../../../cluster-config.yaml");
+const PROD: &str = include_str!("../../../clusters/prod.yaml");
+const TOKEN: &str = "ops@pve!runbook";
+
+/// Which lab.
+#[derive(Debug, Clone)]
+pub struct LabRequest {
+    pub scenario: String,
+    pub faults: Vec<String>,
+    /// Where the ledger is appended to, a JSON line each.
+    pub ledger: Option<PathBuf>,
+    /// World milliseconds for each real one.
+    pub time_scale: f64,
+    /// 127.0.0.N:8006 instead of free ports.
+    pub fixed_addresses: bool,
+    /// The token that the configuration names.
+    pub token: Option<String>,
+    pub sshd: bool,
+    pub seed: u64,
+}
+
+impl LabRequest {
+    pub fn new(scenario: &str) -> Self {
+        Self {
+            scenario: scenario.to_owned(),
+            faults: Vec::new(),
+            ledger: None,
+            time_scale: 60.0,
+            fixed_addresses: false,
+            token: None,
+            sshd: true,
+            seed: 1,
+        }
+    }
+}
+
+/// A lab and its folder.
+pub struct House {
+    lab: Lab,
+    ssh: LabSsh,
+    folder: PathBuf,
+    remove: bool,
+}
+
+impl House {
+    /// Starts a lab in `folder`, which is made for this user alone; without one, in a folder that goes with the lab.
+    ///
+    /// # Errors
+    /// An unknown scenario or fault, an address in use, a folder that cannot be written.
+    pub async fn start(request: &LabRequest, folder: Option<PathBuf>) -> Result<Self, AppError> {
+        let scenario = Scenario::named(&request.scenario)
+            .map_err(|e| AppError::new(Exit::NotFound, "lab::scenario", e.to_string()))?;
+        let remove = folder.is_none();
+        let folder = folder.unwrap_or_else(own_folder);
+        files::make_private_dir(&folder).map_err(cannot)?;
+        let world = World::from_scenario(&scenario, request.seed, clock::now_ms() / 1000);
+        let site = world.site().to_owned();
+        let mut options = LabOptions::new(world);
+        options.time_scale = request.time_scale;
+        options.ledger.clone_from(&request.ledger);
+        if request.fixed_addresses {
+            options.listen = Listen::AnyAddress { port: 8006 };
+        }
+        let lab = Lab::start(options)
+            .await
+            .map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
+        let fingerprints: Vec<_> = lab.endpoints().into_iter().map(|e| (e.node, e.fingerprint.to_string())).collect();
+        lab.with_world_as::<World, ()>(|world| {
+            fingerprints.iter().for_each(|(node, print)| world.set_fingerprint(node, print));
+        });
+        let exe = std::env::current_exe().map_or_else(|_| "runbook".into(), |p| p.display().to_string());
+        let ssh_options = SshOptions {
+            folder: folder.join("ssh"),
+            helper: vec![exe, "lab".into(), "ssh-helper".into()],
+            sshd: request.sshd,
+        };
+        let ssh = LabSsh::start(&lab, &ssh_options)
+            .await
+            .map_err(|e| AppError::new(Exit::Failed, "lab::ssh", e.to_string()))?;
+        let house = Self { lab, ssh, folder, remove };
+        for fault in &request.faults {
+            house.add_fault(fault)?;
+        }
+        house.write_configuration(request, &site)?;
+        Ok(house)
+    }
+
+    /// Lays a fault (`KIND:WHAT`), now or at its time (`@40s KIND:WHAT`).
+    ///
+    /// # Errors
+    /// Not a fault, or about something that is not there.
+    pub fn add_fault(&self, text: &str) -> Result<(), AppError> {
+        let bad = |why: String| AppError::new(Exit::Usage, "lab::fault", why);
+        if text.starts_with('@') {
+            let scheduled: ScheduledFault = text.parse().map_err(|e: crate::lab::fault::BadFault| bad(e.to_string()))?;
+            return self.lab.faults().schedule(scheduled).map_err(bad);
+        }
+        let fault: Fault = text.parse().map_err(|e: crate::lab::fault::BadFault| bad(e.to_string()))?;
+        self.lab.faults().add(fault).map_err(bad)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn ledger(&self) -> Vec<Entry> {
+        self.lab.ledger().entries()
+    }
+
+    /// Why commands over SSH are answered in-process, where they are.
+    pub fn no_sshd(&self) -> Option<&str> {
+        match self.ssh.mode() {
+            SshMode::Sshd { .. } => None,
+            SshMode::InProcess { why } => Some(why),
+        }
+    }
+
+    /// What a client's environment must have.
+    pub fn env(&self) -> Vec<(String, String)> {
+        let text = |path: PathBuf| path.display().to_string();
+        let mut env = vec![
+            ("RUNBOOK_CONFIG".to_owned(), text(self.folder.join("cluster-config.yaml"))),
+            ("XDG_STATE_HOME".to_owned(), text(self.folder.join("state"))),
+            ("RUNBOOK_LAB_POLL".to_owned(), "50".to_owned()),
+        ];
+        if self.no_sshd().is_some() {
+            env.push(("RUNBOOK_LAB_SSH".to_owned(), text(self.ssh.socket().to_owned())));
+        }
+        env
+    }
+
+    /// The same for a use case in this process.
+    pub fn settle_in(&self, settings: &mut Settings) {
+        settings.config = Some(self.folder.join("cluster-config.yaml"));
+        settings.state = self.folder.join("state").join("runbook");
+        settings.poll = Some(std::time::Duration::from_millis(50));
+        settings.ssh_socket = self.no_sshd().is_some().then(|| self.ssh.socket().to_owned());
+    }
+
+    /// Acts on the world behind the API's back.
+    pub fn with_world<R>(&self, act: impl FnOnce(&mut World) -> R) -> Option<R> {
+        self.lab.with_world_as::<World, R>(act)
+    }
+
+    /// The secret of a token that the lab knows.
+    pub fn secret(&self, token: &str) -> Option<&str> {
+        self.lab.access().token_secret(token)
+    }
+
+    /// The repository's own configuration with the lab's addresses, fingerprints and token in it.
+    fn write_configuration(&self, request: &LabRequest, site: &str) -> Result<(), AppError> {
+        let (Some(tree), _) = yaml::parse(&Source::new("cluster-config.yaml", SITE)) else {
+            return Err(AppError::new(Exit::Failed, "lab::configuration", "the shipped cluster-config.yaml does not read"));
+        };
+        let mut config = tree.to_json();
+        let nodes = self.lab.endpoints().into_iter().map(|endpoint| {
+            json!({"name": endpoint.node, "host": endpoint.addr.to_string(), "fingerprint": endpoint.fingerprint})
+        });
+        config["cluster"]["name"] = site.into();
+        config["cluster"]["nodes"] = nodes.collect();
+        let token = request.token.as_deref().unwrap_or(TOKEN);
+        let secret = self.secret(token).unwrap_or("00000000-0000-0000-0000-000000000000");
+        files::write_private(self.folder.join("token"), format!("{token}\n{secret}\n").as_bytes()).map_err(cannot)?;
+        let mut credentials = json!({"token": format!("file:{}", self.folder.join("token").display())});
+        if let SshMode::Sshd { config, .. } = self.ssh.mode() {
+            credentials["ssh_config"] = config.display().to_string().into();
+            // Sessions are the invoking user's: the lab's sshd knows no other.
+            credentials["ssh_user"] = user().into();
+        }
+        config["credentials"] = credentials;
+        self.write("cluster-config.yaml", &config)?;
+        if self.with_world(|world| world.guest_node(crate::model::ids::Vmid(1051))).flatten().is_some() {
+            files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;
+            files::write_private(self.folder.join("clusters").join("prod.yaml"), PROD.as_bytes()).map_err(cannot)?;
+        }
+        files::make_private_dir(self.folder.join("state")).map_err(cannot)
+    }
+
+    fn write(&self, name: &str, value: &Value) -> Result<(), AppError> {
+        // JSON is YAML.
+        let text = serde_json::to_string_pretty(value).unwrap_or_default();
+        let text = format!("# Written by the lab; goes with it.\n{text}\n");
+        files::write_private(self.folder.join(name), text.as_bytes()).map_err(cannot)
+    }
+
+    /// Ends the lab and takes its folder away, where it was its own.
+    pub async fn leave(self) {
+        let Self { lab, ssh, folder, remove } = self;
+        ssh.shutdown().await;
+        lab.shutdown().await;
+        if remove {
+            // What cannot be removed is in the system's folder for temporary files.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+fn cannot(error: files::FileError) -> AppError {
+    AppError::new(Exit::Failed, "lab::folder", error.to_string())
+}
+
+fn user() -> String {
+    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned())
+}
+
+/// A short path: sockets below it may have at most 107 bytes.
+fn own_folder() -> PathBuf {
+    let name = format!("runbook-lab-{}-{:04x}", std::process::id(), rand::random::<u16>());
+    std::env::temp_dir().join(name)
+}

@@ -1,0 +1,54 @@
+//! The use cases, and the composition root: the only place that knows which implementation stands behind which port.
+//!
+//! Every face (command line, later web and MCP) calls these; none goes round them.
+
+pub mod books;
+pub mod doctor;
+pub mod error;
+pub mod inspect;
+pub mod lab;
+pub mod lint;
+pub mod open;
+pub mod planning;
+pub mod policy;
+pub mod running;
+pub mod settings;
+
+pub use error::{AppError, Exit, exit_of};
+pub use settings::Settings;
+
+/// What a face hands in, so that it need not know the engine.
+pub mod ports {
+    pub use crate::engine::inject::Inject;
+    pub use crate::engine::ports::{Answer, Approver, Observer};
+}
+
+/// The catalogue of actions.
+pub fn action_specs() -> crate::model::action_spec::Catalogue {
+    crate::actions::specs()
+}
+
+/// This machine's name.
+pub fn host() -> String {
+    crate::sys::host()
+}
+
+/// Seconds east of Greenwich, here and now.
+pub fn utc_offset() -> i32 {
+    crate::sys::clock::utc_offset()
+}
+
+/// Columns of the terminal, if there is one.
+pub fn terminal_width() -> Option<usize> {
+    crate::sys::terminal_width()
+}
+
+/// A default as an author would write it.
+pub fn shown_value(param: &crate::model::param::Param, value: &serde_json::Value) -> String {
+    crate::model::value::written(param.ty, value)
+}
+
+/// JSON as YAML.
+pub fn to_yaml(value: &impl serde::Serialize) -> String {
+    crate::load::yaml::write(value)
+}

@@ -1,0 +1,284 @@
+//! Opens a site: finds and reads the configuration, fetches the credential, and makes the clients.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::error::{AppError, Exit};
+use super::settings::Settings;
+use crate::actions;
+use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SiteSettings};
+use crate::clients::ssh::{Ssh, SshSettings, SshVia};
+use crate::contracts;
+use crate::engine::ports::{Actions, Capabilities, Source as WorldSource};
+use crate::journal::Store;
+use crate::load::diagnostic::Source;
+use crate::load::{check_profiles, load_cluster, load_site, scope_of};
+use crate::model::cluster::Cluster;
+use crate::model::site::Site;
+use crate::placement::evacuation::QuorumGroup;
+use crate::secrets::{Redactor, SecretRef, Secrets};
+use crate::sys::files;
+
+const FILE: &str = "cluster-config.yaml";
+
+/// The configuration, read and checked; nothing has been contacted.
+pub struct Config {
+    pub path: PathBuf,
+    pub site: Site,
+    pub clusters: Vec<Cluster>,
+    /// SHA-256 over the site's file and all cluster files.
+    pub digest: String,
+}
+
+impl Config {
+    /// The folder that `runbooks/` and `clusters/` lie in.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// Finds and reads it.
+    ///
+    /// # Errors
+    /// There is none, it may not be trusted, or it has problems: all of them.
+    pub fn load(settings: &Settings) -> Result<Self, AppError> {
+        let path = find(settings)?;
+        let source = read(&path)?;
+        let site = load_site(&source)
+            .map_err(|found| AppError::invalid(Exit::Configuration, "config::invalid", &source, found))?;
+        let mut digest = Sha256::new();
+        digest.update(source.text.as_bytes());
+        let clusters = clusters(&path, &mut digest)?;
+        let clashes = check_profiles(&site, &clusters.iter().map(|(_, c)| c.clone()).collect::<Vec<_>>());
+        if !clashes.is_empty() {
+            let count = clashes.len();
+            let mut error = AppError::new(Exit::Configuration, "config::clash", format!("the cluster profiles clash in {count} ways"));
+            let of = |file: &str| clusters.iter().map(|(s, _)| s).find(|s| s.name == file).unwrap_or(&source).clone();
+            error.diagnostics = clashes.into_iter().map(|d| (of(&d.file), d)).collect();
+            return Err(error);
+        }
+        let digest = digest.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        Ok(Self { path, site, clusters: clusters.into_iter().map(|(_, c)| c).collect(), digest })
+    }
+
+    /// The profile of that name.
+    ///
+    /// # Errors
+    /// There is none; those that there are.
+    pub fn cluster(&self, name: &str) -> Result<&Cluster, AppError> {
+        self.clusters.iter().find(|c| c.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.clusters.iter().map(|c| c.name.as_str()).collect();
+            AppError::new(Exit::NotFound, "config::unknown_cluster", format!("no cluster {name:?} in {}", self.folder().join("clusters").display()))
+                .hint(format!("known: {}", if known.is_empty() { "none".into() } else { known.join(", ") }))
+        })
+    }
+
+    /// `config` and `cluster` as expressions see them.
+    pub fn scope(&self, cluster: Option<&Cluster>) -> BTreeMap<String, Value> {
+        scope_of(&self.site, cluster)
+    }
+}
+
+fn find(settings: &Settings) -> Result<PathBuf, AppError> {
+    if let Some(path) = &settings.config {
+        return Ok(path.clone());
+    }
+    for folder in settings.cwd.ancestors() {
+        let path = folder.join(FILE);
+        if path.is_file() {
+            // Found by walking up: it could be anybody's.
+            files::check_trusted(&path).map_err(|error| {
+                AppError::new(Exit::Configuration, "config::untrusted", error.to_string())
+                    .hint(format!("if you mean this file, say so: --config {}", path.display()))
+            })?;
+            return Ok(path);
+        }
+    }
+    if let Some(path) = settings.config_home.as_ref().map(|home| home.join("runbook").join(FILE))
+        && path.is_file()
+    {
+        return Ok(path);
+    }
+    let message = format!("no {FILE} in {} or any folder above it", settings.cwd.display());
+    Err(AppError::new(Exit::Configuration, "config::missing", message)
+        .hint("name one with --config or RUNBOOK_CONFIG, or try the simulated site: `runbook --lab plan evacuate pve2`"))
+}
+
+/// Reads a file as a source named by its path.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(path: &Path) -> Result<Source, AppError> {
+    let text = files::read_text(path).map_err(|e| AppError::new(Exit::Configuration, "config::unreadable", e.to_string()))?;
+    Ok(Source::new(path.display().to_string(), text))
+}
+
+fn clusters(config: &Path, digest: &mut Sha256) -> Result<Vec<(Source, Cluster)>, AppError> {
+    let folder = config.parent().unwrap_or(Path::new(".")).join("clusters");
+    let mut found = Vec::new();
+    for path in yaml_files(&folder) {
+        let source = read(&path)?;
+        digest.update(source.text.as_bytes());
+        let cluster = load_cluster(&source)
+            .map_err(|problems| AppError::invalid(Exit::Configuration, "config::invalid", &source, problems))?;
+        found.push((source, cluster));
+    }
+    Ok(found)
+}
+
+/// The YAML files of a folder, sorted; none where there is no such folder.
+pub fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut paths: Vec<PathBuf> =
+        paths.filter(|p| p.extension().is_some_and(|e| e == "yaml" || e == "yml") && p.is_file()).collect();
+    paths.sort();
+    paths
+}
+
+/// A site that can be talked to.
+pub struct OpenSite {
+    pub config: Config,
+    pub proxmox: Arc<proxmox::Site>,
+    pub actions: Actions,
+    pub source: Arc<dyn WorldSource>,
+    pub clients: Capabilities,
+    pub redactor: Redactor,
+    pub actor: String,
+}
+
+impl OpenSite {
+    /// Fetches the credential, makes the clients, and asks the site for its version, so that an unreachable or
+    /// refusing site is said at once.
+    ///
+    /// # Errors
+    /// Configuration, credential, or the site itself.
+    pub async fn open(settings: &Settings, redactor: &Redactor) -> Result<Self, AppError> {
+        let config = Config::load(settings)?;
+        let site = Self::connect(settings, config, redactor).await?;
+        let attempted = format!("reach site {}", site.config.site.cluster.name);
+        site.proxmox.version().await.map_err(|e| AppError::from(actions::proxmox::failure(&site.proxmox, attempted, &e)))?;
+        Ok(site)
+    }
+
+    /// As [`OpenSite::open`], but asks nobody.
+    ///
+    /// # Errors
+    /// Configuration or credential.
+    pub async fn connect(settings: &Settings, config: Config, redactor: &Redactor) -> Result<Self, AppError> {
+        let credential = credential(&config.site, redactor).await?;
+        let proxmox = Arc::new(proxmox(&config, settings, credential, redactor)?);
+        if cfg!(debug_assertions) {
+            proxmox.set_check(check_call);
+        }
+        let ssh = Arc::new(ssh(&config, settings));
+        let deps = deps(&config.site, settings);
+        let clients = Capabilities::default().with(proxmox.clone()).with(ssh);
+        Ok(Self {
+            actions: actions::catalogue(&deps),
+            source: Arc::new(actions::proxmox::ProxmoxSource::new((*proxmox).clone())),
+            config,
+            proxmox,
+            clients,
+            redactor: redactor.clone(),
+            actor: settings.actor.clone(),
+        })
+    }
+}
+
+async fn credential(site: &Site, redactor: &Redactor) -> Result<Credential, AppError> {
+    let secrets = Secrets::new(redactor.clone());
+    let failed = |message: String| AppError::new(Exit::Configuration, "credential::unavailable", message);
+    let reference = |text: &str| text.parse::<SecretRef>().map_err(|e| failed(e.to_string()));
+    let given = &site.credentials;
+    if let Some(token) = &given.token {
+        let pair = secrets.token(&reference(token)?).await.map_err(|e| failed(e.to_string()))?;
+        return Ok(Credential::Token { id: pair.id, secret: pair.secret });
+    }
+    let (Some(user), Some(password)) = (&given.user, &given.password) else {
+        return Err(failed("the configuration names no credential".into())
+            .hint("give `token` (a reference to an API token) or `user` with `password` under `credentials`"));
+    };
+    let password = secrets.resolve(&reference(password)?).await.map_err(|e| failed(e.to_string()))?;
+    Ok(Credential::Password { user: user.clone(), password })
+}
+
+fn proxmox(config: &Config, settings: &Settings, credential: Credential, redactor: &Redactor) -> Result<proxmox::Site, AppError> {
+    let cluster = &config.site.cluster;
+    let mut nodes = Vec::new();
+    for node in &cluster.nodes {
+        let fingerprint = node.fingerprint.as_deref().map(str::parse).transpose().map_err(
+            |e: crate::model::ids::BadId| AppError::new(Exit::Configuration, "config::fingerprint", format!("node {}: {e}", node.name)),
+        )?;
+        nodes.push(NodeEndpoint { name: node.name.clone(), host: node.host.clone(), port: node.port, fingerprint });
+    }
+    let mut site = SiteSettings::new(cluster.name.clone(), nodes, credential);
+    site.ca_file = cluster.tls.ca_file.as_ref().map(|file| {
+        config.folder().join(files::expand_home(file, settings.home.as_deref()))
+    });
+    site.insecure = cluster.tls.insecure;
+    site.timeout = Duration::from_millis(cluster.api.timeout);
+    site.per_node = cluster.api.per_node.max(1) as usize;
+    if let Some(poll) = settings.poll {
+        site.poll.first = poll;
+        site.poll.most = poll;
+    }
+    let sink = redactor.clone();
+    site.on_secret = Some(SecretSink(Arc::new(move |value| drop(sink.register(value)))));
+    proxmox::Site::connect(site).map_err(|e| AppError::new(Exit::Configuration, "config::site", e.to_string()))
+}
+
+fn ssh(config: &Config, settings: &Settings) -> Ssh {
+    if let Some(socket) = &settings.ssh_socket {
+        return Ssh::via(SshVia::Socket(socket.clone()));
+    }
+    let given = &config.site.credentials;
+    let ssh_config = given.ssh_config.as_ref().map(|file| config.folder().join(files::expand_home(file, settings.home.as_deref())));
+    Ssh::new(SshSettings { user: Some(given.ssh_user.clone()), config: ssh_config, ..SshSettings::default() })
+}
+
+/// The journal of this user on this machine.
+///
+/// # Errors
+/// The folder or the database cannot be used: which, why, and what to do.
+pub fn store(settings: &Settings) -> Result<Arc<Store>, AppError> {
+    Ok(Arc::new(Store::open(&settings.state)?))
+}
+
+/// What the actions need of the configuration.
+fn deps(site: &Site, settings: &Settings) -> actions::Deps {
+    let placement = &site.placement;
+    let groups = site.policy.quorum_groups.iter();
+    let mut deps = actions::Deps {
+        placement: actions::PlacementDefaults {
+            host_reserve: placement.host_reserve,
+            keep_free: placement.keep_free,
+            cpu_overcommit: placement.cpu_overcommit,
+            quorum_groups: groups.map(|g| QuorumGroup { name: g.name.clone(), tags: g.tags.iter().cloned().collect() }).collect(),
+            ..actions::PlacementDefaults::default()
+        },
+        timing: actions::Timing::default(),
+    };
+    if let Some(poll) = settings.poll {
+        deps.timing.poll = poll;
+    }
+    deps
+}
+
+/// Holds a call against the official schema before it is sent (debug builds and tests).
+fn check_call(version: Option<&str>, verb: &str, path: &str, params: &[(String, String)]) -> Result<(), String> {
+    let Some(version) = version else { return Ok(()) };
+    let verb = match verb {
+        "GET" => contracts::Verb::Get,
+        "POST" => contracts::Verb::Post,
+        "PUT" => contracts::Verb::Put,
+        "DELETE" => contracts::Verb::Delete,
+        other => return Err(format!("verb {other:?}")),
+    };
+    let params = params.iter().cloned().collect();
+    contracts::check_call(version, verb, path, &params).map(drop).map_err(|violation| violation.to_string())
+}

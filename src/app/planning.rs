@@ -1,0 +1,236 @@
+//! Plans: made, saved, read back.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::books::Book;
+use super::error::{AppError, Exit};
+use super::open::OpenSite;
+use super::policy;
+use crate::engine::plan as planner;
+use crate::engine::ports::Observed;
+use crate::engine::world::LiveWorld;
+use crate::engine::ports::World as _;
+use crate::load::{bind_params, fill_defaults};
+use crate::model::value::ParamError;
+use crate::model::failure::Failure;
+use crate::model::param::ValueType;
+use crate::model::plan::{Inputs, Plan, PlanFailure};
+use crate::model::runbook::Runbook;
+use crate::sys::{clock, files};
+
+/// What to plan.
+pub struct Request {
+    pub args: Vec<String>,
+    pub set: Vec<(String, String)>,
+    pub cluster: Option<String>,
+}
+
+/// The parameters, checked for shape; nothing is contacted.
+///
+/// # Errors
+/// All that is unknown, missing or of the wrong shape.
+pub fn bind(runbook: &Runbook, request: &Request) -> Result<BTreeMap<String, Value>, AppError> {
+    bind_params(runbook, &request.args, &request.set).map_err(|errors| bad_params(runbook, &errors))
+}
+
+fn bad_params(runbook: &Runbook, errors: &[ParamError]) -> AppError {
+    let message = match errors {
+        [one] => one.to_string(),
+        more => format!("{} parameters of {} are wrong", more.len(), runbook.name),
+    };
+    let mut error = AppError::new(Exit::Usage, "params::invalid", message);
+    if errors.len() > 1 {
+        error.details = errors.iter().map(ToString::to_string).collect();
+    }
+    error.hint(format!("`runbook show {}` lists its parameters", runbook.name))
+}
+
+/// Makes a plan against the site as it is now.
+///
+/// # Errors
+/// Something was wrong before any step could be planned. A step that fails while planning is in the plan.
+pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Plan, AppError> {
+    let mut params = bind(&book.runbook, request)?;
+    let cluster = request.cluster.as_deref().map(|name| site.config.cluster(name)).transpose()?;
+    let scope = site.config.scope(cluster);
+    fill_defaults(&book.runbook, &mut params, &defaults_scope(&scope)).map_err(|errors| bad_params(&book.runbook, &errors))?;
+    resolve_names(site, &book.runbook, &mut params).await?;
+    let inputs = Inputs {
+        site: site.config.site.cluster.name.clone(),
+        cluster: request.cluster.clone(),
+        params,
+        scope,
+        runbook_digest: book.digest.clone(),
+        config_digest: site.config.digest.clone(),
+    };
+    let now = u64::try_from(clock::now_ms()).unwrap_or_default();
+    let mut plan = planner::plan(book.runbook.clone(), inputs, now, &site.actions, site.source.clone()).await?;
+    if let Some(failure) = policy::violations(&plan, &site.config.site.policy).into_iter().next()
+        && plan.failure.is_none()
+    {
+        plan.failure = Some(PlanFailure { path: "policy".into(), failure });
+        plan.hash = planner::hash(&plan);
+    }
+    Ok(plan)
+}
+
+/// Nodes and guests named by parameters must exist; a guest's name becomes its VMID.
+async fn resolve_names(site: &OpenSite, runbook: &Runbook, params: &mut BTreeMap<String, Value>) -> Result<(), AppError> {
+    let wants = |ty: ValueType, params: &BTreeMap<String, Value>| {
+        runbook.params.iter().any(|p| (p.ty == ty || p.items == Some(ty)) && params.get(&p.name).is_some_and(|v| !v.is_null()))
+    };
+    let world = LiveWorld(site.source.clone());
+    if wants(ValueType::Node, params) {
+        let nodes = observed(&world, "proxmox/nodes").await?;
+        each(runbook, params, ValueType::Node, &mut |name, value| known_node(name, value, &nodes))?;
+    }
+    if wants(ValueType::Guest, params) {
+        let guests = observed(&world, "proxmox/guests").await?;
+        each(runbook, params, ValueType::Guest, &mut |name, value| guest_id(name, value, &guests))?;
+    }
+    Ok(())
+}
+
+async fn observed(world: &LiveWorld, resource: &str) -> Result<Value, AppError> {
+    match world.read(&resource.into()).await? {
+        Observed::Known(value) => Ok((*value).clone()),
+        Observed::Unknown(_) => Ok(Value::Null),
+    }
+}
+
+fn each(
+    runbook: &Runbook,
+    params: &mut BTreeMap<String, Value>,
+    ty: ValueType,
+    act: &mut dyn FnMut(&str, &mut Value) -> Result<(), AppError>,
+) -> Result<(), AppError> {
+    for param in &runbook.params {
+        let Some(value) = params.get_mut(&param.name).filter(|v| !v.is_null()) else { continue };
+        if param.ty == ty {
+            act(&param.name, value)?;
+        } else if param.items == Some(ty)
+            && let Value::Array(items) = value
+        {
+            items.iter_mut().try_for_each(|item| act(&param.name, item))?;
+        }
+    }
+    Ok(())
+}
+
+fn known_node(param: &str, value: &mut Value, nodes: &Value) -> Result<(), AppError> {
+    let wanted = value.as_str().unwrap_or_default();
+    let known: Vec<&str> = nodes.as_object().map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default();
+    if known.contains(&wanted) {
+        return Ok(());
+    }
+    let mut hint = format!("nodes of this site: {}", known.join(", "));
+    if let Some(near) = crate::expr::nearest(wanted, known.iter().copied()) {
+        hint = format!("did you mean {near:?}? {hint}");
+    }
+    Err(AppError::new(Exit::NotFound, "site::unknown_node", format!("parameter {param}: there is no node {wanted:?}")).hint(hint))
+}
+
+fn guest_id(param: &str, value: &mut Value, guests: &Value) -> Result<(), AppError> {
+    let wanted = match &*value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let empty = serde_json::Map::new();
+    let guests = guests.as_object().unwrap_or(&empty);
+    let not_found = |why: String| {
+        AppError::new(Exit::NotFound, "site::unknown_guest", format!("parameter {param}: {why}"))
+            .hint("name a guest by its VMID or by a name that only it has")
+    };
+    if guests.contains_key(&wanted) {
+        *value = wanted.parse::<u32>().map_or(Value::Null, Value::from);
+        return Ok(());
+    }
+    let named: Vec<&String> = guests.iter().filter(|(_, g)| g["name"] == wanted.as_str()).map(|(id, _)| id).collect();
+    match named.as_slice() {
+        [one] => {
+            *value = one.parse::<u32>().map_or(Value::Null, Value::from);
+            Ok(())
+        }
+        [] => Err(not_found(format!("there is no guest {wanted:?}"))),
+        many => {
+            let ids: Vec<&str> = many.iter().map(|s| s.as_str()).collect();
+            Err(not_found(format!("{} guests are named {wanted:?}: {}", many.len(), ids.join(", "))))
+        }
+    }
+}
+
+/// Writes a plan, whole or not at all; only its owner can read it.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save(plan: &Plan, path: &Path) -> Result<(), AppError> {
+    let mut text = serde_json::to_string_pretty(plan)
+        .map_err(|e| AppError::new(Exit::Failed, "plan::unwritable", e.to_string()))?;
+    text.push('\n');
+    files::write_atomic(path, text.as_bytes(), 0o600)
+        .map_err(|e| AppError::new(Exit::Configuration, "plan::unwritable", e.to_string()))
+}
+
+/// Reads a saved plan and makes sure that it is as it was written.
+///
+/// # Errors
+/// Not a plan, of another format, or edited.
+pub fn read_saved(path: &Path) -> Result<Plan, AppError> {
+    let text = files::read_text(path).map_err(|e| AppError::new(Exit::NotFound, "plan::unreadable", e.to_string()))?;
+    let refuse = |why: String| {
+        AppError::new(Exit::Gate, "plan::invalid", format!("plan {}: {why}", path.display()))
+            .hint("make it again: `runbook plan … --out FILE`")
+    };
+    let value: Value = serde_json::from_str(&text).map_err(|e| refuse(format!("not a plan: {e}")))?;
+    let format = value["format_version"].as_str().unwrap_or("none").to_owned();
+    if format.split('.').next() != planner::FORMAT.split('.').next() {
+        return Err(refuse(format!("its format is {format}, this runbook reads {}", planner::FORMAT)));
+    }
+    let plan: Plan = serde_json::from_value(value).map_err(|e| refuse(format!("not a plan: {e}")))?;
+    if planner::hash(&plan) != plan.hash {
+        return Err(refuse("the file was edited: its content does not match its hash".into()));
+    }
+    Ok(plan)
+}
+
+/// Refuses a plan that was made for another configuration, or whose world has moved: by name.
+///
+/// # Errors
+/// What moved.
+pub async fn still_holds(site: &OpenSite, plan: &Plan) -> Result<(), AppError> {
+    let name = &site.config.site.cluster.name;
+    let stale = |message: String| {
+        AppError::new(Exit::Gate, "plan::stale", message).hint("make a new plan: `runbook plan …`")
+    };
+    if plan.inputs.site != *name {
+        return Err(stale(format!("the plan is for site {:?}, the configuration is for {name:?}", plan.inputs.site)));
+    }
+    if plan.inputs.config_digest != site.config.digest {
+        return Err(stale(format!("{} or a cluster profile was changed after the plan was made", site.config.path.display())));
+    }
+    let moved = planner::moved_since(plan, &LiveWorld(site.source.clone())).await;
+    match moved.as_slice() {
+        [] => Ok(()),
+        failures => {
+            // Not being able to look is another thing than having looked.
+            if let Some(failure) = failures.iter().find(|f| f.class != crate::model::failure::Class::Precondition) {
+                return Err(failure.clone().into());
+            }
+            let count = failures.len();
+            let what = if count == 1 { "something that it rests on" } else { "things that it rests on" };
+            Err(stale(format!("the plan no longer fits: {what} changed since it was made"))
+                .details(failures.iter().map(Failure::to_string).collect()))
+        }
+    }
+}
+
+fn defaults_scope(scope: &BTreeMap<String, Value>) -> crate::expr::Scope {
+    let mut names = crate::expr::Scope::new();
+    for (name, value) in scope {
+        names.insert(name.clone(), crate::expr::Datum::Known(value.clone()));
+    }
+    names
+}

@@ -1,0 +1,181 @@
+//! Runs: begun, resumed, and what their ends mean.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::error::{AppError, Exit};
+use super::open::{OpenSite, store};
+use super::planning;
+use super::settings::Settings;
+use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd};
+use crate::engine::inject::{CrashingJournal, Inject};
+use crate::engine::ports::{Approver, Clock, JournalError, Journal, Observer};
+use crate::engine::world::LiveWorld;
+use crate::event::{RunStatus, Signal};
+use crate::journal::{NewRun, Store};
+use crate::model::ids::RunId;
+use crate::model::plan::Plan;
+use crate::sys::clock;
+
+/// How a run is watched, answered and disturbed.
+pub struct Attendance {
+    pub approver: Arc<dyn Approver>,
+    pub observer: Box<dyn Observer>,
+    pub signals: mpsc::UnboundedReceiver<Signal>,
+    pub inject: Inject,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub struct Ended {
+    pub run: RunId,
+    pub status: RunStatus,
+    pub exit: Exit,
+    /// Who holds the lock, where it was not to be had.
+    pub lock_holder: Option<String>,
+}
+
+/// The system's clock, for runs.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> u64 {
+        u64::try_from(clock::now_ms()).unwrap_or_default()
+    }
+}
+
+/// Carries a plan out, exactly.
+///
+/// # Errors
+/// Refused before it began (the plan no longer fits, the journal cannot be written), or the journal failed on the way.
+pub async fn apply(settings: &Settings, site: &OpenSite, plan: Plan, attendance: Attendance) -> Result<Ended, AppError> {
+    if let Some(failed) = &plan.failure {
+        return Err(failed.failure.clone().into());
+    }
+    let store = store(settings)?;
+    planning::still_holds(site, &plan).await?;
+    let run = RunId::new(new_id());
+    let header = NewRun {
+        id: run.clone(),
+        runbook: plan.runbook.clone(),
+        site: plan.inputs.site.clone(),
+        cluster: plan.inputs.cluster.clone(),
+        created: SystemClock.now(),
+        plan_hash: plan.hash.clone(),
+        actor: settings.actor.clone(),
+    };
+    let writer = store.create_run(&header)?;
+    let (ports, signals) = ports(settings, site, &store, writer, attendance)?;
+    let ended = embedded::start(ports, run.clone(), Arc::new(plan), signals).await;
+    end(run, ended)
+}
+
+/// Goes on with a run that was interrupted or parked.
+///
+/// # Errors
+/// There is no such run, it is over, or another process has it.
+pub async fn resume(settings: &Settings, site: &OpenSite, asked: &str, attendance: Attendance) -> Result<Ended, AppError> {
+    let store = store(settings)?;
+    let header = store.find(asked)?;
+    if header.status.is_final() {
+        let message = format!("run {} is over: it {}", store.short_id(&header.id), in_words(header.status));
+        return Err(AppError::new(Exit::Gate, "run::over", message)
+            .hint(format!("to do the rest, plan anew: what is done already shows as unchanged (`runbook plan {} …`)", header.runbook)));
+    }
+    if header.site != site.config.site.cluster.name {
+        let message = format!("run {} is of site {:?}, the configuration is for {:?}", header.id, header.site, site.config.site.cluster.name);
+        return Err(AppError::new(Exit::Configuration, "run::other_site", message));
+    }
+    let (events, writer) = store.take_over(&header.id)?;
+    if events.is_empty() {
+        let message = format!("run {} never began: its journal is empty", header.id);
+        return Err(AppError::new(Exit::Gate, "run::empty", message).hint("start it again"));
+    }
+    let (ports, signals) = ports(settings, site, &store, writer, attendance)?;
+    let ended = embedded::resume(ports, &events, signals).await;
+    end(header.id, ended)
+}
+
+fn ports(
+    settings: &Settings,
+    site: &OpenSite,
+    store: &Arc<Store>,
+    writer: impl Journal + 'static,
+    attendance: Attendance,
+) -> Result<(Ports, mpsc::UnboundedReceiver<Signal>), AppError> {
+    let Attendance { approver, observer, signals, inject } = attendance;
+    let host = settings.actor.rsplit('@').next().unwrap_or_default().to_owned();
+    let ports = Ports {
+        actions: site.actions.clone(),
+        world: Arc::new(LiveWorld(site.source.clone())),
+        clients: site.clients.clone(),
+        journal: Box::new(CrashingJournal::new(writer, &inject)),
+        locks: Arc::new(store.locks()?),
+        clock: Arc::new(SystemClock),
+        approver,
+        observer,
+        inject,
+        actor: settings.actor.clone(),
+        host,
+        process: std::process::id(),
+    };
+    Ok((ports, signals))
+}
+
+fn end(run: RunId, ended: Result<RunEnd, DriverError>) -> Result<Ended, AppError> {
+    match ended {
+        Ok(end) => {
+            let exit = exit_of(&end);
+            Ok(Ended { run, status: end.status, exit, lock_holder: end.lock_holder })
+        }
+        Err(DriverError::Journal(JournalError::Crashed)) => {
+            Err(AppError::new(Exit::Failed, "run::crashed", format!("run {run} crashed, as asked for by --inject"))
+                .hint("go on with it: `runbook resume last`"))
+        }
+        Err(DriverError::Journal(error)) => {
+            Err(AppError::new(Exit::Failed, "journal::failed", format!("run {run}: {error}; nothing more was begun"))
+                .hint(format!("when the journal can be written again: `runbook resume {run}`")))
+        }
+        Err(DriverError::Corrupt(error)) => Err(AppError::new(Exit::Failed, "journal::corrupt", format!("run {run}: {error}"))),
+        Err(DriverError::Unusable(failure)) => Err(failure.into()),
+    }
+}
+
+fn exit_of(end: &RunEnd) -> Exit {
+    match end.status {
+        RunStatus::Succeeded => Exit::Done,
+        RunStatus::Failed => Exit::Failed,
+        RunStatus::Stopped if end.lock_holder.is_some() => Exit::Locked,
+        RunStatus::Stopped => Exit::Gate,
+        RunStatus::Cancelled => Exit::Interrupted,
+        RunStatus::RolledBack => Exit::RolledBack,
+        RunStatus::RollbackIncomplete => Exit::Incomplete,
+        RunStatus::Paused if end.in_doubt => Exit::Incomplete,
+        RunStatus::Paused | RunStatus::Waiting => Exit::Waiting,
+        // Left in the middle, at a person's third word.
+        RunStatus::Running | RunStatus::RollingBack => Exit::Interrupted,
+    }
+}
+
+/// A status as the end of `it …`.
+pub fn in_words(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Running => "is running",
+        RunStatus::Waiting => "waits for a person",
+        RunStatus::Paused => "is paused",
+        RunStatus::RollingBack => "is rolling back",
+        RunStatus::Succeeded => "succeeded",
+        RunStatus::Failed => "failed",
+        RunStatus::Stopped => "was stopped before it changed anything more",
+        RunStatus::Cancelled => "was cancelled",
+        RunStatus::RolledBack => "was rolled back",
+        RunStatus::RollbackIncomplete => "was rolled back in part",
+    }
+}
+
+/// Twelve lower-case letters and digits that are hard to confuse.
+fn new_id() -> String {
+    const LETTERS: &[u8] = b"23456789abcdefghjkmnpqrstvwxyz";
+    (0..12).map(|_| LETTERS[rand::random_range(0..LETTERS.len())] as char).collect()
+}

@@ -1,0 +1,303 @@
+//! The words of the command line, as clap types; no logic.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+const HELP: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+See and plan:
+  list                 the runbooks that there are
+  show NAME            what one would do, and its parameters
+  plan NAME [ARGS]     what it would change at the site now; never changes anything
+
+Do:
+  run NAME [ARGS]      the same plan; --apply does it
+  apply PLAN|NAME      exactly a saved plan, or a refusal that names what moved
+  resume RUN           goes on with a run that was interrupted
+
+Look:
+  status [RUN]         how a run stands (also: runs, logs RUN [STEP])
+  doctor               is everything there that a run needs
+
+More: lint, schema, actions, lab, completions, version; `runbook help COMMAND`
+
+{options}{after-help}";
+
+/// Runbooks for Proxmox VE and Talos: a plan you can believe, steps that verify themselves, an undo for each.
+#[derive(Debug, Parser)]
+#[command(name = "runbook", version, help_template = HELP, disable_help_subcommand = false, propagate_version = false)]
+#[command(after_help = "Try it without a site: runbook --lab plan evacuate pve2")]
+pub struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Taken before or after any command.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Global {
+    /// The site's configuration [default: RUNBOOK_CONFIG, or cluster-config.yaml here or above]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Runs the command against a fresh simulated site
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "three-node", value_name = "SCENARIO")]
+    pub lab: Option<String>,
+    /// With --lab: something that goes wrong (see `runbook lab fault --help`)
+    #[arg(long, global = true, value_name = "FAULT")]
+    pub fault: Vec<String>,
+    /// How results are written
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    pub color: When,
+    /// How a run is shown while it goes on
+    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
+    pub progress: Progress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Wide,
+    Json,
+    Yaml,
+    Jsonl,
+    Name,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    Auto,
+    Live,
+    Plain,
+    Jsonl,
+    Quiet,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The runbooks that there are
+    List,
+    /// What a runbook would do, and its parameters
+    Show { name: String },
+    /// What a runbook would change at the site now; never changes anything
+    Plan(Plan),
+    /// The same plan; --apply does it
+    Run(Run),
+    /// Exactly a saved plan, or a refusal that names what moved; with a runbook's name: run NAME --apply
+    Apply(Apply),
+    /// Goes on with a run that was interrupted or parked
+    Resume(Resume),
+    /// Runs, newest first
+    Runs {
+        /// At most so many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// How a run stands
+    Status {
+        #[arg(default_value = "last")]
+        run: String,
+    },
+    /// What happened in a run, or in one step of it
+    Logs {
+        #[arg(default_value = "last")]
+        run: String,
+        step: Option<String>,
+    },
+    /// Everything that is wrong with runbooks [default: all that there are]
+    Lint { names: Vec<String> },
+    /// The JSON Schema of a kind of file, for editors
+    Schema {
+        #[arg(default_value = "runbook", value_name = "runbook|site|cluster")]
+        kind: String,
+    },
+    /// The actions that a runbook can use
+    Actions { name: Option<String> },
+    /// Is everything there that a run needs: configuration, credential, site, tools
+    #[command(alias = "check")]
+    Doctor,
+    /// The simulated site
+    #[command(subcommand)]
+    Lab(Lab),
+    /// A script that completes this command in a shell
+    Completions { shell: clap_complete::Shell },
+    /// The version of this command and of the formats that it writes
+    Version,
+}
+
+/// What to plan.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct What {
+    /// A runbook's name or alias, or a file
+    pub name: String,
+    /// Values of its positional parameters
+    pub args: Vec<String>,
+    /// A parameter
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
+    pub set: Vec<(String, String)>,
+    /// The guest cluster (clusters/NAME.yaml)
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Plan {
+    #[command(flatten)]
+    pub what: What,
+    /// Saves the plan, for `runbook apply FILE`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// 0: nothing to do, 2: changes, 1: every error
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// How questions are answered, and what is to go wrong.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Answers {
+    /// Answers ordinary questions with yes; never one that asks for a word
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Answers a question that asks for exactly this word
+    #[arg(long, value_name = "WORD")]
+    pub confirm: Vec<String>,
+    #[arg(long, value_name = "KIND:WHAT", hide_short_help = true)]
+    /// Rehearses trouble: fail:STEP, fail-undo:STEP, repeat:STEP, crash-after:N
+    pub inject: Vec<String>,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Run {
+    #[command(flatten)]
+    pub plan: Plan,
+    /// Plans, shows, asks, and does it
+    #[arg(long)]
+    pub apply: bool,
+    #[command(flatten)]
+    pub answers: Answers,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Apply {
+    /// A plan made with `plan --out`, or a runbook's name
+    pub plan: String,
+    /// With a name: values of its positional parameters
+    pub args: Vec<String>,
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
+    pub set: Vec<(String, String)>,
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    #[command(flatten)]
+    pub answers: Answers,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Resume {
+    /// Any unique beginning of its id, or `last`
+    pub run: String,
+    #[command(flatten)]
+    pub answers: Answers,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Lab {
+    /// Starts a lab that stays up
+    Up(LabUp),
+    /// Ends it
+    Down,
+    /// How it stands
+    Status,
+    /// The environment that makes every command meet it: eval "$(runbook lab env)"
+    Env,
+    /// Makes something go wrong
+    #[command(after_help = FAULTS)]
+    Fault { fault: String },
+    /// Runs any program against a fresh lab
+    Exec(LabExec),
+    /// The scenarios that there are
+    Scenarios,
+    #[command(hide = true)]
+    Serve(LabServe),
+    #[command(hide = true)]
+    SshHelper {
+        #[arg(long)]
+        socket: PathBuf,
+        #[arg(long)]
+        node: String,
+    },
+}
+
+const FAULTS: &str = "\
+Faults:
+  reset-before:POST /nodes/*/qemu/104/migrate*1   the connection breaks before the request is taken, once
+  reset-after:…     the request is taken and its answer lost
+  500:… 596:…       such a status   ·   slow:…=2s   ·   hang:…
+  node-down:pve3    node-up:pve3    token-rejected
+  task-fail:qmigrate/104[=text]     task-abort:… task-warn:… task-hang:…
+  lock-stays:104    set-lock:104=backup    clear-lock:104    replace-guest:104    tasks-late=40s
+  @40s FAULT        after so much of the lab's time
+In paths * is one segment, a trailing ** all the rest, a trailing *N how often.";
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct LabUp {
+    #[arg(default_value = "three-node")]
+    pub scenario: String,
+    /// How many times faster than real time the lab's is
+    #[arg(long, default_value_t = 60.0)]
+    pub time_scale: f64,
+    /// Appends every request that reaches the lab to this file, a JSON line each
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+    /// Listens on 127.0.0.N:8006, as a real site does
+    #[arg(long)]
+    pub fixed_addresses: bool,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct LabExec {
+    #[arg(long, default_value = "three-node")]
+    pub scenario: String,
+    #[arg(long, default_value_t = 60.0)]
+    pub time_scale: f64,
+    /// Appends every request that reaches the lab to this file, a JSON line each
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+    /// The API token that the configuration names
+    #[arg(long, value_name = "ID")]
+    pub token: Option<String>,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct LabServe {
+    #[arg(long)]
+    pub folder: PathBuf,
+    #[arg(long)]
+    pub scenario: String,
+    #[arg(long)]
+    pub time_scale: f64,
+    #[arg(long)]
+    pub ledger: Option<PathBuf>,
+    #[arg(long)]
+    pub fixed_addresses: bool,
+}
+
+fn name_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}

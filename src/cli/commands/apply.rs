@@ -1,0 +1,159 @@
+//! `runbook run --apply`, `runbook apply` and `runbook resume`: ask, do, and say what became of it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::app::open::OpenSite;
+use crate::app::ports::{Inject, Observer};
+use crate::app::running::{self, Attendance, Ended};
+use crate::app::{AppError, Exit, inspect, planning};
+use crate::cli::args::{Answers, Apply, Output, Progress, Resume, What};
+use crate::cli::ask::{self, Person};
+use crate::cli::{Face, signals};
+use crate::event::Event;
+use crate::model::plan::Plan;
+use crate::report::{Human, JsonLines, Pause, Plain, PlanText, Purpose, Quiet, RunView, run_json, summary};
+
+/// Plans, shows, asks, does it.
+pub async fn run(face: &Face, what: What, out: Option<&Path>, answers: Answers) -> Result<Exit, AppError> {
+    let inject = inject(&answers)?;
+    let (site, plan) = super::plan::make(face, &what).await?;
+    if let Some(path) = out {
+        planning::save(&plan, path)?;
+    }
+    carry_out(face, &site, plan, answers, inject).await
+}
+
+/// A saved plan, or a runbook by name.
+pub async fn apply(face: &Face, args: Apply) -> Result<Exit, AppError> {
+    let path = face.settings.cwd.join(&args.plan);
+    let named = crate::app::books::source_of(&face.settings, &args.plan);
+    if !path.is_file() || (named.is_ok() && !args.plan.contains(['.', '/'])) {
+        named?;
+        let what = What { name: args.plan, args: args.args, set: args.set, cluster: args.cluster };
+        return run(face, what, None, args.answers).await;
+    }
+    if !args.args.is_empty() || !args.set.is_empty() || args.cluster.is_some() {
+        return Err(AppError::new(Exit::Usage, "apply::arguments", "a saved plan has its parameters in it")
+            .hint("leave them out, or make a new plan with them: `runbook plan … --out FILE`"));
+    }
+    let inject = inject(&args.answers)?;
+    let plan = planning::read_saved(&path)?;
+    let site = OpenSite::open(&face.settings, &face.redactor).await?;
+    planning::still_holds(&site, &plan).await?;
+    carry_out(face, &site, plan, args.answers, inject).await
+}
+
+fn inject(answers: &Answers) -> Result<Inject, AppError> {
+    let parsed = answers.inject.iter().map(|text| text.parse::<Inject>());
+    let parsed: Result<Vec<_>, _> = parsed.collect();
+    let parsed = parsed.map_err(|e| AppError::new(Exit::Usage, "inject::invalid", e.to_string()))?;
+    Ok(parsed.into_iter().fold(Inject::default(), Inject::and))
+}
+
+async fn carry_out(face: &Face, site: &OpenSite, plan: Plan, answers: Answers, inject: Inject) -> Result<Exit, AppError> {
+    let json = matches!(face.printer.output, Output::Json | Output::Jsonl | Output::Yaml);
+    if !json || plan.failure.is_some() {
+        let purpose = Purpose::Apply;
+        face.printer.note(&PlanText { plan: &plan, purpose, look: *face.printer.err_look(), next: &[] }.render());
+    }
+    if let Some(failed) = &plan.failure {
+        let exit = crate::app::exit_of(failed.failure.class).0;
+        return Err(AppError::new(exit, "plan::failed", "the plan cannot be carried out, and nothing was changed")
+            .hint(failed.failure.remedy.clone().unwrap_or_else(|| "see the plan above".into())));
+    }
+    if !plan.summary.changes() {
+        face.printer.note("Nothing to do: everything is as it should be.");
+        if json {
+            face.printer.json(&serde_json::json!({
+                "format_version": crate::report::FORMAT_VERSION, "run": null, "runbook": plan.runbook,
+                "status": "succeeded", "steps": [],
+            }));
+        }
+        return Ok(Exit::Done);
+    }
+    if !answers.yes {
+        if !ask::at_terminal() {
+            return Err(AppError::new(Exit::Gate, "apply::unconfirmed", "nobody has said yes, and there is no terminal to ask at")
+                .hint("look at the plan, then add --yes"));
+        }
+        if !ask::yes("Carry this plan out?") {
+            face.printer.note("Nothing was changed.");
+            return Ok(Exit::Gate);
+        }
+    }
+    let (attendance, seen) = attend(face, answers, inject);
+    let ended = running::apply(&face.settings, site, plan, attendance).await;
+    tell(face, ended, &seen)
+}
+
+/// Goes on with a run.
+pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
+    let inject = inject(&args.answers)?;
+    let found = inspect::run(&face.settings, &args.run)?;
+    let site = OpenSite::open(&face.settings, &face.redactor).await?;
+    let (attendance, seen) = attend(face, args.answers, inject);
+    // What happened before this process came is part of the story.
+    found.events.iter().for_each(|event| seen.lock().unwrap_or_else(PoisonError::into_inner).see(event));
+    face.printer.note(&format!("Going on with run {} of {}.", found.short, found.header.runbook));
+    let ended = running::resume(&face.settings, &site, found.header.id.as_str(), attendance).await;
+    tell(face, ended, &seen)
+}
+
+type Seen = Arc<Mutex<RunView>>;
+
+fn attend(face: &Face, answers: Answers, inject: Inject) -> (Attendance, Seen) {
+    let seen = Seen::default();
+    let (shown, pause) = observer(face);
+    let observer = Box::new(Both { seen: seen.clone(), shown });
+    let person = Person { answers, who: face.settings.actor.clone(), printer: face.printer.clone(), pause };
+    let signals = signals::listen(&face.printer);
+    (Attendance { approver: Arc::new(person), observer, signals, inject }, seen)
+}
+
+/// Keeps the view for the summary, and shows.
+struct Both {
+    seen: Seen,
+    shown: Box<dyn Observer>,
+}
+
+impl Observer for Both {
+    fn see(&mut self, event: &Event) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).see(event);
+        self.shown.see(event);
+    }
+}
+
+fn observer(face: &Face) -> (Box<dyn Observer>, Option<Pause>) {
+    use std::io::IsTerminal;
+    let look = *face.printer.err_look();
+    let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
+    let out = || crate::secrets::RedactingWriter::new(face.redactor.clone(), std::io::stderr());
+    match face.args.progress {
+        Progress::Quiet => (Box::new(Quiet), None),
+        Progress::Jsonl => (Box::new(JsonLines::new(out())), None),
+        Progress::Live => human(look),
+        Progress::Auto if live => human(look),
+        Progress::Plain | Progress::Auto => (Box::new(Plain::new(out(), look)), None),
+    }
+}
+
+fn human(look: crate::report::Look) -> (Box<dyn Observer>, Option<Pause>) {
+    let human = Human::on_stderr(look);
+    let pause = human.pause();
+    (Box::new(human), Some(pause))
+}
+
+fn tell(face: &Face, ended: Result<Ended, AppError>, seen: &Seen) -> Result<Exit, AppError> {
+    let ended = ended?;
+    if let Some(holder) = &ended.lock_holder {
+        return Err(AppError::new(Exit::Locked, "run::locked", format!("the site is locked: {holder}"))
+            .hint("nothing was changed; wait for that run, or go on with it"));
+    }
+    let view = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let id = inspect::run(&face.settings, ended.run.as_str()).map_or_else(|_| ended.run.to_string(), |found| found.short);
+    if !face.printer.json(&run_json(&view, ended.status.as_str())) {
+        face.printer.data(&summary(&view, &id, face.printer.look()));
+    }
+    Ok(ended.exit)
+}

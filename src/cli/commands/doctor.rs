@@ -1,0 +1,29 @@
+//! `runbook doctor`.
+
+use crate::app::{AppError, Exit, doctor};
+use crate::cli::Face;
+use crate::report::{Cell, Column, FORMAT_VERSION, Table};
+
+pub async fn run(face: &Face) -> Result<Exit, AppError> {
+    let (findings, exit) = doctor::doctor(&face.settings, &face.redactor).await?;
+    let rows: Vec<_> = findings
+        .iter()
+        .map(|f| serde_json::json!({"what": f.what, "ok": f.ok, "says": f.says, "remedy": f.remedy}))
+        .collect();
+    if face.printer.json(&serde_json::json!({"format_version": FORMAT_VERSION, "findings": rows})) {
+        return Ok(exit);
+    }
+    let mut table = Table::new(&[Column::new(""), Column::new("what"), Column::new("found").flexible()]);
+    for finding in &findings {
+        let sign = if finding.ok { "ok" } else { "BAD" };
+        table.row(vec![Cell::new(sign), Cell::new(&finding.what), Cell::new(&finding.says)]);
+    }
+    let mut text = table.render(face.printer.look(), 0);
+    for finding in findings.iter().filter(|f| !f.ok) {
+        if let Some(remedy) = &finding.remedy {
+            text.push_str(&format!("\n{}: {remedy}\n", finding.what));
+        }
+    }
+    face.printer.data(&text);
+    Ok(exit)
+}

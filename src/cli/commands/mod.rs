@@ -1,0 +1,60 @@
+//! One small file a command: calls its use case and shows what came back.
+
+mod actions;
+mod apply;
+mod doctor;
+pub mod lab;
+mod lint;
+mod list;
+mod plan;
+mod runs;
+mod show;
+
+use super::Face;
+use super::args::Command;
+use crate::app::{AppError, Exit};
+
+pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
+    match command {
+        Command::List => list::run(face),
+        Command::Show { name } => show::run(face, &name),
+        Command::Plan(args) => plan::run(face, &args).await,
+        Command::Run(args) if args.apply => {
+            apply::run(face, args.plan.what, args.plan.out.as_deref(), args.answers).await
+        }
+        Command::Run(args) => plan::run(face, &args.plan).await,
+        Command::Apply(args) => apply::apply(face, args).await,
+        Command::Resume(args) => apply::resume(face, args).await,
+        Command::Runs { limit } => runs::list(face, limit),
+        Command::Status { run } => runs::status(face, &run),
+        Command::Logs { run, step } => runs::logs(face, &run, step.as_deref()),
+        Command::Lint { names } => lint::lint(face, &names),
+        Command::Schema { kind } => lint::schema(face, &kind),
+        Command::Actions { name } => actions::run(face, name.as_deref()),
+        Command::Doctor => doctor::run(face).await,
+        Command::Lab(command) => lab::run(face, command).await,
+        Command::Completions { shell } => {
+            use clap::CommandFactory;
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut super::args::Args::command(), "runbook", &mut script);
+            face.printer.data(&String::from_utf8_lossy(&script));
+            Ok(Exit::Done)
+        }
+        Command::Version => {
+            let value = serde_json::json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "events": crate::event::FORMAT,
+                "plan": crate::report::FORMAT_VERSION,
+            });
+            if !face.printer.json(&value) {
+                face.printer.data(&format!(
+                    "runbook {}\njournal events: version {}\nplans: version {}",
+                    env!("CARGO_PKG_VERSION"),
+                    crate::event::FORMAT,
+                    crate::report::FORMAT_VERSION
+                ));
+            }
+            Ok(Exit::Done)
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `runbook plan`, and `runbook run` without `--apply`, which is the same.
+
+use crate::app::open::OpenSite;
+use crate::app::{AppError, Exit, books, planning};
+use crate::cli::Face;
+use crate::cli::args::{Output, Plan as Args, What};
+use crate::model::plan::Plan;
+use crate::report::{PlanText, Purpose, plan_json};
+
+pub async fn run(face: &Face, args: &Args) -> Result<Exit, AppError> {
+    let detailed = args.detailed_exitcode;
+    match plan_and_show(face, args).await {
+        Ok(exit) if !detailed => Ok(exit.0),
+        // Terraform's contract: every error is 1, changes are 2.
+        Ok((Exit::Done, true)) => Ok(Exit::Usage),
+        Ok((Exit::Done, false)) => Ok(Exit::Done),
+        Ok(_) => Ok(Exit::Failed),
+        Err(mut error) => {
+            if detailed {
+                error.exit = Exit::Failed;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The exit code, and whether anything would change.
+async fn plan_and_show(face: &Face, args: &Args) -> Result<(Exit, bool), AppError> {
+    let (_, plan) = make(face, &args.what).await?;
+    if let Some(path) = &args.out
+        && plan.failure.is_none()
+    {
+        planning::save(&plan, path)?;
+    }
+    show(face, &plan, &args.what, args.out.as_deref());
+    let exit = plan.failure.as_ref().map_or(Exit::Done, |failed| crate::app::exit_of(failed.failure.class).0);
+    Ok((exit, plan.summary.changes()))
+}
+
+/// Opens the site and plans.
+pub async fn make(face: &Face, what: &What) -> Result<(OpenSite, Plan), AppError> {
+    let book = books::find(&face.settings, &what.name)?;
+    let request = planning::Request { args: what.args.clone(), set: what.set.clone(), cluster: what.cluster.clone() };
+    // A wrong parameter is said before anything is contacted.
+    planning::bind(&book.runbook, &request)?;
+    let site = OpenSite::open(&face.settings, &face.redactor).await?;
+    let plan = planning::plan(&site, &book, &request).await?;
+    Ok((site, plan))
+}
+
+fn show(face: &Face, plan: &Plan, what: &What, out: Option<&std::path::Path>) {
+    let lab = face.args.lab.is_some();
+    let command = match out {
+        Some(path) if !lab => format!("runbook apply {}", path.display()),
+        _ => format!("runbook {}run {} --apply", lab_flag(face), words(what)),
+    };
+    if face.printer.json(&plan_json(plan)) {
+        return;
+    }
+    if face.printer.output == Output::Name {
+        face.printer.data(&plan.steps.iter().map(|s| s.path.as_str()).collect::<Vec<_>>().join("\n"));
+        return;
+    }
+    let purpose = Purpose::DryRun { command: &command };
+    let next = [format!("runbook {}plan {}", lab_flag(face), words(what))];
+    face.printer.data(&PlanText { plan, purpose, look: *face.printer.look(), next: &next }.render());
+}
+
+fn lab_flag(face: &Face) -> String {
+    match face.args.lab.as_deref() {
+        None => String::new(),
+        Some("three-node") => "--lab ".to_owned(),
+        Some(scenario) => format!("--lab={scenario} "),
+    }
+}
+
+/// What was asked for, as it was typed.
+pub fn words(what: &What) -> String {
+    let mut words = vec![what.name.clone()];
+    words.extend(what.args.iter().map(|word| quote(word)));
+    words.extend(what.set.iter().map(|(name, value)| format!("--set {}", quote(&format!("{name}={value}")))));
+    words.extend(what.cluster.iter().map(|name| format!("--cluster {}", quote(name))));
+    words.join(" ")
+}
+
+fn quote(word: &str) -> String {
+    let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "._-=/:@%+,".contains(c));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}

@@ -1,0 +1,95 @@
+//! The command line: words in, use cases called, text out. Nothing here decides anything about a site.
+
+mod args;
+mod ask;
+mod commands;
+mod diagnostic;
+mod printer;
+mod settings;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::app::{AppError, Exit};
+use crate::secrets::Redactor;
+use args::{Args, Command};
+use printer::Printer;
+
+/// Everything a command needs of the face.
+pub(crate) struct Face {
+    pub settings: crate::app::Settings,
+    pub printer: Printer,
+    pub redactor: Redactor,
+    pub args: args::Global,
+}
+
+/// The process, from its arguments to its exit code.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // clap's own words and exit codes: 2 for usage, 0 for --help and --version.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let redactor = Redactor::new();
+    start_tracing(&redactor);
+    let printer = Printer::new(&args.global, redactor.clone());
+    let settings = match settings::settings(&args.global) {
+        Ok(settings) => settings,
+        Err(error) => return end(&printer, Err(error)),
+    };
+    let face = Face { settings, printer, redactor, args: args.global.clone() };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let error = AppError::new(Exit::Failed, "runbook::internal", format!("cannot start: {error}"));
+            return end(&face.printer, Err(error));
+        }
+    };
+    let (printer, ended) = runtime.block_on(in_lab_or_not(face, args.command));
+    // What is still under way (a request whose answer nobody waits for) does not hold the process up.
+    runtime.shutdown_background();
+    end(&printer, ended)
+}
+
+/// `--lab` puts a fresh lab round any command.
+async fn in_lab_or_not(mut face: Face, command: Command) -> (Printer, Result<Exit, AppError>) {
+    let printer = face.printer.clone();
+    let Some(scenario) = face.args.lab.clone() else {
+        return (printer, commands::run(&face, command).await);
+    };
+    let request = commands::lab::request(&scenario, &face.args);
+    let house = match crate::app::lab::House::start(&request, None).await {
+        Ok(house) => house,
+        Err(error) => return (printer, Err(error)),
+    };
+    house.settle_in(&mut face.settings);
+    if let Some(why) = house.no_sshd() {
+        face.printer.note(&format!("lab: commands over SSH are answered in-process ({why})"));
+    }
+    let ended = commands::run(&face, command).await;
+    house.leave().await;
+    (printer, ended)
+}
+
+fn end(printer: &Printer, ended: Result<Exit, AppError>) -> ExitCode {
+    let exit = match ended {
+        Ok(exit) => exit,
+        Err(error) => {
+            printer.error(&error);
+            error.exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn start_tracing(redactor: &Redactor) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
+    let writer = crate::secrets::RedactingMakeWriter::new(redactor.clone(), std::io::stderr);
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).init();
+}

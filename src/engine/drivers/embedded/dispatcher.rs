@@ -1,0 +1,477 @@
+//! Owns a run's state, writes its journal, and turns commands into units, questions and timers.
+//!
+//! Facts are folded as they come; they are durable before anybody acts on them outside: a unit waits for its intent
+//! and its checkpoints. What nobody waits for shares the next commit.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::unit::{Said, Unit};
+use crate::engine::check::PreparedCheck;
+use crate::engine::evaluate::Evaluator;
+use crate::engine::inject::Inject;
+use crate::engine::machine::{self, BadFact, Command, Kind, State, StepIx};
+use crate::engine::ports::{
+    Actions, Answer, Approver, Call, Capabilities, Clock, Journal, JournalError, Locks, Observer, Stop, World,
+};
+use crate::event::{Body, Ending, Event, Fact, Note, RunStatus, Signal};
+use crate::model::effect::Effect;
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::{RunId, StepPath};
+use crate::model::plan::{Plan, PlanStep, Planned};
+use crate::model::runbook::Check;
+
+/// How long a fact that nobody waits for may wait for company in its commit.
+const LAZY: Duration = Duration::from_millis(100);
+
+/// Everything outside that a run meets.
+pub struct Ports {
+    pub actions: Actions,
+    pub world: Arc<dyn World>,
+    pub clients: Capabilities,
+    pub journal: Box<dyn Journal>,
+    pub locks: Arc<dyn Locks>,
+    pub clock: Arc<dyn Clock>,
+    pub approver: Arc<dyn Approver>,
+    pub observer: Box<dyn Observer>,
+    pub inject: Inject,
+    /// Who drives: `ops@host`.
+    pub actor: String,
+    pub host: String,
+    pub process: u32,
+}
+
+/// How a process's part in a run ended.
+#[derive(Debug)]
+pub struct RunEnd {
+    pub status: RunStatus,
+    /// The lock was not to be had: who holds it.
+    pub lock_holder: Option<String>,
+    /// Some step's end is not known.
+    pub in_doubt: bool,
+}
+
+/// The run cannot go on in this process; nothing is lost that was journalled.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Corrupt(#[from] BadFact),
+    #[error("{0}")]
+    Unusable(Failure),
+}
+
+/// Runs a plan from its beginning.
+///
+/// # Errors
+/// The journal failed, or the machine was told something impossible.
+pub async fn start(
+    ports: Ports,
+    run: RunId,
+    plan: Arc<Plan>,
+    signals: mpsc::UnboundedReceiver<Signal>,
+) -> Result<RunEnd, DriverError> {
+    let at = ports.clock.now();
+    let evaluator = Evaluator::new(&plan, Some((&run, at)), ports.actions.clone()).map_err(DriverError::Unusable)?;
+    let mut dispatcher = Dispatcher::new(ports, State::default(), 0, evaluator, &plan);
+    dispatcher.feed(Fact::RunCreated { run, plan })?;
+    dispatcher.drive(signals).await
+}
+
+/// Goes on with a run whose process is gone or that was parked.
+///
+/// # Errors
+/// As [`start`]; also where the history does not fold.
+pub async fn resume(
+    ports: Ports,
+    history: &[Event],
+    signals: mpsc::UnboundedReceiver<Signal>,
+) -> Result<RunEnd, DriverError> {
+    let state = State::replay(history.iter().filter_map(|event| Some((event.at, event.fact()?))))?;
+    let (Some(plan), Some(run)) = (state.plan().cloned(), state.run().cloned()) else {
+        let failure = Failure::new(Class::Precondition, "resume the run", "its journal is empty: nothing was begun");
+        return Err(DriverError::Unusable(failure));
+    };
+    let evaluator = Evaluator::new(&plan, Some((&run, state.created_at())), ports.actions.clone())
+        .map_err(DriverError::Unusable)?;
+    let seq = history.last().map_or(0, |event| event.seq);
+    let mut dispatcher = Dispatcher::new(ports, state, seq, evaluator, &plan);
+    let (host, process) = (dispatcher.ports.host.clone(), dispatcher.ports.process);
+    dispatcher.feed(Fact::DriverRestarted { host, process })?;
+    let key = format!("resume-{}", seq + 1);
+    dispatcher.feed(Fact::Signalled { key, signal: Signal::Resume })?;
+    dispatcher.drive(signals).await
+}
+
+type Ack = oneshot::Sender<Result<(), Failure>>;
+
+struct Dispatcher {
+    ports: Ports,
+    state: State,
+    evaluator: Evaluator,
+    planned: BTreeMap<StepPath, PlanStep>,
+    seq: u64,
+    /// Folded, not yet durable.
+    buffer: Vec<Event>,
+    /// Whose fact is in the buffer.
+    acks: Vec<Ack>,
+    commands: VecDeque<Command>,
+    timers: BTreeSet<(u64, StepIx)>,
+    stops: BTreeMap<StepIx, Stop>,
+    units: JoinSet<()>,
+    ear: mpsc::UnboundedSender<(StepIx, u32, Said)>,
+    said: mpsc::UnboundedReceiver<(StepIx, u32, Said)>,
+    answers_tx: mpsc::UnboundedSender<(StepIx, Answer)>,
+    answers: mpsc::UnboundedReceiver<(StepIx, Answer)>,
+    lock_holder: Option<String>,
+    signals_taken: u64,
+}
+
+impl Dispatcher {
+    fn new(ports: Ports, state: State, seq: u64, evaluator: Evaluator, plan: &Plan) -> Self {
+        let (ear, said) = mpsc::unbounded_channel();
+        let (answers_tx, answers) = mpsc::unbounded_channel();
+        let planned = plan.steps.iter().map(|step| (step.path.clone(), step.clone())).collect();
+        Self {
+            ports,
+            state,
+            evaluator,
+            planned,
+            seq,
+            buffer: Vec::new(),
+            acks: Vec::new(),
+            commands: VecDeque::new(),
+            timers: BTreeSet::new(),
+            stops: BTreeMap::new(),
+            units: JoinSet::new(),
+            ear,
+            said,
+            answers_tx,
+            answers,
+            lock_holder: None,
+            signals_taken: 0,
+        }
+    }
+
+    /// Folds a fact and takes up what the machine makes of it.
+    fn feed(&mut self, fact: Fact) -> Result<(), DriverError> {
+        let at = self.ports.clock.now();
+        let commands = machine::step(&mut self.state, at, &fact)?;
+        self.record(at, Body::Fact(fact));
+        self.commands.extend(commands);
+        Ok(())
+    }
+
+    fn record(&mut self, at: u64, body: Body) {
+        self.seq += 1;
+        self.buffer.push(Event { seq: self.seq, at, actor: self.ports.actor.clone(), body });
+    }
+
+    /// Makes everything so far durable, then lets go who waits for it.
+    fn commit(&mut self) -> Result<(), DriverError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let events = std::mem::take(&mut self.buffer);
+        let written = self.ports.journal.append(&events);
+        for ack in self.acks.drain(..) {
+            // A unit that is gone needs no answer.
+            let _ = ack
+                .send(written.clone().map_err(|e| Failure::new(Class::Internal, "journal the intent", e.to_string())));
+        }
+        written?;
+        for event in &events {
+            self.ports.observer.see(event);
+        }
+        Ok(())
+    }
+
+    async fn drive(mut self, mut signals: mpsc::UnboundedReceiver<Signal>) -> Result<RunEnd, DriverError> {
+        let ended = self.drive_on(&mut signals).await;
+        if let Err(DriverError::Journal(JournalError::Unwritable(_))) = &ended {
+            // Nothing more is released; what is under way is let finish.
+            while self.units.join_next().await.is_some() {}
+        }
+        ended
+    }
+
+    async fn drive_on(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) -> Result<RunEnd, DriverError> {
+        loop {
+            if let Some(end) = self.carry_out_all()? {
+                self.commit()?;
+                return Ok(end);
+            }
+            if !self.acks.is_empty() {
+                self.commit()?;
+            }
+            let lazy = !self.buffer.is_empty();
+            let timer = self.timers.first().map(|(at, _)| at.saturating_sub(self.ports.clock.now()));
+            tokio::select! {
+                Some((ix, attempt, said)) = self.said.recv() => {
+                    self.hear(ix, attempt, said)?;
+                    // Whatever else has come by now shares the commit.
+                    while let Ok((ix, attempt, said)) = self.said.try_recv() {
+                        self.hear(ix, attempt, said)?;
+                    }
+                }
+                Some((ix, answer)) = self.answers.recv() => self.answered(ix, answer)?,
+                Some(signal) = signals.recv() => {
+                    if matches!(signal, Signal::Cancel { level: 3.., .. }) {
+                        self.commit()?;
+                        return Ok(self.end(RunStatus::Running));
+                    }
+                    self.signalled(signal)?;
+                }
+                () = sleep_or_never(timer) => self.fire()?,
+                () = tokio::time::sleep(LAZY), if lazy => self.commit()?,
+                Some(_) = self.units.join_next(), if !self.units.is_empty() => {}
+            }
+        }
+    }
+
+    /// Carries out what the machine asked for, until it has nothing more to ask or the run is at its end.
+    fn carry_out_all(&mut self) -> Result<Option<RunEnd>, DriverError> {
+        while let Some(command) = self.commands.pop_front() {
+            match command {
+                Command::AcquireLock => self.acquire()?,
+                Command::ReleaseLock => {
+                    if let (Some(run), Some(lock)) = (self.state.run().cloned(), self.lock_name()) {
+                        self.ports.locks.release(&lock, &run)?;
+                    }
+                    self.feed(Fact::LockReleased)?;
+                }
+                Command::Evaluate(ix) => {
+                    let answer = self.evaluator.evaluate(&self.state, ix);
+                    self.feed(answer.fact)?;
+                }
+                Command::Attempt(ix) => self.spawn(ix, false)?,
+                Command::Recover(ix) => self.spawn(ix, true)?,
+                Command::StartTimer(ix, at) => drop(self.timers.insert((at, ix))),
+                Command::Ask(ix) => self.ask(ix)?,
+                Command::Stop(ix) => {
+                    if let Some(stop) = self.stops.get(&ix) {
+                        stop.set();
+                    }
+                }
+                // Said before a resume that has un-parked it: void.
+                Command::Park if !self.state.is_parked() => {}
+                Command::Park => return Ok(Some(self.end(RunStatus::Paused))),
+                Command::Finish(status) => {
+                    self.feed(Fact::RunFinished { status })?;
+                    return Ok(Some(self.end(status)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn end(&self, status: RunStatus) -> RunEnd {
+        let in_doubt = self.state.in_doubt().next().is_some();
+        RunEnd { status, lock_holder: self.lock_holder.clone(), in_doubt }
+    }
+
+    fn lock_name(&self) -> Option<String> {
+        self.state.plan().map(|plan| format!("site/{}", plan.inputs.site))
+    }
+
+    fn acquire(&mut self) -> Result<(), DriverError> {
+        let (Some(run), Some(lock)) = (self.state.run().cloned(), self.lock_name()) else { return Ok(()) };
+        // The run must be in the journal before it holds anything.
+        self.commit()?;
+        match self.ports.locks.acquire(&lock, &run)? {
+            Ok(()) => self.feed(Fact::LockGranted),
+            Err(holder) => {
+                self.lock_holder = Some(holder.clone());
+                self.feed(Fact::LockRefused { holder })
+            }
+        }
+    }
+
+    fn ask(&mut self, ix: StepIx) -> Result<(), DriverError> {
+        // A person may take hours: nothing is left undurable meanwhile.
+        self.commit()?;
+        let node = self.state.node(ix);
+        let Some(question) = node.question.clone() else { return Ok(()) };
+        let (path, approver, answers) = (node.path.clone(), self.ports.approver.clone(), self.answers_tx.clone());
+        self.units.spawn(async move {
+            let answer = approver.ask(&path, &question).await;
+            let _ = answers.send((ix, answer));
+        });
+        Ok(())
+    }
+
+    fn answered(&mut self, ix: StepIx, answer: Answer) -> Result<(), DriverError> {
+        let path = self.state.node(ix).path.clone();
+        self.feed(match answer {
+            Answer::Approved { who, word } => Fact::Approved { path, who, word },
+            Answer::Declined { who, why } => Fact::Declined { path, who, why },
+        })
+    }
+
+    fn signalled(&mut self, signal: Signal) -> Result<(), DriverError> {
+        self.signals_taken += 1;
+        let key = format!("{}-{}-{}", self.ports.process, self.seq, self.signals_taken);
+        self.feed(Fact::Signalled { key, signal })
+    }
+
+    fn fire(&mut self) -> Result<(), DriverError> {
+        let now = self.ports.clock.now();
+        while let Some((at, ix)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, ix));
+            let node = self.state.node(ix);
+            let fact = Fact::TimerFired { path: node.path.clone(), attempt: node.attempt };
+            self.feed(fact)?;
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, ix: StepIx, attempt: u32, said: Said) -> Result<(), DriverError> {
+        let path = self.state.node(ix).path.clone();
+        match said {
+            Said::Started(intent, ack) => {
+                self.feed(Fact::Started { path, attempt, intent })?;
+                self.acks.push(ack);
+            }
+            Said::Checkpoint(handle, ack) => {
+                self.feed(Fact::Checkpoint { path, attempt, handle })?;
+                self.acks.push(ack);
+            }
+            Said::Note(note) => self.note(note),
+            Said::Finished(ending) => {
+                self.stops.remove(&ix);
+                self.feed(Fact::Finished { path, attempt, ending })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Log lines are kept; progress is only shown.
+    fn note(&mut self, note: Note) {
+        let at = self.ports.clock.now();
+        if let Note::Progress { .. } = note {
+            let event = Event { seq: 0, at, actor: self.ports.actor.clone(), body: Body::Note(note) };
+            self.ports.observer.see(&event);
+        } else {
+            self.record(at, Body::Note(note));
+        }
+    }
+
+    fn spawn(&mut self, ix: StepIx, recover: bool) -> Result<(), DriverError> {
+        let node = self.state.node(ix);
+        let (path, attempt) = (node.path.clone(), node.attempt);
+        if let Kind::Check(check) = &node.kind {
+            let check = (**check).clone();
+            self.spawn_check(ix, attempt, check);
+            return Ok(());
+        }
+        let (intent, handle) = (node.intent.clone(), node.handle.clone());
+        let unit = match self.unit(ix) {
+            Ok(unit) => unit,
+            Err(failure) => return self.feed(Fact::Finished { path, attempt, ending: Ending::Failed { failure } }),
+        };
+        self.stops.insert(ix, unit.stop.clone());
+        match intent.filter(|_| recover) {
+            Some(intent) => self.units.spawn(unit.recover(intent, handle)),
+            None => self.units.spawn(unit.attempt()),
+        };
+        Ok(())
+    }
+
+    fn unit(&self, ix: StepIx) -> Result<Unit, Failure> {
+        let node = self.state.node(ix);
+        let internal = |why: &str| Failure::new(Class::Internal, format!("step {}", node.path), why);
+        let invocation = node.invocation.clone().ok_or_else(|| internal("it has no action"))?;
+        let action = self
+            .ports
+            .actions
+            .get(&invocation.uses)
+            .cloned()
+            .ok_or_else(|| internal(&format!("this version of runbook has no action {:?}", invocation.uses)))?;
+        let planned = self.planned.get(&node.path);
+        if !matches!(node.kind, Kind::Undo(_)) && node.region != machine::Region::Undo {
+            as_planned(&node.path, &invocation.uses, &invocation.with, node.effect, planned)?;
+        }
+        let step = node.step();
+        let verify = step
+            .map(|s| s.verify.iter().map(|c| PreparedCheck::new(c, &self.evaluator, &self.state, ix)).collect())
+            .unwrap_or_default();
+        let (run, path, attempt) = (self.state.run().cloned(), node.path.clone(), node.attempt);
+        Ok(Unit {
+            ix,
+            action,
+            effect: node.effect,
+            world: self.ports.world.clone(),
+            clock: self.ports.clock.clone(),
+            clients: self.ports.clients.clone(),
+            ear: self.ear.clone(),
+            stop: Stop::default(),
+            timeout: step.and_then(|s| s.timeout),
+            identities: planned.map(|p| p.identities.clone()).unwrap_or_default(),
+            guards: planned.map(|p| p.guards.clone()).unwrap_or_default(),
+            pinned: planned.and_then(|p| p.pinned.clone()),
+            verify,
+            injected: self.ports.inject.failure_at(&path),
+            repeat: self.ports.inject.repeat.contains(&path),
+            call: Call { run, path, attempt, with: invocation.with },
+        })
+    }
+
+    fn spawn_check(&mut self, ix: StepIx, attempt: u32, check: Check) {
+        let prepared = PreparedCheck::new(&check, &self.evaluator, &self.state, ix);
+        let (world, clock, ear, stop) =
+            (self.ports.world.clone(), self.ports.clock.clone(), self.ear.clone(), Stop::default());
+        self.stops.insert(ix, stop.clone());
+        self.units.spawn(async move {
+            let ending = match prepared.run(None, &*world, &*clock, &stop).await {
+                Ok(()) => Ending::Ok { outputs: Value::Null },
+                Err(failure) => Ending::Failed { failure },
+            };
+            let _ = ear.send((ix, attempt, Said::Finished(ending)));
+        });
+    }
+}
+
+/// A run does exactly what its plan says: a step that is not in it, or not so, is refused.
+fn as_planned(
+    path: &StepPath,
+    uses: &str,
+    with: &Value,
+    effect: Effect,
+    planned: Option<&PlanStep>,
+) -> Result<(), Failure> {
+    let refuse = |why: String| {
+        Err(Failure::new(Class::Precondition, format!("step {path}"), why).remedy("make a new plan: `runbook plan …`"))
+    };
+    let Some(planned) = planned else { return refuse("it is not in the plan".into()) };
+    if effect == Effect::Read {
+        return Ok(());
+    }
+    match &planned.planned {
+        Planned::Run | Planned::Maybe | Planned::Unchanged => {}
+        Planned::Skipped(_) | Planned::Gate { .. } => return refuse("the plan says that it does not run".into()),
+    }
+    if planned.uses != uses {
+        return refuse(format!("it uses {uses}, the plan says {}", planned.uses));
+    }
+    let moved = planned.with.iter().find(|(name, value)| with.get(name.as_str()) != Some(value));
+    match moved {
+        Some((name, value)) => {
+            let now = with.get(name.as_str()).unwrap_or(&Value::Null);
+            refuse(format!("its parameter {name} is {now}, the plan says {value}"))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn sleep_or_never(milliseconds: Option<u64>) {
+    match milliseconds {
+        Some(time) => tokio::time::sleep(Duration::from_millis(time)).await,
+        None => std::future::pending().await,
+    }
+}

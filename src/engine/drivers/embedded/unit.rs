@@ -1,0 +1,244 @@
+//! One attempt of one step, or its recovery: probe, prepare, intent, apply, verify.
+//!
+//! It knows one step and nothing of the run; what it learns it tells the dispatcher, and it goes on only when the
+//! dispatcher says that what must be durable is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::check::PreparedCheck;
+use crate::engine::guard::{check_guard, check_identity};
+use crate::engine::machine::StepIx;
+use crate::engine::ports::{
+    Action, Call, Capabilities, Channel, Clock, Mutate, Probe, Recovery, Stop, Unreadable, World,
+};
+use crate::event::{Ending, Intent, Note};
+use crate::model::effect::{Done, Effect};
+use crate::model::failure::{Class, Failure};
+use crate::model::world::{Guard, Identity};
+
+/// What a unit says to the dispatcher.
+pub enum Said {
+    /// The intent; answered once it is durable.
+    Started(Intent, oneshot::Sender<Result<(), Failure>>),
+    Checkpoint(Value, oneshot::Sender<Result<(), Failure>>),
+    Note(Note),
+    Finished(Ending),
+}
+
+pub type Ear = mpsc::UnboundedSender<(StepIx, u32, Said)>;
+
+/// Everything that one attempt needs.
+pub struct Unit {
+    pub ix: StepIx,
+    pub call: Call,
+    pub action: Arc<dyn Action>,
+    pub effect: Effect,
+    pub world: Arc<dyn World>,
+    pub clock: Arc<dyn Clock>,
+    pub clients: Capabilities,
+    pub ear: Ear,
+    pub stop: Stop,
+    /// Milliseconds.
+    pub timeout: Option<u64>,
+    pub identities: Vec<Identity>,
+    pub guards: Vec<Guard>,
+    /// Outputs that the plan has pinned: a reading that is not made again.
+    pub pinned: Option<Value>,
+    pub verify: Vec<PreparedCheck>,
+    /// A failure asked for by `--inject`.
+    pub injected: Option<Failure>,
+    /// Look again after it is done: nothing may be left to do (`--inject repeat`).
+    pub repeat: bool,
+}
+
+impl Unit {
+    /// A first or further attempt.
+    pub async fn attempt(self) {
+        let ending = match self.try_once().await {
+            Ok(ending) => ending,
+            Err(failure) => Ending::Failed { failure },
+        };
+        self.say(Said::Finished(ending));
+    }
+
+    /// Finds out what became of an attempt whose end was not seen, and waits for it where it still goes on.
+    pub async fn recover(self, intent: Intent, handle: Option<Value>) {
+        let ending = match self.recover_once(&intent, handle.as_ref()).await {
+            Ok(ending) => ending,
+            Err(failure) => Ending::Failed { failure: failure.done(Done::Unknown) },
+        };
+        self.say(Said::Finished(ending));
+    }
+
+    async fn try_once(&self) -> Result<Ending, Failure> {
+        if let Some(failure) = &self.injected {
+            return Err(failure.clone());
+        }
+        if let Some(outputs) = &self.pinned {
+            return Ok(Ending::Ok { outputs: outputs.clone() });
+        }
+        if self.effect == Effect::Read {
+            let reading = self.action.read(&self.call, &*self.world).await.map_err(known_in_a_run)?;
+            self.check(&reading.outputs).await?;
+            return Ok(Ending::Ok { outputs: reading.outputs });
+        }
+        self.make_sure().await?;
+        let probe = self.action.probe(&self.call, &*self.world).await.map_err(known_in_a_run)?;
+        if probe.satisfied {
+            let outputs = predicted(&*self.action, &self.call, &probe);
+            return Ok(Ending::Unchanged { outputs });
+        }
+        let prepared = self.action.prepare(&self.call, &*self.world).await?;
+        if self.stop.is_set() {
+            return Ok(Ending::Cancelled);
+        }
+        let effect = self.effect.max(probe.effect.unwrap_or(Effect::Read));
+        let intent = Intent { before: probe.before, prepared, effect };
+        self.durable(|answer| Said::Started(intent.clone(), answer)).await?;
+        let outputs = self.bounded(self.action.apply(&self.call, &intent, &self.mutate())).await?;
+        self.see_that_it_is_so(&outputs).await?;
+        Ok(Ending::Ok { outputs })
+    }
+
+    /// The object is still the planned one, and what the plan rests on still holds.
+    async fn make_sure(&self) -> Result<(), Failure> {
+        for identity in &self.identities {
+            check_identity(identity, &*self.world).await?;
+        }
+        for guard in &self.guards {
+            check_guard(guard, &*self.world).await?;
+        }
+        Ok(())
+    }
+
+    async fn see_that_it_is_so(&self, outputs: &Value) -> Result<(), Failure> {
+        let seen = self.action.verify(&self.call, outputs, &*self.world).await;
+        // It was done; what success means was not seen.
+        seen.map_err(|failure| failure.done(Done::Whole))?;
+        self.check(outputs).await.map_err(|failure| failure.done(Done::Whole))?;
+        if self.repeat {
+            let again = self.action.probe(&self.call, &*self.world).await.map_err(known_in_a_run)?;
+            if !again.satisfied {
+                let cause = "looked at again, it is not as the step wants it (--inject repeat)";
+                return Err(Failure::new(Class::Verify, again.summary, cause).done(Done::Whole));
+            }
+        }
+        Ok(())
+    }
+
+    async fn check(&self, outputs: &Value) -> Result<(), Failure> {
+        for check in &self.verify {
+            check.run(Some(outputs), &*self.world, &*self.clock, &self.stop).await?;
+        }
+        Ok(())
+    }
+
+    async fn recover_once(&self, intent: &Intent, handle: Option<&Value>) -> Result<Ending, Failure> {
+        match self.action.recover(&self.call, intent, handle, &*self.world).await? {
+            Recovery::Done(outputs) => Ok(self.seen_or_failed(outputs).await),
+            Recovery::NotApplied => Ok(Ending::NotApplied),
+            Recovery::Partial(evidence) => {
+                let failure =
+                    Failure::new(Class::Failed, format!("step {}", self.call.path), evidence).done(Done::Partial);
+                Ok(Ending::Failed { failure })
+            }
+            Recovery::Running(handle) => {
+                self.durable(|answer| Said::Checkpoint(handle.clone(), answer)).await?;
+                let mutate = self.mutate();
+                match self.bounded(self.action.attach(&self.call, intent, &handle, &mutate)).await {
+                    Ok(outputs) => Ok(self.seen_or_failed(outputs).await),
+                    Err(failure) => Ok(Ending::Failed { failure }),
+                }
+            }
+            Recovery::InDoubt(evidence) => Ok(Ending::InDoubt { evidence }),
+        }
+    }
+
+    async fn seen_or_failed(&self, outputs: Value) -> Ending {
+        match self.see_that_it_is_so(&outputs).await {
+            Ok(()) => Ending::Ok { outputs },
+            Err(failure) => Ending::Failed { failure },
+        }
+    }
+
+    /// Runs what may take long under the step's timeout. At the deadline it is first told to stop, so that what can
+    /// end in order does.
+    async fn bounded<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        const GRACE: Duration = Duration::from_secs(5);
+        tokio::pin!(work);
+        let Some(timeout) = self.timeout else { return work.await };
+        tokio::select! {
+            ended = &mut work => return ended,
+            () = tokio::time::sleep(Duration::from_millis(timeout)) => self.stop.set(),
+        }
+        let ended = tokio::time::timeout(GRACE, work).await;
+        if let Ok(Ok(done)) = ended {
+            return Ok(done);
+        }
+        let cause = format!("not done within {} s", timeout as f64 / 1000.0);
+        Err(Failure::new(Class::Timeout, format!("step {}", self.call.path), cause).done(Done::Unknown))
+    }
+
+    fn mutate(&self) -> Mutate {
+        let channel = UnitChannel { ix: self.ix, call: self.call.clone(), ear: self.ear.clone() };
+        Mutate::grant(self.clients.clone(), self.stop.clone(), Arc::new(channel))
+    }
+
+    fn say(&self, said: Said) {
+        // The dispatcher is gone only when the run is being given up.
+        let _ = self.ear.send((self.ix, self.call.attempt, said));
+    }
+
+    async fn durable(&self, said: impl FnOnce(oneshot::Sender<Result<(), Failure>>) -> Said) -> Result<(), Failure> {
+        let (answer, durable) = oneshot::channel();
+        self.say(said(answer));
+        durable.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// What an action's capability says to the dispatcher.
+struct UnitChannel {
+    ix: StepIx,
+    call: Call,
+    ear: Ear,
+}
+
+#[async_trait]
+impl Channel for UnitChannel {
+    async fn checkpoint(&self, handle: Value) -> Result<(), Failure> {
+        let (answer, durable) = oneshot::channel();
+        let _ = self.ear.send((self.ix, self.call.attempt, Said::Checkpoint(handle, answer)));
+        durable.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    fn progress(&self, line: &str, share: Option<f64>) {
+        let note = Note::Progress { path: self.call.path.clone(), line: line.to_owned(), share };
+        let _ = self.ear.send((self.ix, self.call.attempt, Said::Note(note)));
+    }
+
+    fn log(&self, line: &str) {
+        let note = Note::Log { path: self.call.path.clone(), line: line.to_owned() };
+        let _ = self.ear.send((self.ix, self.call.attempt, Said::Note(note)));
+    }
+}
+
+/// Outputs of a step that had nothing to do: what it would have been expected to put out.
+fn predicted(action: &dyn Action, call: &Call, probe: &Probe) -> Value {
+    Value::Object(action.predict(call, probe).outputs.into_iter().collect())
+}
+
+fn known_in_a_run(why: Unreadable) -> Failure {
+    match why {
+        Unreadable::Failed(failure) => failure,
+        Unreadable::Unknown(why) => Failure::new(Class::Internal, "read the world", why),
+    }
+}
+
+fn gone() -> Failure {
+    Failure::new(Class::Internal, "make it durable", "the run is being given up").done(Done::Unknown)
+}

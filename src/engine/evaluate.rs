@@ -1,0 +1,390 @@
+//! Evaluates a step's expressions against what is known, in a run and while planning alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::machine::{Kind, State, StepIx};
+use super::ports::{Actions, Call};
+use crate::event::{Fact, Invocation, Item, Question, Verdict};
+use crate::expr::{self, Datum, Evaluated, ExprError, Reference, Scope};
+use crate::model::effect::Effect;
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::{RunId, StepPath};
+use crate::model::plan::Plan;
+use crate::model::runbook::{Expr, ForEach, Step, Template, Verb};
+
+/// What an evaluation gave, beside the fact for the machine.
+pub struct Answer {
+    pub fact: Fact,
+    /// `when` is known only later: the step may run or not.
+    pub maybe: bool,
+    /// Parameters that are known only later.
+    pub unknown: Vec<String>,
+}
+
+/// The names that hold for a whole run, and what steps are expected to put out where that is only predicted.
+pub struct Evaluator {
+    base: Scope,
+    actions: Actions,
+    /// While planning: outputs that are partly unknown.
+    pub predicted: BTreeMap<StepPath, Datum>,
+}
+
+impl Evaluator {
+    /// `run` is `None` while planning: `run.id` and `run.started` are then known later.
+    ///
+    /// # Errors
+    /// A variable's expression failed.
+    pub fn new(plan: &Plan, run: Option<(&RunId, u64)>, actions: Actions) -> Result<Self, Failure> {
+        let mut base = Scope::new();
+        base.insert("params", Datum::Known(to_value(&plan.inputs.params)));
+        for name in ["cluster", "config"] {
+            base.insert(name, Datum::Known(plan.inputs.scope.get(name).cloned().unwrap_or(Value::Null)));
+        }
+        let (id, started) = match run {
+            Some((id, started)) => (Datum::Known(id.as_str().into()), Datum::Known(started.into())),
+            None => (Datum::Unknown, Datum::Unknown),
+        };
+        base.insert("run", Datum::Map(BTreeMap::from([("id".into(), id), ("started".into(), started)])));
+        for (name, template) in &plan.procedure.vars {
+            let value = expr::render(template, &base).map_err(|e| broken(&format!("variable {name:?}"), &e))?;
+            base.insert_in("vars", name, datum(value));
+        }
+        Ok(Self { base, actions, predicted: BTreeMap::new() })
+    }
+
+    pub fn actions(&self) -> &Actions {
+        &self.actions
+    }
+
+    /// Answers the machine's `Evaluate`.
+    pub fn evaluate(&self, state: &State, ix: StepIx) -> Answer {
+        let path = state.node(ix).path.clone();
+        let mut answer = Answer {
+            fact: Fact::Evaluated { path: path.clone(), verdict: Verdict::Satisfied },
+            maybe: false,
+            unknown: Vec::new(),
+        };
+        let fact = match state.node(ix).kind {
+            Kind::FanOut => self.expand(state, ix),
+            Kind::Undo(of) => Ok(Fact::Evaluated { path: path.clone(), verdict: self.undo(state, of) }),
+            _ => self.decide(state, ix, &mut answer).map(|verdict| Fact::Evaluated { path: path.clone(), verdict }),
+        };
+        answer.fact = fact.unwrap_or_else(|failure| Fact::Evaluated { path, verdict: Verdict::Broken { failure } });
+        answer
+    }
+
+    fn decide(&self, state: &State, ix: StepIx, answer: &mut Answer) -> Result<Verdict, Failure> {
+        let node = state.node(ix);
+        let Some(step) = node.step() else {
+            return Err(Failure::new(Class::Internal, format!("evaluate {}", node.path), "it has no expressions"));
+        };
+        if let Some(when) = &step.when {
+            match self.truth(state, ix, when)? {
+                Some(true) => {}
+                Some(false) => return Ok(Verdict::Skip { reason: format!("when: {} is false", when.source) }),
+                None => answer.maybe = true,
+            }
+        }
+        if let Some(skip_if) = &step.skip_if {
+            match self.truth(state, ix, skip_if)? {
+                Some(true) => return Ok(Verdict::Satisfied),
+                Some(false) => {}
+                None => answer.maybe = true,
+            }
+        }
+        let (invocation, effect, question) = match &step.verb {
+            Verb::Uses { action, with } => {
+                let (invocation, effect) = self.invocation(state, ix, action, with, &mut answer.unknown)?;
+                (Some(invocation), effect.max(step.effect.unwrap_or(Effect::Read)), None)
+            }
+            Verb::Confirm(_) => (None, Effect::Read, Some(self.question(state, ix, step, answer)?)),
+            Verb::Steps(_) | Verb::Parallel(_) => (None, Effect::Read, None),
+        };
+        Ok(Verdict::Run { invocation, effect, question })
+    }
+
+    fn invocation(
+        &self,
+        state: &State,
+        ix: StepIx,
+        action: &str,
+        with: &[(String, Template)],
+        unknown: &mut Vec<String>,
+    ) -> Result<(Invocation, Effect), Failure> {
+        let Some(found) = self.actions.get(action) else {
+            return Err(Failure::new(Class::Internal, format!("use {action}"), "there is no such action"));
+        };
+        let spec = found.spec();
+        let mut values = Map::new();
+        for param in &spec.params {
+            if let Some(default) = &param.default {
+                values.insert(param.name.clone(), default.clone());
+            }
+        }
+        for (name, template) in with {
+            match self.render(state, ix, template, None)? {
+                Evaluated::Known(value) => {
+                    values.insert(name.clone(), value);
+                }
+                Evaluated::Unknown => {
+                    values.remove(name);
+                    unknown.push(name.clone());
+                }
+            }
+        }
+        Ok((Invocation { uses: action.to_owned(), with: Value::Object(values) }, spec.effect))
+    }
+
+    fn question(&self, state: &State, ix: StepIx, step: &Step, answer: &mut Answer) -> Result<Question, Failure> {
+        let Verb::Confirm(confirm) = &step.verb else {
+            return Err(Failure::new(Class::Internal, "ask", "the step is no gate"));
+        };
+        let mut get = |name: &str, template: &Template| -> Result<Value, Failure> {
+            Ok(match self.render(state, ix, template, None)? {
+                Evaluated::Known(value) => value,
+                Evaluated::Unknown => {
+                    answer.unknown.push(name.to_owned());
+                    Value::Null
+                }
+            })
+        };
+        let message = text_of(&get("message", &confirm.message)?);
+        let show = confirm.show.as_ref().map_or(Ok(Value::Null), |t| get("show", t))?;
+        let word = confirm.word.as_ref().map(|t| get("type", t)).transpose()?.map(|v| text_of(&v));
+        Ok(Question { message, show, word })
+    }
+
+    fn expand(&self, state: &State, ix: StepIx) -> Result<Fact, Failure> {
+        let node = state.node(ix);
+        let Some(fan) = node.step().and_then(|step| step.for_each.as_ref()) else {
+            return Err(Failure::new(Class::Internal, format!("expand {}", node.path), "it is no fan-out"));
+        };
+        let list = match self.eval(state, ix, &fan.list, None)? {
+            Evaluated::Known(value) => items_of(value, fan)?,
+            Evaluated::Unknown => {
+                let cause = "its list is known only when steps before it have run";
+                return Err(Failure::new(Class::Precondition, format!("plan fan-out {}", node.path), cause));
+            }
+        };
+        let mut items = Vec::with_capacity(list.len());
+        let mut keys = BTreeSet::new();
+        for (given, value) in list {
+            let item = self.item(state, ix, fan, given, value)?;
+            if !keys.insert(item.key.clone()) {
+                let cause = format!("two items have the key {:?}; `key` must tell them apart", item.key);
+                return Err(Failure::new(Class::Precondition, format!("expand {}", node.path), cause));
+            }
+            items.push(item);
+        }
+        let width = match &fan.max_parallel {
+            None => 1,
+            Some(template) => self.width(state, ix, template)?,
+        };
+        let lane_width = fan.limit.as_ref().map_or(usize::MAX, |limit| limit.max as usize);
+        let borne = fan.max_failures.of(items.len());
+        Ok(Fact::Expanded { path: node.path.clone(), items, width, lane_width, borne })
+    }
+
+    fn item(
+        &self,
+        state: &State,
+        ix: StepIx,
+        fan: &ForEach,
+        given: Option<String>,
+        value: Value,
+    ) -> Result<Item, Failure> {
+        let bound = Some((fan.binding.as_str(), &value));
+        let key = match (&fan.key, given) {
+            (Some(key), _) => text_of(&self.known(state, ix, key, bound)?),
+            (None, Some(given)) => given,
+            (None, None) => text_of(&value),
+        };
+        let lane = fan.limit.as_ref().map(|limit| self.known(state, ix, &limit.by, bound)).transpose()?;
+        Ok(Item { key, value, lane: lane.map(|v| text_of(&v)) })
+    }
+
+    fn width(&self, state: &State, ix: StepIx, template: &Template) -> Result<usize, Failure> {
+        match self.render(state, ix, template, None)? {
+            Evaluated::Known(value) => match value.as_u64() {
+                Some(n) if n >= 1 => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
+                _ => Err(Failure::new(
+                    Class::Precondition,
+                    "read max_parallel",
+                    format!("{value} is no whole number from 1"),
+                )),
+            },
+            // The width decides nothing while planning.
+            Evaluated::Unknown => Ok(1),
+        }
+    }
+
+    /// What would undo a step now: the action's own inverse, unless a person should do it.
+    fn undo(&self, state: &State, of: StepIx) -> Verdict {
+        let node = state.node(of);
+        let nothing = |why: &str| Verdict::Nothing { why: why.to_owned() };
+        let (Some(invocation), Some(intent)) = (&node.invocation, &node.intent) else {
+            return nothing("it never began");
+        };
+        let Some(action) = self.actions.get(&invocation.uses) else { return nothing("its action is unknown") };
+        let call = Call { run: None, path: node.path.clone(), attempt: node.attempt, with: invocation.with.clone() };
+        let Some(inverse) = action.undo(&call, &intent.before, node.outputs.as_ref()) else {
+            return nothing("the action has no inverse");
+        };
+        let spec_effect = self.actions.get(&inverse.uses).map_or(Effect::Destroy, |a| a.spec().effect);
+        // The way back costs what the way there did.
+        let effect = if inverse.uses == invocation.uses { spec_effect.max(node.effect) } else { spec_effect };
+        if effect >= Effect::Disrupt {
+            let manual = format!("runbook do {} {}", inverse.uses, arguments(&inverse.with));
+            return Verdict::Listed { manual: manual.trim_end().to_owned() };
+        }
+        Verdict::Run { invocation: Some(inverse), effect, question: None }
+    }
+
+    fn truth(&self, state: &State, ix: StepIx, e: &Expr) -> Result<Option<bool>, Failure> {
+        let scope = self.scope(state, ix, &expr::references(&e.source), None);
+        expr::truth(e, &scope).map_err(|error| broken(&e.source, &error))
+    }
+
+    fn eval(&self, state: &State, ix: StepIx, e: &Expr, bound: Option<(&str, &Value)>) -> Result<Evaluated, Failure> {
+        let scope = self.scope(state, ix, &expr::references(&e.source), bound);
+        expr::eval(e, &scope).map_err(|error| broken(&e.source, &error))
+    }
+
+    fn known(&self, state: &State, ix: StepIx, e: &Expr, bound: Option<(&str, &Value)>) -> Result<Value, Failure> {
+        match self.eval(state, ix, e, bound)? {
+            Evaluated::Known(value) => Ok(value),
+            Evaluated::Unknown => {
+                Err(Failure::new(Class::Precondition, format!("evaluate {}", e.source), "it is known only later"))
+            }
+        }
+    }
+
+    fn render(
+        &self,
+        state: &State,
+        ix: StepIx,
+        template: &Template,
+        bound: Option<(&str, &Value)>,
+    ) -> Result<Evaluated, Failure> {
+        if let Template::Literal(value) = template {
+            return Ok(Evaluated::Known(value.clone()));
+        }
+        let scope = self.scope(state, ix, &expr::template_references(template), bound);
+        expr::render(template, &scope).map_err(|error| broken("a parameter", &error))
+    }
+
+    /// What `step` sees: only the steps that its expressions name are looked up.
+    pub fn scope(&self, state: &State, ix: StepIx, references: &[Reference], bound: Option<(&str, &Value)>) -> Scope {
+        let mut scope = self.base.clone();
+        let mut bindings = Vec::new();
+        let mut at = &state.node(ix).bindings;
+        while let Some(binding) = at {
+            bindings.push(binding);
+            at = &binding.outer;
+        }
+        for binding in bindings.into_iter().rev() {
+            scope.insert(binding.name.clone(), Datum::Known(binding.value.clone()));
+        }
+        if let Some((name, value)) = bound {
+            scope.insert(name, Datum::Known(value.clone()));
+        }
+        for reference in references {
+            match reference.names.first().map(String::as_str) {
+                Some("steps") => {
+                    if let Some(id) = reference.names.get(1)
+                        && let Some(found) = state.sibling(ix, id)
+                        && let Some(datum) = self.outputs(state, found)
+                    {
+                        scope.insert_in("steps", id, datum);
+                    }
+                }
+                Some(name @ ("before" | "result")) => {
+                    if let Some(datum) = undone(state, ix, name) {
+                        scope.insert(name, datum);
+                    }
+                }
+                _ => {}
+            }
+        }
+        scope
+    }
+
+    /// What a step has put out, as `steps.ID` shows it.
+    fn outputs(&self, state: &State, ix: StepIx) -> Option<Datum> {
+        let node = state.node(ix);
+        if let Kind::FanOut = node.kind {
+            let items = node.children().iter().filter_map(|child| {
+                let key = state.node(*child).path.as_str().rsplit_once('[')?.1.trim_end_matches(']').to_owned();
+                Some((key, self.outputs(state, *child)?))
+            });
+            return Some(Datum::Map(items.collect()));
+        }
+        let own = self.predicted.get(&node.path).cloned().or_else(|| node.outputs.clone().map(Datum::Known));
+        let declared = node.step().map(|step| step.outputs.as_slice()).unwrap_or_default();
+        if declared.is_empty() {
+            return own;
+        }
+        let mut named = BTreeMap::new();
+        for (name, template) in declared {
+            let mut scope = self.scope(state, ix, &expr::template_references(template), None);
+            if let Some(own) = own.clone() {
+                scope.insert("result", own);
+            }
+            named.insert(name.clone(), expr::render(template, &scope).map_or(Datum::Unknown, datum));
+        }
+        Some(Datum::Map(named))
+    }
+}
+
+/// `before` and `result` of the step that an author's undo steps undo.
+fn undone(state: &State, ix: StepIx, name: &str) -> Option<Datum> {
+    let path = state.node(ix).path.as_str();
+    let (undone, _) = path.rsplit_once("/undo")?;
+    let node = state.node(state.find(&StepPath::new(undone))?);
+    let value = if name == "before" { node.intent.as_ref()?.before.clone() } else { node.outputs.clone()? };
+    Some(Datum::Known(value))
+}
+
+fn items_of(value: Value, fan: &ForEach) -> Result<Vec<(Option<String>, Value)>, Failure> {
+    match value {
+        Value::Array(items) => Ok(items.into_iter().map(|item| (None, item)).collect()),
+        Value::Object(map) => Ok(map
+            .into_iter()
+            .map(|(key, value)| (Some(key.clone()), serde_json::json!({"key": key, "value": value})))
+            .collect()),
+        other => Err(Failure::new(
+            Class::Precondition,
+            format!("go through {}", fan.list.source),
+            format!("expected a list or a map, got {other}"),
+        )),
+    }
+}
+
+fn datum(value: Evaluated) -> Datum {
+    match value {
+        Evaluated::Known(value) => Datum::Known(value),
+        Evaluated::Unknown => Datum::Unknown,
+    }
+}
+
+fn broken(what: &str, error: &ExprError) -> Failure {
+    Failure::new(Class::Precondition, format!("evaluate {what}"), error.message.clone())
+}
+
+fn to_value<T: serde::Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+/// A value as text: a string without quotes, anything else as JSON.
+pub fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Parameters as a command line has them.
+pub fn arguments(with: &Value) -> String {
+    let Value::Object(map) = with else { return String::new() };
+    let words = map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| format!("{k}={}", text_of(v)));
+    words.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,418 @@
+//! What happens next: starting what is ready, bearing failures, halting, and going from part to part of a run.
+
+use super::node::{Awaiting, Kind, Node, Region, StepIx};
+use super::{Command, Halt, Stage, State};
+use crate::event::{Outcome, RunStatus, UndoStatus};
+use crate::model::failure::Failure;
+use crate::model::ids::StepPath;
+use crate::model::runbook::OnFailure;
+
+/// What a step's failure means for the rest.
+enum Policy {
+    /// Shown as a warning; the run has not failed.
+    Tolerate,
+    /// Only what descends from it is not run.
+    Continue,
+    Halt {
+        rollback: Option<StepIx>,
+    },
+}
+
+impl State {
+    /// Goes on as far as is possible without an answer from outside.
+    pub(super) fn decide(&mut self, commands: &mut Vec<Command>) {
+        if self.parked || self.plan.is_none() {
+            return;
+        }
+        loop {
+            self.start_ready(commands);
+            let stage = self.stage;
+            match stage {
+                Stage::New => self.begin(commands),
+                Stage::Requiring => self.requiring(commands),
+                Stage::Main => self.main(commands),
+                Stage::Unwinding => self.unwinding(commands),
+                Stage::Finally => self.finally(commands),
+                Stage::Locking | Stage::Unlocking | Stage::Finishing(_) | Stage::Finished(_) => {}
+            }
+            if self.stage == stage && self.flow.ready().next().is_none() {
+                break;
+            }
+            if self.parked {
+                break;
+            }
+        }
+        if let Stage::Finishing(status) = self.stage
+            && !self.finish_issued
+        {
+            self.finish_issued = true;
+            commands.push(Command::Finish(status));
+        }
+    }
+
+    fn begin(&mut self, commands: &mut Vec<Command>) {
+        if self.wants_lock() {
+            self.stage = Stage::Locking;
+            commands.push(Command::AcquireLock);
+        } else {
+            self.stage = Stage::Requiring;
+        }
+    }
+
+    fn requiring(&mut self, commands: &mut Vec<Command>) {
+        let Some(plan) = self.plan.clone() else { return };
+        if self.regions[Region::Require as usize].is_none() {
+            let region = self.add_region(Region::Require);
+            self.open_checks(region, &plan.procedure.require);
+        } else if self.region_is_over(Region::Require) {
+            if self.failed || self.halt.is_some() {
+                self.leave(commands);
+            } else {
+                self.stage = Stage::Main;
+            }
+        }
+    }
+
+    fn main(&mut self, commands: &mut Vec<Command>) {
+        if self.regions[Region::Main as usize].is_none() {
+            let Some(plan) = self.plan.clone() else { return };
+            let region = self.add_region(Region::Main);
+            let bodies = super::Body::of(&plan.procedure.steps);
+            self.open_steps(region, &bodies);
+            return;
+        }
+        let drained = self.halt.is_some() && self.active.is_empty();
+        if !self.region_is_over(Region::Main) && !drained {
+            return;
+        }
+        if self.in_doubt_count() > 0 {
+            self.park(commands);
+            return;
+        }
+        self.close_main();
+        let root = self.regions[Region::Main as usize];
+        let scope = match self.halt {
+            Some(Halt::Failed { rollback }) => rollback,
+            Some(Halt::Cancelled { rollback: true, .. }) => root,
+            _ => None,
+        };
+        if let Some(scope) = scope {
+            self.start_unwinding(scope);
+            self.stage = Stage::Unwinding;
+        } else {
+            self.stage = Stage::Finally;
+        }
+    }
+
+    fn finally(&mut self, commands: &mut Vec<Command>) {
+        let Some(plan) = self.plan.clone() else { return };
+        if self.regions[Region::Finally as usize].is_none() {
+            let region = self.add_region(Region::Finally);
+            let bodies = super::Body::of(&plan.procedure.finally);
+            self.open_steps(region, &bodies);
+        } else if self.region_is_over(Region::Finally) {
+            self.leave(commands);
+        } else if self.active.is_empty() && self.in_doubt_count() > 0 {
+            self.park(commands);
+        }
+    }
+
+    /// All is done but giving the lock back.
+    fn leave(&mut self, commands: &mut Vec<Command>) {
+        if self.lock_held {
+            self.stage = Stage::Unlocking;
+            commands.push(Command::ReleaseLock);
+        } else {
+            self.stage = Stage::Finishing(self.final_status());
+        }
+    }
+
+    pub(super) fn unlocked(&mut self) {
+        self.lock_held = false;
+        if self.stage == Stage::Unlocking {
+            self.stage = Stage::Finishing(self.final_status());
+        }
+    }
+
+    pub(super) fn park(&mut self, commands: &mut Vec<Command>) {
+        self.parked = true;
+        commands.push(Command::Park);
+    }
+
+    fn final_status(&self) -> RunStatus {
+        let unwound = self.unwind.scope.is_some();
+        let incomplete =
+            self.nodes.iter().any(|n| matches!(n.undo, UndoStatus::RollbackFailed | UndoStatus::Listed(_)));
+        let whole = self.unwind.scope == self.regions[Region::Main as usize];
+        match &self.halt {
+            _ if unwound && incomplete => RunStatus::RollbackIncomplete,
+            _ if self.finally_failed => RunStatus::Failed,
+            _ if unwound && whole => RunStatus::RolledBack,
+            _ if self.failed => RunStatus::Failed,
+            Some(Halt::Declined) => RunStatus::Stopped,
+            Some(Halt::Cancelled { .. }) => RunStatus::Cancelled,
+            Some(Halt::InDoubt | Halt::Failed { .. }) => RunStatus::Failed,
+            None => RunStatus::Succeeded,
+        }
+    }
+
+    fn region_is_over(&self, region: Region) -> bool {
+        self.regions[region as usize].is_some_and(|ix| self.node(ix).outcome.is_final())
+    }
+
+    /// Whether nothing new may start: halted, or something is being recovered first.
+    pub(super) fn holds(&self) -> bool {
+        self.halt.is_some() || self.recovering > 0
+    }
+
+    fn start_ready(&mut self, commands: &mut Vec<Command>) {
+        if !self.holds() {
+            for point in std::mem::take(&mut self.held) {
+                self.flow.put_back(point);
+            }
+        }
+        while let Some(point) = self.flow.pop_ready() {
+            let Some(ix) = self.by_point.get(&point).copied() else { continue };
+            let node = self.node(ix);
+            if node.kind.is_scope() && point == node.leave {
+                self.scope_over(ix);
+            } else if node.region == Region::Main && self.holds() {
+                self.held.push(point);
+            } else {
+                self.start(ix, commands);
+            }
+        }
+    }
+
+    fn start(&mut self, ix: StepIx, commands: &mut Vec<Command>) {
+        match &self.node(ix).kind {
+            // Regions are opened by the part of the run that they are.
+            Kind::Region => {}
+            Kind::Check(_) => self.attempt(ix, commands),
+            Kind::Group if self.opens_unasked(ix) => {
+                let body = self.node(ix).body.clone();
+                self.open_steps(ix, body.as_ref().map_or(&[], |b| b.children.as_slice()));
+            }
+            Kind::Group | Kind::FanOut | Kind::Action | Kind::Confirm | Kind::Undo(_) => {
+                self.set(ix, Awaiting::Evaluation, Outcome::Running);
+                commands.push(Command::Evaluate(ix));
+            }
+        }
+    }
+
+    fn opens_unasked(&self, ix: StepIx) -> bool {
+        self.node(ix).step().is_some_and(|step| step.when.is_none() && step.skip_if.is_none())
+    }
+
+    /// A scope's children are all over.
+    fn scope_over(&mut self, ix: StepIx) {
+        let scope = &mut self.nodes[ix.0].scope;
+        let outcome = if let Some(failure) = scope.failure.take() {
+            Outcome::Failed(failure)
+        } else if let Some(path) = scope.not_run.take() {
+            Outcome::NotRun(Some(path))
+        } else {
+            Outcome::Ok
+        };
+        self.over(ix, outcome);
+    }
+
+    /// A step has failed for good.
+    pub(super) fn fail(&mut self, ix: StepIx, failure: Failure, commands: &mut Vec<Command>) {
+        match self.node(ix).region {
+            Region::Main => match self.policy(ix) {
+                Policy::Tolerate => {}
+                Policy::Continue => self.failed = true,
+                Policy::Halt { rollback } => {
+                    self.failed = true;
+                    self.halt_with(Halt::Failed { rollback }, commands);
+                }
+            },
+            Region::Require => self.failed = true,
+            Region::Finally => self.finally_failed = true,
+            Region::Undo => {}
+        }
+        self.over(ix, Outcome::Failed(Box::new(failure)));
+        self.close_spent_fans(ix);
+    }
+
+    /// Goes outward from a failed step to the first that says what its failure means.
+    fn policy(&mut self, ix: StepIx) -> Policy {
+        let mut at = ix;
+        loop {
+            let node = &mut self.nodes[at.0];
+            if let Kind::FanOut = node.kind {
+                node.scope.fan.failures += 1;
+                if node.scope.fan.failures <= node.scope.fan.borne {
+                    return Policy::Continue;
+                }
+                node.scope.fan.closed = true;
+            }
+            if node.is_optional() {
+                return Policy::Tolerate;
+            }
+            // On a step with for_each it is the fan-out's, not each item's.
+            let own = if node.is_item { None } else { node.step().and_then(|step| step.on_failure) };
+            let parent = node.parent;
+            let root = || self.plan.as_ref().map_or(OnFailure::Stop, |p| p.procedure.on_failure);
+            match (own, parent) {
+                (None, Some(parent)) => at = parent,
+                (own, _) => return policy_of(own.unwrap_or_else(root), at),
+            }
+        }
+    }
+
+    /// Items of fan-outs that have failed too often are not run.
+    fn close_spent_fans(&mut self, ix: StepIx) {
+        let cause = self.node(ix).path.clone();
+        let mut at = self.node(ix).parent;
+        while let Some(scope) = at {
+            if self.node(scope).scope.fan.closed {
+                for item in self.close_fan(scope) {
+                    self.not_run(item, Some(cause.clone()));
+                }
+            }
+            at = self.node(scope).parent;
+        }
+    }
+
+    /// A step is over, one way or another: tells the graph and the scope round it.
+    pub(super) fn over(&mut self, ix: StepIx, outcome: Outcome) {
+        self.set(ix, Awaiting::Nothing, outcome);
+        self.nodes[ix.0].failure = None;
+        let node = self.node(ix);
+        // In `finally`, and where the failure is borne by the author, what comes after goes on.
+        let borne = node.is_optional() || node.region == Region::Finally;
+        let satisfied = node.outcome.satisfies() || (borne && matches!(node.outcome, Outcome::Failed(_)));
+        let (region, parent, leave, path) = (node.region, node.parent, node.leave, node.path.clone());
+        self.settle(leave, satisfied, &path);
+        self.tell_parent(ix);
+        if region == Region::Undo && parent.is_none() {
+            self.undo_over(ix);
+        }
+    }
+
+    fn settle(&mut self, point: crate::graph::Point, satisfied: bool, cause: &StepPath) {
+        let mut blocked = self.flow.settle(point, satisfied);
+        let mut done = 0;
+        while done < blocked.len() {
+            let Some(ix) = self.by_point.get(&blocked[done]).copied() else { break };
+            done += 1;
+            self.set(ix, Awaiting::Nothing, Outcome::NotRun(Some(cause.clone())));
+            let node = self.node(ix);
+            if node.kind.is_scope() {
+                let leave = node.leave;
+                blocked.extend(self.flow.settle(leave, false));
+            }
+            self.tell_parent(ix);
+        }
+    }
+
+    fn not_run(&mut self, ix: StepIx, cause: Option<StepPath>) {
+        let enter = self.node(ix).enter;
+        self.flow.settle(enter, false);
+        self.over(ix, Outcome::NotRun(cause));
+    }
+
+    fn tell_parent(&mut self, ix: StepIx) {
+        let node = self.node(ix);
+        let Some(parent) = node.parent else { return };
+        let (path, outcome, optional, admitted) =
+            (node.path.clone(), node.outcome.clone(), node.is_optional(), node.is_item);
+        let scope = &mut self.nodes[parent.0].scope;
+        match outcome {
+            Outcome::Failed(failure) if !optional => {
+                scope.failure.get_or_insert(failure);
+            }
+            Outcome::NotRun(cause) => {
+                scope.not_run.get_or_insert(cause.unwrap_or(path));
+                return;
+            }
+            Outcome::Cancelled => {
+                scope.not_run.get_or_insert(path);
+            }
+            _ => {}
+        }
+        if admitted {
+            self.item_over(parent, ix);
+        }
+    }
+
+    /// Nothing new starts from here on; what waits for a time or a person gives up waiting.
+    pub(super) fn halt_with(&mut self, halt: Halt, commands: &mut Vec<Command>) {
+        if let Halt::Cancelled { level, .. } = halt {
+            self.stop_level = self.stop_level.max(level);
+            if self.stage == Stage::Unwinding {
+                self.unwind.paused = true;
+            }
+            if self.stop_level >= 2 {
+                commands
+                    .extend(self.active.iter().filter(|ix| is_under_way(self.node(**ix))).map(|ix| Command::Stop(*ix)));
+            }
+            if matches!(self.stage, Stage::Unwinding | Stage::Finally) {
+                return;
+            }
+        }
+        let weight = |halt: &Option<Halt>| match halt {
+            None => 0,
+            Some(Halt::InDoubt) => 1,
+            Some(Halt::Cancelled { .. }) => 2,
+            Some(Halt::Declined) => 3,
+            Some(Halt::Failed { .. }) => 4,
+        };
+        let new = Some(halt);
+        if weight(&new) > weight(&self.halt) {
+            self.halt = new;
+        }
+        self.give_up_waiting();
+    }
+
+    fn give_up_waiting(&mut self) {
+        let waiting: Vec<StepIx> = self
+            .active
+            .iter()
+            .copied()
+            .filter(|ix| matches!(self.node(*ix).awaiting, Awaiting::Timer(_) | Awaiting::Answer))
+            .filter(|ix| self.node(*ix).region == Region::Main)
+            .collect();
+        for ix in waiting {
+            match self.nodes[ix.0].failure.take() {
+                Some(failure) => {
+                    self.failed = true;
+                    self.over(ix, Outcome::Failed(failure));
+                }
+                None => self.over(ix, Outcome::Cancelled),
+            }
+        }
+    }
+
+    /// What was never reached in the main part is not run.
+    fn close_main(&mut self) {
+        for node in &mut self.nodes {
+            if node.region == Region::Main && !node.outcome.is_final() {
+                node.outcome = match node.scope.failure.take() {
+                    Some(failure) => Outcome::Failed(failure),
+                    None => Outcome::NotRun(None),
+                };
+            }
+        }
+        self.held.clear();
+    }
+
+    pub(super) fn stop_level(&self) -> u8 {
+        self.stop_level
+    }
+}
+
+fn is_under_way(node: &Node) -> bool {
+    matches!(node.awaiting, Awaiting::Attempt { .. } | Awaiting::Recovery)
+}
+
+fn policy_of(word: OnFailure, at: StepIx) -> Policy {
+    match word {
+        OnFailure::Continue => Policy::Continue,
+        // Asking needs a person beside the run; where nobody was asked, it stops.
+        OnFailure::Stop | OnFailure::Ask => Policy::Halt { rollback: None },
+        OnFailure::Rollback => Policy::Halt { rollback: Some(at) },
+    }
+}

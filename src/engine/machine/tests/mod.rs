@@ -1,0 +1,5 @@
+//! The machine against worlds that nobody made up: random graphs, failures, orders, repeats and crashes.
+
+mod puppet;
+mod random;
+mod rules;

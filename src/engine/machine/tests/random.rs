@@ -1,0 +1,214 @@
+//! Properties over random graphs × habits × orders × repeats × crashes.
+
+use proptest::prelude::*;
+
+use super::puppet::{Habit, Switches, action, created, for_each, retry, step};
+use crate::engine::drivers::memory::MemoryDriver;
+use crate::engine::machine::{Kind, Region};
+use crate::event::{Fact, Outcome, RunStatus, Signal, UndoStatus};
+use crate::model::runbook::{OnFailure, Step, Verb};
+
+fn habit() -> impl Strategy<Value = Habit> {
+    prop_oneof![6 => Just(Habit::Works), 1 => proptest::sample::select(Habit::ALL.to_vec())]
+}
+
+fn on_failure() -> impl Strategy<Value = Option<OnFailure>> {
+    prop_oneof![
+        4 => Just(None),
+        1 => Just(Some(OnFailure::Continue)),
+        1 => Just(Some(OnFailure::Rollback)),
+        1 => Just(Some(OnFailure::Stop)),
+    ]
+}
+
+/// The shape of one step, before it has its id and its needs.
+fn shape(depth: u32) -> BoxedStrategy<Step> {
+    let modifiers =
+        (any::<bool>(), proptest::bool::weighted(0.15), proptest::bool::weighted(0.25), 0u32..3, on_failure());
+    let leaf = (habit(), modifiers).prop_map(|(habit, (with_retry, optional, fan, borne, policy))| {
+        let mut step = action("s", &habit.name(), &[]);
+        step.retry = with_retry.then(|| retry(2));
+        step.optional = optional;
+        step.for_each = fan.then(|| for_each(borne));
+        step.on_failure = policy;
+        step
+    });
+    if depth == 0 {
+        return leaf.boxed();
+    }
+    let group = (steps(depth - 1), on_failure(), proptest::bool::weighted(0.2)).prop_map(|(children, policy, fan)| {
+        let mut group = step("s", Verb::Steps(children), &[]);
+        group.on_failure = policy;
+        group.for_each = fan.then(|| for_each(1));
+        group
+    });
+    prop_oneof![4 => leaf, 1 => group].boxed()
+}
+
+/// A list of steps with random needs among earlier ones.
+fn steps(depth: u32) -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec((shape(depth), any::<u8>()), 1..5).prop_map(|shapes| {
+        let mut steps: Vec<Step> = Vec::new();
+        for (i, (mut step, needs)) in shapes.into_iter().enumerate() {
+            step.id = format!("s{i}");
+            step.needs = (0..i).filter(|n| needs & (1 << n) != 0).map(|n| format!("s{n}")).collect();
+            steps.push(step);
+        }
+        steps
+    })
+}
+
+fn root_policy() -> impl Strategy<Value = OnFailure> {
+    prop_oneof![Just(OnFailure::Stop), Just(OnFailure::Continue), Just(OnFailure::Rollback)]
+}
+
+/// What must hold of a run that has ended, whatever happened on the way.
+fn check_end(driver: &MemoryDriver<Switches>) {
+    assert_eq!(driver.puppet.broken, Vec::<String>::new());
+    let status = driver.state.status();
+    assert!(status.is_final(), "the run stands still as {status:?}: {:#?}", state_of(driver));
+    for node in driver.state.nodes() {
+        assert!(node.outcome.is_final(), "{} ended as {:?}", node.path, node.outcome);
+        let is_leaf = matches!(node.kind, Kind::Action) && node.region == Region::Main;
+        let on = driver.puppet.on.get(&node.path).copied().unwrap_or(false);
+        match (&node.outcome, &node.undo) {
+            (_, UndoStatus::RolledBack) if is_leaf => assert!(!on, "{} was undone and is on", node.path),
+            (Outcome::Ok, _) if is_leaf => assert!(on, "{} is ok and off", node.path),
+            (Outcome::Cancelled | Outcome::NotRun(_) | Outcome::Skipped(_), _) if is_leaf => {
+                assert!(!on, "{} is {} and on", node.path, node.outcome.as_str());
+            }
+            _ => {}
+        }
+    }
+    if status == RunStatus::RolledBack {
+        let main = driver.puppet.on.iter().filter(|(path, _)| !path.as_str().starts_with("finally/"));
+        assert!(main.map(|(_, on)| on).all(|on| !on), "rolled back, and something is on: {:?}", driver.puppet.on);
+    }
+    if status == RunStatus::Succeeded {
+        let failed = driver.state.nodes().any(|n| {
+            matches!(n.outcome, Outcome::Failed(_))
+                && n.parent.is_some()
+                && !n.step().is_some_and(|s| s.optional)
+                && !borne_above(driver, n.parent)
+        });
+        assert!(!failed, "succeeded with a failure that nothing bears");
+    }
+}
+
+fn borne_above(driver: &MemoryDriver<Switches>, parent: Option<crate::engine::machine::StepIx>) -> bool {
+    let mut at = parent;
+    while let Some(ix) = at {
+        let node = driver.state.node(ix);
+        if node.step().is_some_and(|s| s.optional) {
+            return true;
+        }
+        at = node.parent;
+    }
+    false
+}
+
+fn finish(driver: &mut MemoryDriver<Switches>, choices: &mut impl Iterator<Item = usize>) {
+    for _ in 0..20_000 {
+        if driver.is_idle() {
+            if driver.state.is_parked() {
+                let key = format!("go-{}", driver.log.len());
+                driver.tell(Fact::Signalled { key, signal: Signal::Resume }).unwrap();
+            } else {
+                return;
+            }
+        }
+        driver.advance(choices.next().unwrap_or(0)).unwrap();
+    }
+    panic!("no end in sight: {:?}", driver.state.status());
+}
+
+/// A small generator of choices, so that one number shrinks to one order of events.
+fn choices(seed: u64) -> impl Iterator<Item = usize> {
+    let mut x = seed | 1;
+    std::iter::repeat_with(move || {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        (x >> 11) as usize
+    })
+}
+
+fn cases(n: u32) -> ProptestConfig {
+    let factor = std::env::var("TORTURE").ok().and_then(|v| v.parse().ok()).unwrap_or(1);
+    ProptestConfig { cases: n * factor, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn any_order_with_repeats_and_crashes_comes_to_a_right_end(
+        steps in steps(2), finally in steps(0), policy in root_policy(), seed in any::<u64>(),
+    ) {
+        let mut driver = MemoryDriver::begin(created(steps, finally, policy), Switches::default()).unwrap();
+        let mut picks = choices(seed);
+        for _ in 0..300 {
+            match picks.next().unwrap_or(0) % 23 {
+                0 => driver.crash().unwrap(),
+                1 | 2 => driver.redeliver(picks.next().unwrap_or(0)).unwrap(),
+                3 if seed % 5 == 0 => {
+                    let level = 1 + u8::from(seed % 2 == 0);
+                    let signal = Signal::Cancel { level, rollback: seed % 3 == 0 };
+                    driver.tell(Fact::Signalled { key: "cancel".into(), signal }).unwrap();
+                }
+                _ => driver.advance(picks.next().unwrap_or(0)).unwrap(),
+            }
+            if driver.state.status().is_final() {
+                break;
+            }
+        }
+        finish(&mut driver, &mut picks);
+        check_end(&driver);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn a_crash_after_every_fact_changes_nothing_in_the_end(
+        steps in steps(1), policy in root_policy(), seed in any::<u64>(),
+    ) {
+        let created = created(steps, vec![], policy);
+        let mut driver = MemoryDriver::begin(created, Switches::default()).unwrap();
+        let mut picks = choices(seed);
+        let mut undisturbed = driver.clone();
+        finish(&mut undisturbed, &mut choices(seed));
+        check_end(&undisturbed);
+        for _ in 0..5_000 {
+            if driver.state.status().is_final() {
+                break;
+            }
+            let mut crashed = driver.clone();
+            crashed.crash().unwrap();
+            finish(&mut crashed, &mut choices(seed));
+            check_end(&crashed);
+            if driver.is_idle() {
+                break;
+            }
+            driver.advance(picks.next().unwrap_or(0)).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_fold_of_the_log_is_the_live_state(steps in steps(2), policy in root_policy(), seed in any::<u64>()) {
+        let mut driver = MemoryDriver::begin(created(steps, vec![], policy), Switches::default()).unwrap();
+        finish(&mut driver, &mut choices(seed));
+        let replayed = crate::engine::machine::State::replay(driver.log.iter().map(|(at, f)| (*at, f))).unwrap();
+        prop_assert_eq!(replayed.status(), driver.state.status());
+        for (a, b) in replayed.nodes().zip(driver.state.nodes()) {
+            prop_assert_eq!((&a.path, &a.outcome, &a.undo, a.attempt), (&b.path, &b.outcome, &b.undo, b.attempt));
+        }
+    }
+}
+
+fn state_of(driver: &MemoryDriver<Switches>) -> Vec<String> {
+    let nodes = driver.state.nodes().map(|n| format!("{} {:?} {:?} {:?}", n.path, n.kind, n.outcome, n.awaiting));
+    let log = driver.log.iter().skip(1).map(|(_, f)| format!("{} {:?}", f.kind(), f.path()));
+    nodes.chain(log).collect()
+}

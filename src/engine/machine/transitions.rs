@@ -1,0 +1,349 @@
+//! What each fact makes of the state. Facts that come late or twice are dropped; facts that nobody asked for are refused.
+
+use super::node::{Awaiting, Fan, Kind, StepIx};
+use super::{BadFact, Command, Halt, Stage, State};
+use crate::event::{Ending, Fact, Item, Outcome, RunStatus, Signal, Verdict};
+use crate::model::effect::{Done, Effect};
+use crate::model::failure::{Class, Failure};
+
+impl State {
+    pub(super) fn take(&mut self, fact: &Fact, commands: &mut Vec<Command>) -> Result<(), BadFact> {
+        if !matches!(fact, Fact::RunCreated { .. }) && self.plan.is_none() {
+            return Err(bad(fact, "a run begins with run_created"));
+        }
+        match fact {
+            Fact::RunCreated { run, plan } => {
+                if self.plan.is_some() {
+                    return Ok(());
+                }
+                self.run = Some(run.clone());
+                self.plan = Some(plan.clone());
+                self.created_at = self.now;
+            }
+            Fact::LockGranted => self.lock_granted(),
+            Fact::LockRefused { .. } => self.lock_refused(),
+            Fact::LockLost { .. } => self.halt_with(Halt::InDoubt, commands),
+            Fact::LockReleased => self.unlocked(),
+            Fact::Signalled { key, signal } => {
+                if self.signals_seen.insert(key.clone()) {
+                    self.signalled(signal, commands);
+                }
+            }
+            Fact::DriverRestarted { .. } => self.restarted(commands),
+            Fact::RunFinished { status } => return self.run_finished(fact, *status),
+            Fact::Expanded { .. }
+            | Fact::Evaluated { .. }
+            | Fact::Started { .. }
+            | Fact::Checkpoint { .. }
+            | Fact::Finished { .. }
+            | Fact::TimerFired { .. }
+            | Fact::Approved { .. }
+            | Fact::Declined { .. } => return self.answered(fact, commands),
+        }
+        Ok(())
+    }
+
+    fn lock_granted(&mut self) {
+        if self.stage == Stage::Locking {
+            self.lock_held = true;
+            self.stage = Stage::Requiring;
+        }
+    }
+
+    fn lock_refused(&mut self) {
+        if self.stage == Stage::Locking {
+            self.stage = Stage::Finishing(RunStatus::Stopped);
+        }
+    }
+
+    fn run_finished(&mut self, fact: &Fact, status: RunStatus) -> Result<(), BadFact> {
+        match self.stage {
+            Stage::Finishing(expected) if expected == status => {
+                self.stage = Stage::Finished(status);
+                Ok(())
+            }
+            Stage::Finished(_) => Ok(()),
+            _ => Err(bad(fact, "the run was not at its end")),
+        }
+    }
+
+    /// An answer that is about a step.
+    fn answered(&mut self, fact: &Fact, commands: &mut Vec<Command>) -> Result<(), BadFact> {
+        let Some(ix) = fact.path().and_then(|path| self.find(path)) else {
+            return Err(bad(fact, "there is no such step"));
+        };
+        let node = self.node(ix);
+        if fact.attempt() > node.attempt {
+            return Err(bad(fact, "that attempt was never asked for"));
+        }
+        let late = fact.attempt() != 0 && fact.attempt() < node.attempt;
+        match (node.awaiting, fact) {
+            _ if late => {}
+            (Awaiting::Evaluation, Fact::Evaluated { verdict, .. }) => self.evaluated(ix, verdict, commands),
+            (Awaiting::Evaluation, Fact::Expanded { items, width, lane_width, borne, .. }) => {
+                let fan = Fan { width: *width, lane_width: *lane_width, borne: *borne, ..Fan::default() };
+                self.expanded(ix, items, fan);
+            }
+            (Awaiting::Attempt { intent: false }, Fact::Started { intent, .. }) => {
+                self.starts += 1;
+                let order = self.starts;
+                let node = &mut self.nodes[ix.0];
+                node.awaiting = Awaiting::Attempt { intent: true };
+                node.intent = Some(intent.clone());
+                node.effect = node.effect.max(intent.effect);
+                node.handle = None;
+                node.started.get_or_insert(order);
+            }
+            (Awaiting::Attempt { intent: true } | Awaiting::Recovery, Fact::Checkpoint { handle, .. }) => {
+                self.nodes[ix.0].handle = Some(handle.clone());
+            }
+            (Awaiting::Attempt { .. } | Awaiting::Recovery, Fact::Finished { ending, .. }) => {
+                self.finished(ix, ending, commands);
+            }
+            (Awaiting::Timer(_), Fact::TimerFired { .. }) => self.attempt(ix, commands),
+            (Awaiting::Answer, Fact::Approved { .. }) => self.over(ix, Outcome::Ok),
+            (Awaiting::Answer, Fact::Declined { .. }) => {
+                self.halt_with(Halt::Declined, commands);
+                self.over(ix, Outcome::Cancelled);
+            }
+            // Answered before: late, or told twice.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn evaluated(&mut self, ix: StepIx, verdict: &Verdict, commands: &mut Vec<Command>) {
+        match verdict {
+            Verdict::Run { invocation, effect, question } => {
+                let node = &mut self.nodes[ix.0];
+                node.invocation.clone_from(invocation);
+                node.effect = node.effect.max(*effect);
+                node.question.clone_from(question);
+                match node.kind {
+                    Kind::Group => {
+                        self.idle(ix);
+                        let body = self.node(ix).body.clone();
+                        self.open_steps(ix, body.as_ref().map_or(&[], |b| b.children.as_slice()));
+                    }
+                    Kind::Confirm => {
+                        self.set(ix, Awaiting::Answer, Outcome::Waiting);
+                        commands.push(Command::Ask(ix));
+                    }
+                    _ => self.attempt(ix, commands),
+                }
+            }
+            Verdict::Skip { reason } => self.over(ix, Outcome::Skipped(reason.clone())),
+            Verdict::Satisfied => self.over(ix, Outcome::Unchanged),
+            Verdict::Listed { manual } => self.undo_listed(ix, manual),
+            Verdict::Nothing { .. } => self.undo_not_needed(ix),
+            Verdict::Broken { failure } => self.fail(ix, failure.clone(), commands),
+        }
+    }
+
+    fn expanded(&mut self, ix: StepIx, items: &[Item], fan: Fan) {
+        self.idle(ix);
+        self.open_items(ix, items, fan);
+    }
+
+    /// Issues the next attempt.
+    pub(super) fn attempt(&mut self, ix: StepIx, commands: &mut Vec<Command>) {
+        let node = &mut self.nodes[ix.0];
+        node.attempt += 1;
+        node.tries += 1;
+        node.failure = None;
+        self.set(ix, Awaiting::Attempt { intent: false }, Outcome::Running);
+        commands.push(Command::Attempt(ix));
+    }
+
+    pub(super) fn recover(&mut self, ix: StepIx, commands: &mut Vec<Command>) {
+        // Counted as an attempt of its own, so that what it answers is told apart from a late answer of the one before.
+        self.nodes[ix.0].attempt += 1;
+        self.set(ix, Awaiting::Recovery, Outcome::Running);
+        commands.push(Command::Recover(ix));
+    }
+
+    fn finished(&mut self, ix: StepIx, ending: &Ending, commands: &mut Vec<Command>) {
+        let recovering = self.node(ix).awaiting == Awaiting::Recovery;
+        match ending {
+            Ending::Ok { outputs } => {
+                self.nodes[ix.0].outputs = Some(outputs.clone());
+                self.over(ix, Outcome::Ok);
+            }
+            Ending::Unchanged { outputs } => {
+                self.nodes[ix.0].outputs = Some(outputs.clone());
+                self.over(ix, Outcome::Unchanged);
+            }
+            Ending::Failed { failure } if failure.done != Done::Unknown => {
+                self.failed_attempt(ix, failure.clone(), commands);
+            }
+            Ending::Failed { failure } if recovering => self.doubt(ix, &failure.to_string(), commands),
+            Ending::Failed { failure } => {
+                self.nodes[ix.0].failure = Some(Box::new(failure.clone()));
+                if self.stop_level() >= 2 {
+                    // Told to stop while it was under way: whoever resumes finds out what became of it.
+                    self.doubt(ix, &failure.cause, commands);
+                } else {
+                    self.recover(ix, commands);
+                }
+            }
+            Ending::NotApplied => self.not_applied(ix, commands),
+            Ending::InDoubt { evidence } => self.doubt(ix, evidence, commands),
+            Ending::Cancelled => self.over(ix, Outcome::Cancelled),
+        }
+    }
+
+    /// Recovery found that nothing was done: the failure stands, or after a crash the step is simply still to do.
+    fn not_applied(&mut self, ix: StepIx, commands: &mut Vec<Command>) {
+        let node = &mut self.nodes[ix.0];
+        node.started = None;
+        if let Some(failure) = node.failure.take() {
+            self.failed_attempt(ix, failure.done(Done::None), commands);
+        } else if node.effect == Effect::Destroy {
+            let cause = "the run was interrupted before this destructive step was accepted";
+            let failure = Failure::new(Class::Precondition, format!("step {}", node.path), cause)
+                .remedy("nothing was destroyed; start a new run if it is still wanted");
+            self.fail(ix, failure, commands);
+        } else if self.halt.is_some() {
+            self.over(ix, Outcome::Cancelled);
+        } else {
+            self.attempt(ix, commands);
+        }
+    }
+
+    fn failed_attempt(&mut self, ix: StepIx, failure: Failure, commands: &mut Vec<Command>) {
+        self.nodes[ix.0].failure = None;
+        if let Some(wait) = self.retry_wait(ix, &failure) {
+            let at = self.now + wait;
+            self.nodes[ix.0].failure = Some(Box::new(failure));
+            self.set(ix, Awaiting::Timer(at), Outcome::Retrying);
+            commands.push(Command::StartTimer(ix, at));
+        } else {
+            self.fail(ix, failure, commands);
+        }
+    }
+
+    /// Milliseconds to wait before another attempt, where another one may be made.
+    fn retry_wait(&self, ix: StepIx, failure: &Failure) -> Option<u64> {
+        let node = self.node(ix);
+        let retry = node.step()?.retry.as_ref()?;
+        let may = node.tries < retry.attempts
+            && retry.errors.contains(&failure.class)
+            && failure.done == Done::None
+            && node.effect != Effect::Destroy
+            && self.halt.is_none();
+        may.then(|| {
+            let wait = retry.backoff as f64 * retry.factor.powi(node.tries as i32 - 1);
+            (wait as u64).min(retry.max)
+        })
+    }
+
+    fn doubt(&mut self, ix: StepIx, evidence: &str, commands: &mut Vec<Command>) {
+        self.set(ix, Awaiting::Nothing, Outcome::InDoubt(evidence.to_owned()));
+        self.halt_with(Halt::InDoubt, commands);
+    }
+
+    fn signalled(&mut self, signal: &Signal, commands: &mut Vec<Command>) {
+        match signal {
+            Signal::Cancel { level, rollback } => {
+                self.halt_with(Halt::Cancelled { level: *level, rollback: *rollback }, commands);
+            }
+            Signal::Resume => self.resumed(commands),
+            Signal::Resolve { path, done } => {
+                let Some(ix) = self.find(path) else { return };
+                if !matches!(self.node(ix).outcome, Outcome::InDoubt(_)) {
+                    return;
+                }
+                self.parked = false;
+                if *done {
+                    self.over(ix, Outcome::Ok);
+                } else {
+                    let failure = self.nodes[ix.0].failure.take();
+                    let node = self.node(ix);
+                    let failure = failure.map_or_else(
+                        || {
+                            Failure::new(
+                                Class::Failed,
+                                format!("step {}", node.path),
+                                "a person said that it was not done",
+                            )
+                        },
+                        |f| *f,
+                    );
+                    self.nodes[ix.0].started = None;
+                    self.fail(ix, failure.done(Done::None), commands);
+                }
+                if self.halt == Some(Halt::InDoubt) && self.in_doubt_count() == 0 {
+                    self.halt = None;
+                }
+            }
+        }
+    }
+
+    /// Another process owns the run now: what was outstanding is asked again, what was under way is recovered.
+    fn restarted(&mut self, commands: &mut Vec<Command>) {
+        self.parked = false;
+        match self.stage {
+            Stage::Locking => commands.push(Command::AcquireLock),
+            Stage::Unlocking => commands.push(Command::ReleaseLock),
+            // Issued again by `decide`.
+            Stage::Finishing(_) => self.finish_issued = false,
+            _ => {}
+        }
+        let active: Vec<StepIx> = self.active.iter().copied().collect();
+        for ix in active {
+            match self.node(ix).awaiting {
+                Awaiting::Nothing => {}
+                Awaiting::Evaluation => commands.push(Command::Evaluate(ix)),
+                Awaiting::Attempt { intent: false } => commands.push(Command::Attempt(ix)),
+                Awaiting::Attempt { intent: true } | Awaiting::Recovery => self.recover(ix, commands),
+                Awaiting::Timer(at) => commands.push(Command::StartTimer(ix, at)),
+                Awaiting::Answer => commands.push(Command::Ask(ix)),
+            }
+        }
+    }
+
+    fn resumed(&mut self, commands: &mut Vec<Command>) {
+        self.parked = false;
+        self.unwind.paused = false;
+        let cancelled = matches!(self.halt, Some(Halt::Cancelled { .. })) && self.stage == Stage::Main;
+        if cancelled || self.halt == Some(Halt::InDoubt) {
+            self.halt = None;
+            self.stop_level = 0;
+        }
+        let doubtful: Vec<StepIx> = (0..self.nodes.len())
+            .map(StepIx)
+            .filter(|ix| matches!(self.node(*ix).outcome, Outcome::InDoubt(_)))
+            .collect();
+        for ix in doubtful {
+            self.recover(ix, commands);
+        }
+    }
+
+    pub(super) fn in_doubt_count(&self) -> usize {
+        self.in_doubt().count()
+    }
+
+    /// Marks what is outstanding for a step and how it stands.
+    pub(super) fn set(&mut self, ix: StepIx, awaiting: Awaiting, outcome: Outcome) {
+        let was = self.node(ix).awaiting;
+        self.recovering -= usize::from(was == Awaiting::Recovery);
+        self.recovering += usize::from(awaiting == Awaiting::Recovery);
+        if awaiting == Awaiting::Nothing {
+            self.active.remove(&ix);
+        } else {
+            self.active.insert(ix);
+        }
+        let node = &mut self.nodes[ix.0];
+        node.awaiting = awaiting;
+        node.outcome = outcome;
+    }
+
+    fn idle(&mut self, ix: StepIx) {
+        self.active.remove(&ix);
+        self.nodes[ix.0].awaiting = Awaiting::Nothing;
+    }
+}
+
+fn bad(fact: &Fact, why: &'static str) -> BadFact {
+    BadFact { kind: fact.kind(), path: fact.path().cloned(), why }
+}

@@ -1,0 +1,111 @@
+//! Rolling back: the undos of a scope's steps, in reverse order of their starts, each whatever became of the others.
+
+use super::node::{Awaiting, Kind, Region, StepIx};
+use super::{Command, Stage, State};
+use crate::event::{Outcome, UndoStatus};
+use crate::model::effect::Done;
+use crate::model::runbook::Rollback;
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unwind {
+    pub scope: Option<StepIx>,
+    /// Steps still to undo; the last one is next.
+    pub left: Vec<StepIx>,
+    /// The step being undone and its undo.
+    pub current: Option<(StepIx, StepIx)>,
+    pub paused: bool,
+}
+
+impl State {
+    pub(super) fn start_unwinding(&mut self, scope: StepIx) {
+        let mut left: Vec<(u64, StepIx)> = (0..self.nodes.len())
+            .map(StepIx)
+            .filter(|ix| self.has_something_to_undo(*ix) && self.is_within(*ix, scope))
+            .filter_map(|ix| self.node(ix).started.map(|order| (order, ix)))
+            .collect();
+        left.sort();
+        self.unwind.scope = Some(scope);
+        self.unwind.left = left.into_iter().map(|(_, ix)| ix).collect();
+    }
+
+    fn has_something_to_undo(&self, ix: StepIx) -> bool {
+        let node = self.node(ix);
+        node.region == Region::Main
+            && matches!(node.kind, Kind::Action)
+            && match &node.outcome {
+                Outcome::Ok => true,
+                Outcome::Failed(failure) => failure.done != Done::None,
+                _ => false,
+            }
+    }
+
+    fn is_within(&self, ix: StepIx, scope: StepIx) -> bool {
+        let mut at = Some(ix);
+        while let Some(here) = at {
+            if here == scope {
+                return true;
+            }
+            at = self.node(here).parent;
+        }
+        false
+    }
+
+    pub(super) fn unwinding(&mut self, commands: &mut Vec<Command>) {
+        if self.unwind.current.is_some() {
+            if self.active.is_empty() && self.in_doubt_count() > 0 {
+                self.park(commands);
+            }
+            return;
+        }
+        if self.unwind.paused {
+            self.park(commands);
+            return;
+        }
+        while self.unwind.current.is_none() {
+            let Some(of) = self.unwind.left.pop() else {
+                self.stage = Stage::Finally;
+                return;
+            };
+            // Where nothing can undo it, its author has said why, and the plan has shown it.
+            if !matches!(self.node(of).step().map(|s| &s.rollback), Some(Rollback::None(_))) {
+                self.start_undo(of, commands);
+            }
+        }
+    }
+
+    fn start_undo(&mut self, of: StepIx, commands: &mut Vec<Command>) {
+        let undo = self.add_undo(of);
+        self.unwind.current = Some((of, undo));
+        if matches!(self.node(undo).kind, Kind::Undo(_)) {
+            self.set(undo, Awaiting::Evaluation, Outcome::Running);
+            commands.push(Command::Evaluate(undo));
+        }
+    }
+
+    pub(super) fn undo_listed(&mut self, undo: StepIx, manual: &str) {
+        if let Some((of, _)) = self.unwind.current {
+            self.nodes[of.0].undo = UndoStatus::Listed(manual.to_owned());
+        }
+        self.over(undo, Outcome::Skipped(manual.to_owned()));
+    }
+
+    pub(super) fn undo_not_needed(&mut self, undo: StepIx) {
+        self.over(undo, Outcome::Unchanged);
+    }
+
+    /// An undo (a single one, or the author's steps) is over.
+    pub(super) fn undo_over(&mut self, undo: StepIx) {
+        let Some((of, current)) = self.unwind.current else { return };
+        if current != undo {
+            return;
+        }
+        self.unwind.current = None;
+        let status = match &self.node(undo).outcome {
+            Outcome::Ok | Outcome::Unchanged => UndoStatus::RolledBack,
+            // Listed, and marked so already.
+            Outcome::Skipped(_) => return,
+            _ => UndoStatus::RollbackFailed,
+        };
+        self.nodes[of.0].undo = status;
+    }
+}

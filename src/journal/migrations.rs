@@ -1,0 +1,46 @@
+//! The shape of the journal, version by version. A released migration is never edited: a new one is added below it.
+
+/// `MIGRATIONS[n]` leads from version n to version n + 1 (`PRAGMA user_version`).
+pub(super) const MIGRATIONS: &[&str] = &[
+    // 1. `events` and `head` in `runs` say how long a run's chain must be: a chain alone cannot tell that its end was cut off.
+    "CREATE TABLE runs (
+        id TEXT PRIMARY KEY NOT NULL,
+        runbook TEXT NOT NULL,
+        site TEXT NOT NULL,
+        cluster TEXT,
+        created INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        plan_hash TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        format INTEGER NOT NULL,
+        owner_epoch INTEGER NOT NULL,
+        host TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        owned_since INTEGER NOT NULL,
+        events INTEGER NOT NULL,
+        head BLOB NOT NULL
+     ) STRICT;
+     CREATE INDEX runs_by_creation ON runs (created);
+     CREATE TABLE events (
+        run TEXT NOT NULL REFERENCES runs (id),
+        seq INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        path TEXT,
+        attempt INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        payload TEXT NOT NULL,
+        hash BLOB NOT NULL,
+        PRIMARY KEY (run, seq)
+     ) STRICT;
+     CREATE TABLE locks (
+        name TEXT PRIMARY KEY NOT NULL,
+        run TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        holder TEXT NOT NULL
+     ) STRICT;",
+];
+
+/// The version that this binary writes.
+pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;

@@ -1,0 +1,386 @@
+//! Users, tokens, roles and access control lists of the lab, and who a request is from.
+//!
+//! Rights that pools pass on to their guests are not simulated: an entry is for a path.
+
+mod roles;
+mod ticket;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use self::ticket::TicketKey;
+use super::call::Privileges;
+
+/// Who may do what. Fixed while the lab runs; the secrets are random for every lab.
+#[derive(Debug)]
+pub struct Access {
+    key: TicketKey,
+    passwords: BTreeMap<String, String>,
+    tokens: BTreeMap<String, Token>,
+    acl: Vec<AclEntry>,
+}
+
+#[derive(Debug)]
+struct Token {
+    secret: String,
+    /// Whether its rights are those of its user and its own, both.
+    privsep: bool,
+}
+
+#[derive(Debug)]
+struct AclEntry {
+    path: String,
+    subject: String,
+    role: String,
+    propagate: bool,
+}
+
+/// Who a request is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// `root@pam`, or `ops@pve!runbook` for a token.
+    pub user: String,
+    pub by_ticket: bool,
+}
+
+/// Why a request is from nobody; the text is the reason phrase of a 401 with an empty body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    #[error("No ticket")]
+    NoTicket,
+    #[error("Authentication failed!")]
+    Failed,
+    #[error("Permission denied - invalid csrf token")]
+    Csrf,
+}
+
+/// The credentials of a request, as its headers have them.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Credentials<'a> {
+    pub authorization: Option<&'a str>,
+    pub cookie: Option<&'a str>,
+    pub csrf: Option<&'a str>,
+}
+
+impl Credentials<'_> {
+    /// `user@realm!name` and secret, after `PVEAPIToken=` or `PVEAPIToken `.
+    fn token(&self) -> Option<(String, String)> {
+        let value = self.authorization?.strip_prefix("PVEAPIToken")?.strip_prefix(['=', ' '])?;
+        let (id, secret) = value.split(';').next()?.split_once('=').unwrap_or((value, ""));
+        Some((id.to_owned(), secret.to_owned()))
+    }
+
+    pub fn has_token(&self) -> bool {
+        self.token().is_some()
+    }
+
+    fn ticket(&self) -> Option<String> {
+        let named = |text: &str| text.trim().strip_prefix("PVEAuthCookie=").map(decode);
+        self.authorization.and_then(named).or_else(|| self.cookie?.split(';').find_map(named))
+    }
+}
+
+/// Cookies are percent-encoded.
+fn decode(text: &str) -> String {
+    super::front::percent_decode(text)
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Access {
+    /// The users of every lab: `root@pam`, `ops@pve`, and the tokens `runbook` (what this program needs), `readonly`
+    /// (looks only) and `nothing` of `ops@pve`.
+    pub fn new() -> Self {
+        let mut access =
+            Self { key: TicketKey::random(), passwords: BTreeMap::new(), tokens: BTreeMap::new(), acl: Vec::new() };
+        access.add_user("root@pam");
+        access.add_user("ops@pve");
+        access.allow("/", "ops@pve", roles::RUNBOOK);
+        for (name, role) in [("runbook", Some(roles::RUNBOOK)), ("readonly", Some("PVEAuditor")), ("nothing", None)] {
+            let id = format!("ops@pve!{name}");
+            access.add_token(&id, true);
+            if let Some(role) = role {
+                access.allow("/", &id, role);
+            }
+        }
+        access
+    }
+
+    /// A user with a random password.
+    pub fn add_user(&mut self, user: &str) {
+        self.passwords.insert(user.to_owned(), random_hex(16));
+    }
+
+    /// A token (`user@realm!name`) with a random secret.
+    pub fn add_token(&mut self, id: &str, privsep: bool) {
+        self.tokens.insert(id.to_owned(), Token { secret: random_uuid(), privsep });
+    }
+
+    /// Gives a user or token a role on a path and all below it.
+    pub fn allow(&mut self, path: &str, subject: &str, role: &str) {
+        let (path, subject, role) = (path.to_owned(), subject.to_owned(), role.to_owned());
+        self.acl.push(AclEntry { path, subject, role, propagate: true });
+    }
+
+    /// The password of a user, for whoever writes the configuration.
+    pub fn password(&self, user: &str) -> Option<&str> {
+        self.passwords.get(user).map(String::as_str)
+    }
+
+    /// The secret of a token (`ops@pve!runbook`), for whoever writes the configuration.
+    pub fn token_secret(&self, id: &str) -> Option<&str> {
+        self.tokens.get(id).map(|token| token.secret.as_str())
+    }
+
+    /// Who sent a request with these credentials.
+    ///
+    /// # Errors
+    /// The 401 that the server would answer.
+    pub fn authenticate(&self, given: &Credentials<'_>, changes: bool, now_s: i64) -> Result<Identity, AuthError> {
+        if let Some((id, secret)) = given.token() {
+            let known = self.tokens.get(&id).is_some_and(|token| token.secret == secret);
+            return if known { Ok(Identity { user: id, by_ticket: false }) } else { Err(AuthError::Failed) };
+        }
+        let ticket = given.ticket().ok_or(AuthError::NoTicket)?;
+        if ticket.starts_with("PVE:!tfa!") {
+            return Err(AuthError::NoTicket);
+        }
+        let user = self.key.verify(&ticket, now_s).ok_or(AuthError::Failed)?;
+        if changes && !given.csrf.is_some_and(|token| self.key.csrf_fits(token, &user, now_s)) {
+            return Err(AuthError::Csrf);
+        }
+        Ok(Identity { user, by_ticket: true })
+    }
+
+    /// `POST /access/ticket`: the answer's data, or `None` for a wrong password. A ticket that still lives is taken for
+    /// a password.
+    pub fn login(&self, username: &str, realm: Option<&str>, password: &str, major: u32, now_s: i64) -> Option<Value> {
+        let user = match realm {
+            Some(realm) if !username.contains('@') => format!("{username}@{realm}"),
+            _ => username.to_owned(),
+        };
+        let right = self.passwords.get(&user).is_some_and(|known| known == password)
+            || self.key.verify(password, now_s).is_some_and(|holder| holder == user);
+        right.then(|| {
+            json!({
+                "username": user,
+                "ticket": self.key.ticket(&user, now_s),
+                "CSRFPreventionToken": self.key.csrf(&user, now_s),
+                "cap": self.capabilities(&user, major),
+            })
+        })
+    }
+
+    /// Whether a user or token holds a privilege on a path, on a server of this major version.
+    pub fn may(&self, user: &str, path: &str, privilege: &str, major: u32) -> bool {
+        if !roles::exists(privilege, major) {
+            return false;
+        }
+        let owner = user.split_once('!').map(|(owner, _)| owner);
+        match (owner, self.tokens.get(user)) {
+            (None, _) => user == "root@pam" || self.own_roles_hold(user, path, privilege),
+            (Some(_), None) => false,
+            (Some(owner), Some(token)) => {
+                self.may(owner, path, privilege, major)
+                    && (!token.privsep || self.own_roles_hold(user, path, privilege))
+            }
+        }
+    }
+
+    /// The entries of the deepest path that has any for this subject count, and no others.
+    fn own_roles_hold(&self, subject: &str, path: &str, privilege: &str) -> bool {
+        let applies = |entry: &&AclEntry| {
+            let below = entry.path == "/" || path.strip_prefix(&entry.path).is_some_and(|rest| rest.starts_with('/'));
+            entry.subject == subject && (entry.path == path || (entry.propagate && below))
+        };
+        let depth = |entry: &AclEntry| entry.path.trim_end_matches('/').matches('/').count();
+        let deepest = self.acl.iter().filter(applies).map(depth).max();
+        self.acl
+            .iter()
+            .filter(applies)
+            .any(|entry| Some(depth(entry)) == deepest && roles::holds(&entry.role, privilege))
+    }
+
+    /// All that a user or token may do on a path.
+    pub fn privileges(&self, user: &str, path: &str, major: u32) -> BTreeSet<&'static str> {
+        roles::all(major).filter(|privilege| self.may(user, path, privilege, major)).collect()
+    }
+
+    /// `GET /access/users`, `/roles`, `/acl` and `/domains`: what there is, by the schema's path.
+    pub(super) fn list(&self, template: &str, major: u32) -> Option<Value> {
+        Some(match template {
+            "/access/users" => self
+                .passwords
+                .keys()
+                .map(|user| json!({ "userid": user, "enable": 1, "expire": 0, "realm-type": user.rsplit('@').next() }))
+                .collect(),
+            "/access/roles" => roles::ROLES
+                .iter()
+                .map(|role| {
+                    let privs: Vec<&str> =
+                        roles::all(major).filter(|privilege| roles::holds(role, privilege)).collect();
+                    json!({ "roleid": role, "privs": privs.join(","), "special": u8::from(*role != roles::RUNBOOK) })
+                })
+                .collect(),
+            "/access/acl" => self
+                .acl
+                .iter()
+                .map(|entry| {
+                    let kind = if entry.subject.contains('!') { "token" } else { "user" };
+                    let (path, ugid, role) = (&entry.path, &entry.subject, &entry.role);
+                    let propagate = u8::from(entry.propagate);
+                    json!({ "path": path, "ugid": ugid, "roleid": role, "type": kind, "propagate": propagate })
+                })
+                .collect(),
+            "/access/domains" => json!([
+                { "realm": "pam", "type": "pam", "comment": "Linux PAM standard authentication" },
+                { "realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server" },
+            ]),
+            _ => return None,
+        })
+    }
+
+    /// `GET /access/permissions`: by path, each privilege with whether it goes further down.
+    pub fn permissions(&self, user: &str, path: Option<&str>, major: u32) -> Value {
+        let top = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
+        let paths: BTreeSet<&str> = match path {
+            Some(path) => BTreeSet::from([path]),
+            None => top.into_iter().chain(self.acl.iter().map(|entry| entry.path.as_str())).collect(),
+        };
+        let mut out = Map::new();
+        for each in paths {
+            let held = self.privileges(user, each, major);
+            if !held.is_empty() || path.is_some() {
+                let flags: Map<String, Value> = held.into_iter().map(|p| (p.to_owned(), 1.into())).collect();
+                out.insert(each.to_owned(), flags.into());
+            }
+        }
+        out.into()
+    }
+
+    /// What the web interface shows: by area, the privileges on its top path.
+    fn capabilities(&self, user: &str, major: u32) -> Value {
+        let areas: [(&str, &str, &[&str]); 7] = [
+            ("vms", "/vms", &["VM."]),
+            ("storage", "/storage", &["Datastore."]),
+            ("access", "/access", &["User.", "Group."]),
+            ("nodes", "/nodes", &["Sys."]),
+            ("sdn", "/sdn", &["SDN."]),
+            ("mapping", "/mapping", &["Mapping."]),
+            ("dc", "/", &["Sys.Audit", "Sys.Modify", "SDN."]),
+        ];
+        let mut out = Map::new();
+        for (area, path, prefixes) in areas {
+            let shown = |p: &&str| *p == "Permissions.Modify" || prefixes.iter().any(|prefix| p.starts_with(prefix));
+            let held: Map<String, Value> = self
+                .privileges(user, path, major)
+                .into_iter()
+                .filter(shown)
+                .map(|p| (p.to_owned(), 1.into()))
+                .collect();
+            out.insert(area.to_owned(), held.into());
+        }
+        out.into()
+    }
+}
+
+/// The rights of one caller on a server of one major version.
+pub struct Rights {
+    pub access: Arc<Access>,
+    pub user: String,
+    pub major: u32,
+}
+
+impl Privileges for Rights {
+    fn may(&self, path: &str, privilege: &str) -> bool {
+        self.access.may(&self.user, path, privilege, self.major)
+    }
+}
+
+fn random_hex(bytes: usize) -> String {
+    (0..bytes).fold(String::new(), |mut out, _| {
+        let _ = write!(out, "{:02x}", rand::random::<u8>());
+        out
+    })
+}
+
+fn random_uuid() -> String {
+    let hex = random_hex(16);
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_no_more_than_its_user() {
+        let mut access = Access::new();
+        access.add_user("low@pve");
+        access.allow("/vms/104", "low@pve", "PVEVMAdmin");
+        access.add_token("low@pve!t", true);
+        access.allow("/", "low@pve!t", "Administrator");
+        let may = |user: &str, path: &str, p: &str| access.may(user, path, p, 9);
+        assert!(may("low@pve!t", "/vms/104", "VM.Migrate"));
+        assert!(!may("low@pve!t", "/vms/105", "VM.Migrate"));
+        assert!(!may("low@pve!t", "/vms/104", "Sys.Audit"));
+        assert!(may("ops@pve!runbook", "/vms/104", "VM.Migrate"));
+        assert!(!may("ops@pve!readonly", "/vms/104", "VM.Migrate"));
+        assert!(may("ops@pve!readonly", "/vms/104", "VM.Audit"));
+        assert!(access.privileges("ops@pve!nothing", "/", 9).is_empty());
+        assert!(access.privileges("root@pam!none", "/", 9).is_empty());
+    }
+
+    #[test]
+    fn a_deeper_entry_takes_the_place_of_a_higher_one() {
+        let mut access = Access::new();
+        access.allow("/vms/104", "ops@pve", "NoAccess");
+        assert!(access.privileges("ops@pve", "/vms/104", 9).is_empty());
+        assert!(access.privileges("ops@pve!runbook", "/vms/104", 9).is_empty());
+        assert!(!access.privileges("ops@pve", "/vms/1040", 9).is_empty());
+    }
+
+    #[test]
+    fn rights_are_named_by_version() {
+        let access = Access::new();
+        assert!(access.privileges("ops@pve", "/vms/104", 8).contains("VM.Monitor"));
+        assert!(!access.privileges("ops@pve", "/vms/104", 9).contains("VM.Monitor"));
+    }
+
+    #[test]
+    fn credentials_are_read_from_headers() {
+        let access = Access::new();
+        let secret = access.token_secret("ops@pve!runbook").unwrap();
+        for header in
+            [format!("PVEAPIToken=ops@pve!runbook={secret}"), format!("PVEAPIToken ops@pve!runbook={secret};x")]
+        {
+            let given = Credentials { authorization: Some(&header), ..Credentials::default() };
+            assert_eq!(access.authenticate(&given, true, 0).unwrap().user, "ops@pve!runbook");
+        }
+        let wrong = Credentials { authorization: Some("PVEAPIToken=ops@pve!runbook=x"), ..Credentials::default() };
+        assert_eq!(access.authenticate(&wrong, false, 0), Err(AuthError::Failed));
+        assert_eq!(access.authenticate(&Credentials::default(), false, 0), Err(AuthError::NoTicket));
+    }
+
+    #[test]
+    fn a_ticket_changes_things_only_with_its_csrf_token() {
+        let access = Access::new();
+        let data = access.login("root", Some("pam"), access.password("root@pam").unwrap(), 9, 1000).unwrap();
+        assert_eq!(data["cap"]["vms"]["VM.Migrate"], 1);
+        let cookie = format!("a=b; PVEAuthCookie={}", data["ticket"].as_str().unwrap().replace(':', "%3A"));
+        let given = Credentials { cookie: Some(&cookie), ..Credentials::default() };
+        assert!(access.authenticate(&given, false, 1001).unwrap().by_ticket);
+        assert_eq!(access.authenticate(&given, true, 1001), Err(AuthError::Csrf));
+        let csrf = data["CSRFPreventionToken"].as_str();
+        assert!(access.authenticate(&Credentials { csrf, ..given }, true, 1001).is_ok());
+        assert_eq!(access.login("root@pam", None, "wrong", 9, 1000), None);
+        assert!(access.login("root@pam", None, data["ticket"].as_str().unwrap(), 9, 1001).is_some());
+    }
+}

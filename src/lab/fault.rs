@@ -1,0 +1,417 @@
+//! Faults: what can go wrong on demand, and how a person writes it.
+//!
+//! Faults of the transport are kept and counted here; faults of the world are handed on to it.
+
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::model::ids::{NodeName, Vmid};
+
+/// Anything that can be made to go wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// What happens to matching requests.
+    Request(RequestFault),
+    /// Every API token is refused, this many times or for good.
+    TokenRejected { left: Option<u32> },
+    /// What happens inside the world.
+    World(WorldFault),
+}
+
+/// A fault that the world carries out itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorldFault {
+    /// The next such task ends with this error.
+    TaskFail {
+        task_type: String,
+        vmid: Option<Vmid>,
+        text: Option<String>,
+    },
+    /// The next such task is broken off half-way, as by a killed worker.
+    TaskAbort {
+        task_type: String,
+        vmid: Option<Vmid>,
+    },
+    /// The next such task ends with warnings.
+    TaskWarn {
+        task_type: String,
+        vmid: Option<Vmid>,
+    },
+    /// The next such task never ends by itself.
+    TaskHang {
+        task_type: String,
+        vmid: Option<Vmid>,
+    },
+    /// The guest's lock outlives the task that took it.
+    LockStays {
+        vmid: Vmid,
+    },
+    /// Tasks appear in lists this much later, in world milliseconds.
+    TasksLate {
+        ms: u64,
+    },
+    NodeUp {
+        node: NodeName,
+        up: bool,
+    },
+    /// Someone destroys the guest and makes another with the same id.
+    ReplaceGuest {
+        vmid: Vmid,
+    },
+    /// Someone sets the guest's lock, or takes it away.
+    SetLock {
+        vmid: Vmid,
+        lock: Option<String>,
+    },
+}
+
+/// A fault of the transport, for requests that match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestFault {
+    /// `None` matches every verb.
+    pub verb: Option<String>,
+    /// The path below `/api2/json`; `*` stands for one segment, `**` at the end for all the rest.
+    pub path: String,
+    /// How often it still happens; `None` for every time.
+    pub left: Option<u32>,
+    pub effect: Effect,
+}
+
+/// What happens to a matching request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// The connection is reset and the request was not taken.
+    ResetBefore,
+    /// The request is carried out; the connection is reset in place of the answer.
+    ResetAfter,
+    /// Answered with this status; carried out first where `after` says so.
+    Status { status: u16, text: Option<String>, after: bool },
+    /// The worker is busy this much longer, in real time.
+    Slow(Duration),
+    /// Carried out, but the answer never comes: pveproxy gives up on pvedaemon or another node after its 30 s.
+    Hang,
+}
+
+/// Why a text is no fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("fault {text:?}: {expected}; for example `{example}`")]
+pub struct BadFault {
+    pub text: String,
+    pub expected: &'static str,
+    pub example: &'static str,
+}
+
+const REQUEST_EXAMPLE: &str = "reset-after:POST /nodes/*/qemu/104/migrate*1";
+
+impl FromStr for Fault {
+    type Err = BadFault;
+
+    /// `KIND`, `KIND:WHAT` or `KIND:WHAT=ARGUMENT`; a request's `WHAT` is `[VERB ]PATH[*COUNT]`.
+    fn from_str(text: &str) -> Result<Self, BadFault> {
+        let bad = |expected, example| BadFault { text: text.to_owned(), expected, example };
+        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+        if let Some(fault) = parse_world(kind, rest, &bad)? {
+            return Ok(Self::World(fault));
+        }
+        if let Some(count) = text.strip_prefix("token-rejected") {
+            let left = match count.strip_prefix('*') {
+                None if count.is_empty() => None,
+                _ => Some(
+                    number(count.trim_start_matches('*')).ok_or_else(|| bad("expected a count", "token-rejected*2"))?,
+                ),
+            };
+            return Ok(Self::TokenRejected { left });
+        }
+        let (what, argument) = rest.split_once('=').map_or((rest, None), |(what, arg)| (what, Some(arg)));
+        let effect = parse_effect(kind, argument, &bad)?;
+        parse_request(what, effect).map(Self::Request).ok_or_else(|| bad("expected a path", REQUEST_EXAMPLE))
+    }
+}
+
+/// A fault with its time: `@40s node-down:pve3` happens after forty seconds of the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledFault {
+    /// World milliseconds from now.
+    pub after_ms: u64,
+    pub fault: Fault,
+}
+
+impl FromStr for ScheduledFault {
+    type Err = BadFault;
+
+    /// `@DURATION FAULT`, or a fault alone, which is due at once.
+    fn from_str(text: &str) -> Result<Self, BadFault> {
+        let Some(timed) = text.strip_prefix('@') else { return Ok(Self { after_ms: 0, fault: text.parse()? }) };
+        let (after, fault) = timed.split_once(' ').unwrap_or((timed, ""));
+        let bad = || BadFault { text: text.to_owned(), expected: "expected when", example: "@40s node-down:pve3" };
+        Ok(Self { after_ms: milliseconds(after).ok_or_else(bad)?, fault: fault.trim().parse()? })
+    }
+}
+
+fn parse_effect(
+    kind: &str,
+    argument: Option<&str>,
+    bad: &dyn Fn(&'static str, &'static str) -> BadFault,
+) -> Result<Effect, BadFault> {
+    let (status, after) = kind.strip_suffix("-after").map_or((kind, false), |status| (status, true));
+    match kind {
+        "reset-before" => Ok(Effect::ResetBefore),
+        "reset-after" => Ok(Effect::ResetAfter),
+        "hang" => Ok(Effect::Hang),
+        "slow" => match argument.and_then(milliseconds) {
+            Some(ms) => Ok(Effect::Slow(Duration::from_millis(ms))),
+            None => Err(bad("expected how slow", "slow:GET /cluster/resources=2s")),
+        },
+        _ => match status.parse::<u16>() {
+            Ok(status) if (400..600).contains(&status) => {
+                Ok(Effect::Status { status, text: argument.map(str::to_owned), after })
+            }
+            _ => Err(bad(
+                "expected one of reset-before, reset-after, STATUS, STATUS-after, slow, hang, token-rejected, node-down, \
+                 node-up, task-fail, task-abort, task-warn, task-hang, tasks-late, lock-stays, set-lock, clear-lock, \
+                 replace-guest",
+                REQUEST_EXAMPLE,
+            )),
+        },
+    }
+}
+
+fn parse_request(what: &str, effect: Effect) -> Option<RequestFault> {
+    let (verb, path) = match what.trim().split_once(' ') {
+        Some((verb, path)) => (Some(verb.to_ascii_uppercase()), path.trim()),
+        None => (None, what.trim()),
+    };
+    let (path, left) = match path.rsplit_once('*') {
+        Some((before, count)) if number(count).is_some() => (before, number(count)),
+        _ => (path, None),
+    };
+    path.starts_with('/').then(|| RequestFault { verb, path: path.to_owned(), left, effect })
+}
+
+fn parse_world(
+    kind: &str,
+    rest: &str,
+    bad: &dyn Fn(&'static str, &'static str) -> BadFault,
+) -> Result<Option<WorldFault>, BadFault> {
+    let guest = |text: &str| text.parse::<Vmid>().map_err(|_| bad("expected a guest's id", "lock-stays:104"));
+    if let Some(how) = kind.strip_prefix("task-") {
+        return parse_task(how, rest, bad).map(Some);
+    }
+    Ok(Some(match kind {
+        "node-down" | "node-up" if rest.is_empty() => return Err(bad("expected a node's name", "node-down:pve3")),
+        "node-down" | "node-up" => WorldFault::NodeUp { node: NodeName::new(rest), up: kind == "node-up" },
+        "lock-stays" => WorldFault::LockStays { vmid: guest(rest)? },
+        "replace-guest" => WorldFault::ReplaceGuest { vmid: guest(rest)? },
+        "clear-lock" => WorldFault::SetLock { vmid: guest(rest)?, lock: None },
+        "set-lock" => {
+            let (vmid, lock) = rest.split_once('=').ok_or_else(|| bad("expected a lock", "set-lock:104=backup"))?;
+            WorldFault::SetLock { vmid: guest(vmid)?, lock: Some(lock.to_owned()) }
+        }
+        _ => {
+            let Some(ms) = kind.strip_prefix("tasks-late") else { return Ok(None) };
+            let ms = ms.strip_prefix('=').and_then(milliseconds);
+            WorldFault::TasksLate { ms: ms.ok_or_else(|| bad("expected how late", "tasks-late=40s"))? }
+        }
+    }))
+}
+
+/// `fail:qmigrate/104=text`, or `qmigrate` for the next one of any guest.
+fn parse_task(
+    how: &str,
+    rest: &str,
+    bad: &dyn Fn(&'static str, &'static str) -> BadFault,
+) -> Result<WorldFault, BadFault> {
+    let (what, text) = rest.split_once('=').map_or((rest, None), |(what, text)| (what, Some(text.to_owned())));
+    let (task_type, vmid) = match what.split_once('/') {
+        Some((task_type, vmid)) => {
+            (task_type, Some(vmid.parse().map_err(|_| bad("expected a guest's id", "task-fail:qmigrate/104"))?))
+        }
+        None => (what, None),
+    };
+    let task_type = task_type.to_owned();
+    match how {
+        _ if task_type.is_empty() => Err(bad("expected a task type", "task-fail:qmigrate/104=out of luck")),
+        "fail" => Ok(WorldFault::TaskFail { task_type, vmid, text }),
+        "abort" => Ok(WorldFault::TaskAbort { task_type, vmid }),
+        "warn" => Ok(WorldFault::TaskWarn { task_type, vmid }),
+        "hang" => Ok(WorldFault::TaskHang { task_type, vmid }),
+        _ => Err(bad("expected task-fail, task-abort, task-warn or task-hang", "task-fail:qmigrate/104")),
+    }
+}
+
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok()
+}
+
+/// `250ms`, `40s` or `2m`.
+fn milliseconds(text: &str) -> Option<u64> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+impl RequestFault {
+    fn matches(&self, verb: &str, path: &str) -> bool {
+        self.verb.as_deref().is_none_or(|wanted| wanted == verb) && path_matches(&self.path, path)
+    }
+}
+
+fn path_matches(pattern: &str, path: &str) -> bool {
+    let mut segments = path.trim_matches('/').split('/');
+    for wanted in pattern.trim_matches('/').split('/') {
+        match (wanted, segments.next()) {
+            ("**", Some(_)) => return true,
+            (wanted, Some(segment)) if wanted == "*" || wanted == segment => {}
+            _ => return false,
+        }
+    }
+    segments.next().is_none()
+}
+
+/// The faults of the transport that are set, and how often each still happens.
+#[derive(Debug, Default)]
+pub(crate) struct FaultBoard {
+    set: Mutex<Vec<Fault>>,
+    troubles: Mutex<Vec<String>>,
+}
+
+impl FaultBoard {
+    pub(crate) fn add(&self, fault: Fault) {
+        self.lock().push(fault);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    pub(crate) fn list(&self) -> Vec<Fault> {
+        self.lock().clone()
+    }
+
+    pub(crate) fn note_trouble(&self, text: String) {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The first fault that this request meets; it has then happened once.
+    pub(crate) fn take_request(&self, verb: &str, path: &str) -> Option<Effect> {
+        self.take(|fault| match fault {
+            Fault::Request(request) if request.matches(verb, path) => Some(request.effect.clone()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn take_token_rejected(&self) -> bool {
+        self.take(|fault| matches!(fault, Fault::TokenRejected { .. }).then_some(())).is_some()
+    }
+
+    fn take<T>(&self, wanted: impl Fn(&Fault) -> Option<T>) -> Option<T> {
+        let mut set = self.lock();
+        let (i, found) = set.iter().enumerate().find_map(|(i, fault)| Some((i, wanted(fault)?)))?;
+        if let Fault::Request(RequestFault { left: Some(left), .. }) | Fault::TokenRejected { left: Some(left) } =
+            &mut set[i]
+        {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                set.remove(i);
+            }
+        }
+        Some(found)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Fault>> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(text: &str) -> RequestFault {
+        match text.parse() {
+            Ok(Fault::Request(fault)) => fault,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn request_faults_are_read() {
+        let fault = request("reset-before:POST /nodes/*/qemu/104/migrate*1");
+        assert_eq!((fault.verb.as_deref(), fault.left), (Some("POST"), Some(1)));
+        assert_eq!(fault.path, "/nodes/*/qemu/104/migrate");
+        let status =
+            |status, text: Option<&str>, after| Effect::Status { status, text: text.map(str::to_owned), after };
+        assert_eq!(request("500:/version=got timeout").effect, status(500, Some("got timeout"), false));
+        assert_eq!(request("596-after:PUT /a/*").effect, status(596, None, true));
+        assert_eq!(request("slow:/cluster/resources=2s").effect, Effect::Slow(Duration::from_secs(2)));
+        assert_eq!(request("596-after:PUT /a/*").left, None);
+    }
+
+    #[test]
+    fn world_faults_are_read() {
+        let world = |text: &str| match text.parse() {
+            Ok(Fault::World(fault)) => fault,
+            other => panic!("{text}: {other:?}"),
+        };
+        let (task_type, vmid) = ("qmigrate".to_owned(), Some(Vmid(104)));
+        let text = Some("no luck".to_owned());
+        assert_eq!(
+            world("task-fail:qmigrate/104=no luck"),
+            WorldFault::TaskFail { task_type: task_type.clone(), vmid, text }
+        );
+        assert_eq!(world("task-hang:qmigrate"), WorldFault::TaskHang { task_type, vmid: None });
+        assert_eq!(world("node-down:pve3"), WorldFault::NodeUp { node: "pve3".into(), up: false });
+        assert_eq!(world("tasks-late=40s"), WorldFault::TasksLate { ms: 40_000 });
+        assert_eq!(world("set-lock:104=backup"), WorldFault::SetLock { vmid: Vmid(104), lock: Some("backup".into()) });
+    }
+
+    #[test]
+    fn what_is_no_fault_says_what_was_expected() {
+        for (text, part) in [
+            ("teapot:/x", "expected one of reset-before"),
+            ("slow:/x", "expected how slow"),
+            ("500:version", "expected a path"),
+            ("lock-stays:abc", "expected a guest's id"),
+            ("node-down", "expected a node's name"),
+            ("task-fail:", "expected a task type"),
+            ("token-rejected*x", "expected a count"),
+        ] {
+            let error = text.parse::<Fault>().unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_fault_may_have_a_time() {
+        let scheduled: ScheduledFault = "@2m node-down:pve3".parse().unwrap();
+        let fault = Fault::World(WorldFault::NodeUp { node: "pve3".into(), up: false });
+        assert_eq!(scheduled, ScheduledFault { after_ms: 120_000, fault: fault.clone() });
+        assert_eq!("node-down:pve3".parse(), Ok(ScheduledFault { after_ms: 0, fault }));
+        assert!("@soon node-down:pve3".parse::<ScheduledFault>().unwrap_err().to_string().contains("expected when"));
+    }
+
+    #[test]
+    fn a_fault_happens_as_often_as_it_says() {
+        let board = FaultBoard::default();
+        board.add("500:GET /nodes/*/qemu/**".parse().unwrap());
+        board.add("596:GET /version*2".parse().unwrap());
+        assert!(board.take_request("GET", "/version").is_some());
+        assert!(board.take_request("POST", "/version").is_none());
+        assert!(board.take_request("GET", "/version").is_some());
+        assert!(board.take_request("GET", "/version").is_none());
+        for _ in 0..3 {
+            assert!(board.take_request("GET", "/nodes/pve1/qemu/104/config").is_some());
+        }
+        assert!(board.take_request("GET", "/nodes/pve1/lxc/104/config").is_none());
+    }
+}

@@ -1,0 +1,160 @@
+//! What all parts of the front share: the one world behind its one lock, and what stands around it.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::clock::WorldClock;
+use super::latency::Latency;
+use super::site::SiteWorld;
+use super::workers::Workers;
+use crate::lab::access::Access;
+use crate::lab::call::CommandReply;
+use crate::lab::fault::{Fault, FaultBoard};
+use crate::lab::ledger::{Channel, Entry, Ledger, redact_command};
+use crate::model::ids::NodeName;
+
+/// Real durations that the transport keeps; none of them scales.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// How long a worker is busy with any call.
+    pub service: Duration,
+    /// How long a refused login or ticket waits for its answer.
+    pub auth_delay: Duration,
+    /// How long it takes to find that a node is not there.
+    pub no_route: Duration,
+    /// After how long pveproxy gives up on pvedaemon or another node.
+    pub proxy_timeout: Duration,
+    /// How long a connection may be idle.
+    pub keep_alive: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            service: Duration::from_millis(1),
+            auth_delay: Duration::from_secs(3),
+            no_route: Duration::from_secs(1),
+            proxy_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(5),
+        }
+    }
+}
+
+pub(crate) struct Core {
+    world: Mutex<Box<dyn SiteWorld>>,
+    pub(super) clock: WorldClock,
+    /// Told when the world's next event may have changed.
+    pub(super) wake: Notify,
+    pub(super) access: Arc<Access>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) faults: FaultBoard,
+    pub(super) workers: BTreeMap<NodeName, Workers>,
+    pub(super) latency: Latency,
+    pub(super) timing: Timing,
+}
+
+impl Core {
+    pub(super) fn new(
+        world: Box<dyn SiteWorld>,
+        scale: f64,
+        access: Arc<Access>,
+        ledger: Arc<Ledger>,
+        workers: usize,
+        timing: Timing,
+    ) -> Self {
+        let clock = WorldClock::new(world.now_ms(), scale);
+        let workers = world.nodes().into_iter().map(|node| (node, Workers::new(workers))).collect();
+        let (wake, faults, latency) = (Notify::new(), FaultBoard::default(), Latency::default());
+        Self { world: Mutex::new(world), clock, wake, access, ledger, faults, workers, latency, timing }
+    }
+
+    /// The world at the present moment. Never hold the lock across an await.
+    pub(crate) fn with_world<R>(&self, act: impl FnOnce(&mut dyn SiteWorld) -> R) -> R {
+        let result = {
+            let mut world = self.lock();
+            self.catch_up(&mut **world);
+            act(&mut **world)
+        };
+        self.wake.notify_one();
+        result
+    }
+
+    /// The same for a world of a known type; `None` if it is of another.
+    pub(crate) fn with_world_as<W: SiteWorld, R>(&self, act: impl FnOnce(&mut W) -> R) -> Option<R> {
+        self.with_world(|world| (world as &mut dyn Any).downcast_mut::<W>().map(act))
+    }
+
+    pub(super) fn advance(&self) {
+        let mut world = self.lock();
+        self.catch_up(&mut **world);
+    }
+
+    fn catch_up(&self, world: &mut dyn SiteWorld) {
+        let now = self.clock.now_ms();
+        if now > world.now_ms() {
+            world.advance_to(now);
+        }
+    }
+
+    pub(super) fn peek_next_event(&self) -> Option<u64> {
+        self.lock().next_event()
+    }
+
+    /// Whether a node is up, without touching anything.
+    pub(super) fn node_up(&self, node: &NodeName) -> bool {
+        self.lock().node_up(node)
+    }
+
+    /// Sets a fault: kept here, or made to happen in the world at once.
+    pub(crate) fn add_fault(&self, fault: Fault) -> Result<(), String> {
+        match fault {
+            Fault::World(fault) => self.with_world(|world| world.inject(&fault)),
+            other => {
+                self.faults.add(other);
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs a command on a node, as SSH does, and writes it into the ledger.
+    pub(crate) fn run_command(&self, node: &NodeName, argv: &[String]) -> CommandReply {
+        self.with_world(|world| {
+            let known = world.nodes().contains(node);
+            let up = known && world.node_up(node);
+            let reply = if up { world.command(node, argv) } else { unreachable_node(node) };
+            self.ledger.add(Entry {
+                seq: 0,
+                at_ms: world.now_ms(),
+                channel: Channel::Ssh,
+                node: node.clone(),
+                method: "exec".into(),
+                path: argv.first().cloned().unwrap_or_default(),
+                params: BTreeMap::from([("argv".to_owned(), redact_command(argv))]),
+                user: Some("root".into()),
+                status: reply.exit,
+                mutating: reply.mutating,
+                accepted: up,
+                client: None,
+            });
+            reply
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Box<dyn SiteWorld>> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What `ssh` says of a host that is not there, with its exit code.
+fn unreachable_node(node: &NodeName) -> CommandReply {
+    CommandReply {
+        exit: 255,
+        stdout: String::new(),
+        stderr: format!("ssh: connect to host {node} port 22: No route to host\n"),
+        mutating: false,
+    }
+}

@@ -1,0 +1,204 @@
+//! The lab's front: everything of a simulated site that a client can touch. It checks and words, delays and breaks;
+//! what a call does is the world's business.
+
+mod clock;
+mod core;
+mod dispatch;
+#[cfg(test)]
+pub(crate) mod fake;
+mod faults;
+mod latency;
+mod listener;
+mod own_calls;
+mod request;
+mod response;
+pub mod site;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod workers;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+pub(crate) use self::core::Core;
+pub use self::core::Timing;
+pub use self::dispatch::Answer;
+pub use self::faults::Faults;
+pub use self::latency::ClientLatency;
+pub use self::request::Request;
+pub(crate) use self::request::percent_decode;
+pub use self::response::{Body, Response};
+use self::site::SiteWorld;
+use super::access::Access;
+use super::call::CommandReply;
+use super::ledger::Ledger;
+use crate::model::ids::{Fingerprint, NodeName};
+
+/// Where the nodes listen; always on loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// 127.0.0.1, a port of its own for each node.
+    AnyPort,
+    /// 127.0.0.1, 127.0.0.2 and so on, all on this port (8006).
+    AnyAddress { port: u16 },
+    /// Nowhere: the lab is asked in-process alone.
+    Nowhere,
+}
+
+/// How a lab is set up.
+pub struct LabOptions {
+    pub world: Box<dyn SiteWorld>,
+    /// World milliseconds for each real one; 1 or more in practice.
+    pub time_scale: f64,
+    pub listen: Listen,
+    /// Where the ledger is appended to, as JSON lines.
+    pub ledger: Option<PathBuf>,
+    /// Workers of pveproxy and of pvedaemon, each, on every node.
+    pub workers: usize,
+    pub timing: Timing,
+    pub access: Access,
+}
+
+impl LabOptions {
+    /// A site as it is by default: a free port for each node, three workers, time sixty times as fast.
+    pub fn new(world: impl SiteWorld) -> Self {
+        Self {
+            world: Box::new(world),
+            time_scale: 60.0,
+            listen: Listen::AnyPort,
+            ledger: None,
+            workers: 3,
+            timing: Timing::default(),
+            access: Access::new(),
+        }
+    }
+}
+
+/// Why a lab did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    #[error("the lab cannot listen on {address} for {node}: {source}; is another lab up?")]
+    Listen { node: NodeName, address: SocketAddr, source: std::io::Error },
+    #[error("the lab cannot make a certificate: {0}")]
+    Certificate(String),
+    #[error("the lab cannot write its ledger {}: {source}", path.display())]
+    Ledger { path: PathBuf, source: std::io::Error },
+}
+
+/// Where a node's API is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub node: NodeName,
+    pub addr: SocketAddr,
+    pub fingerprint: Fingerprint,
+}
+
+/// A running lab; everything it started ends when it is dropped or shut down.
+pub struct Lab {
+    core: Arc<Core>,
+    endpoints: Vec<Endpoint>,
+    tasks: JoinSet<()>,
+}
+
+impl Lab {
+    /// Binds every node's listener and starts the clock.
+    ///
+    /// # Errors
+    /// When an address is taken, or a file cannot be written.
+    pub async fn start(options: LabOptions) -> Result<Self, LabError> {
+        let ledger = match options.ledger {
+            Some(path) => Ledger::with_file(&path).map_err(|source| LabError::Ledger { path, source })?,
+            None => Ledger::new(),
+        };
+        let nodes = options.world.nodes();
+        let (access, ledger) = (Arc::new(options.access), Arc::new(ledger));
+        let core = Core::new(options.world, options.time_scale, access, ledger, options.workers, options.timing);
+        let mut lab = Self { core: Arc::new(core), endpoints: Vec::new(), tasks: JoinSet::new() };
+        for (i, node) in nodes.into_iter().enumerate() {
+            if let Some(address) = address(options.listen, i) {
+                lab.listen(node, address).await?;
+            }
+        }
+        lab.tasks.spawn(clock::run_scheduler(lab.core.clone()));
+        Ok(lab)
+    }
+
+    async fn listen(&mut self, node: NodeName, address: SocketAddr) -> Result<(), LabError> {
+        let tls = tls::for_node(&node, address.ip()).map_err(LabError::Certificate)?;
+        let failed = |source| LabError::Listen { node: node.clone(), address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
+        self.endpoints.push(Endpoint { node: node.clone(), addr, fingerprint: tls.fingerprint });
+        self.tasks.spawn(listener::listen(self.core.clone(), node, listener, TlsAcceptor::from(tls.config)));
+        Ok(())
+    }
+
+    /// Every node's address and certificate, in the world's order.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.endpoints.clone()
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.core.ledger
+    }
+
+    /// Users, tokens and their secrets, for whoever writes a configuration.
+    pub fn access(&self) -> &Access {
+        &self.core.access
+    }
+
+    pub fn faults(&self) -> Faults {
+        Faults::new(self.core.clone())
+    }
+
+    /// Acts on the world at the present moment, under its lock: do not use the lab inside.
+    pub fn with_world<R>(&self, act: impl FnOnce(&mut dyn SiteWorld) -> R) -> R {
+        self.core.with_world(act)
+    }
+
+    /// Acts on a world of a known type; `None` if it is of another.
+    pub fn with_world_as<W: SiteWorld, R>(&self, act: impl FnOnce(&mut W) -> R) -> Option<R> {
+        self.core.with_world_as(act)
+    }
+
+    /// One API request in-process, past TLS and HTTP and nothing else. Works with tokio's paused time.
+    pub async fn request(&self, via: &NodeName, request: Request) -> Answer {
+        dispatch::dispatch(self.core.clone(), via.clone(), request).await
+    }
+
+    /// One command in-process, as over SSH.
+    pub fn command(&self, node: &NodeName, argv: &[String]) -> CommandReply {
+        self.core.run_command(node, argv)
+    }
+
+    /// How long each client waited so far.
+    pub fn latency(&self) -> Vec<ClientLatency> {
+        self.core.latency.report()
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Closes every connection and stops the clock.
+    pub async fn shutdown(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+fn address(listen: Listen, index: usize) -> Option<SocketAddr> {
+    match listen {
+        Listen::AnyPort => Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)),
+        Listen::AnyAddress { port } => {
+            let last = u8::try_from(index + 1).ok()?;
+            Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), port))
+        }
+        Listen::Nowhere => None,
+    }
+}

@@ -1,0 +1,40 @@
+//! What the front asks of a world: a synchronous state machine behind one lock, which knows no transport.
+
+use crate::lab::call::{Call, CommandReply, PveError, Reply};
+use crate::lab::fault::WorldFault;
+use crate::model::ids::NodeName;
+
+/// The simulated site's state. Every method returns at once; time passes only in `advance_to`.
+pub trait SiteWorld: std::any::Any + Send {
+    /// One API call, already checked against the schema and the caller's privileges.
+    ///
+    /// # Errors
+    /// What the server would answer, in its own words.
+    fn handle(&mut self, call: &Call) -> Result<Reply, PveError>;
+
+    /// One command run on a node over SSH.
+    fn command(&mut self, node: &NodeName, argv: &[String]) -> CommandReply;
+
+    /// World time in milliseconds since 1970.
+    fn now_ms(&self) -> u64;
+
+    /// When something is due to happen by itself, in world time; `None` where nothing is.
+    fn next_event(&self) -> Option<u64>;
+
+    /// Lets time pass up to this instant; never back.
+    fn advance_to(&mut self, ms: u64);
+
+    fn node_up(&self, node: &NodeName) -> bool;
+
+    /// Every node of the site, whether up or down, in a stable order.
+    fn nodes(&self) -> Vec<NodeName>;
+
+    /// The version a node runs (`9.2.11`).
+    fn version(&self, node: &NodeName) -> String;
+
+    /// Makes a fault of the world's own happen.
+    ///
+    /// # Errors
+    /// Says why it cannot be: a guest or node that does not exist.
+    fn inject(&mut self, fault: &WorldFault) -> Result<(), String>;
+}

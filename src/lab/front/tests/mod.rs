@@ -1,0 +1,6 @@
+//! The front over real TLS, and in-process with paused time.
+
+mod client;
+mod golden;
+mod in_process;
+mod transport;

@@ -1,0 +1,123 @@
+//! Which handler answers which path: the one table.
+
+use super::{World, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending};
+use super::{node_api, storage_api, task_api};
+use crate::lab::call::{Call, PveError, Reply, Verb};
+
+pub(super) type Handler = fn(&mut World, &Call) -> Result<Reply, PveError>;
+
+use Verb::{Delete, Get, Post, Put};
+
+const TABLE: &[(Verb, &str, Handler)] = &[
+    (Get, "/version", node_api::version),
+    (Get, "/cluster/status", cluster::status),
+    (Get, "/cluster/resources", cluster_rows::resources),
+    (Get, "/cluster/nextid", cluster::next_id),
+    (Get, "/cluster/options", cluster::options),
+    (Get, "/cluster/tasks", task_api::cluster_list),
+    (Get, "/cluster/config/nodes", cluster::corosync_nodes),
+    (Get, "/cluster/config/qdevice", cluster::no_qdevice),
+    (Get, "/cluster/replication", cluster::nothing),
+    (Get, "/cluster/backup", cluster::nothing),
+    (Get, "/cluster/mapping/pci", mapping::pci),
+    (Get, "/cluster/mapping/usb", mapping::usb),
+    (Get, "/cluster/mapping/dir", mapping::dir),
+    (Get, "/cluster/ha/resources", ha::resources),
+    (Post, "/cluster/ha/resources", ha::add_resource),
+    (Get, "/cluster/ha/resources/{sid}", ha::resource),
+    (Put, "/cluster/ha/resources/{sid}", ha::change_resource),
+    (Delete, "/cluster/ha/resources/{sid}", ha::remove_resource),
+    (Post, "/cluster/ha/resources/{sid}/migrate", ha::migrate),
+    (Post, "/cluster/ha/resources/{sid}/relocate", ha::relocate),
+    (Get, "/cluster/ha/rules", ha::rules),
+    (Get, "/cluster/ha/rules/{rule}", ha::rule),
+    (Get, "/cluster/ha/groups", ha::groups),
+    (Get, "/cluster/ha/groups/{group}", ha::group),
+    (Get, "/cluster/ha/status/current", super::ha::status::current),
+    (Get, "/cluster/ha/status/manager_status", super::ha::status::manager),
+    (Get, "/storage", storage_api::definitions),
+    (Get, "/storage/{storage}", storage_api::definition),
+    (Get, "/pools", cluster::pools),
+    (Get, "/pools/{poolid}", cluster::pool),
+    (Get, "/nodes", cluster_rows::nodes),
+    (Get, "/nodes/{node}/status", node_api::status),
+    (Get, "/nodes/{node}/version", node_api::version),
+    (Get, "/nodes/{node}/network", node_api::network),
+    (Get, "/nodes/{node}/capabilities/qemu/machines", node_api::machines),
+    (Get, "/nodes/{node}/capabilities/qemu/cpu-flags", node_api::cpu_flags),
+    (Get, "/nodes/{node}/capabilities/qemu/migration", node_api::migration),
+    (Get, "/nodes/{node}/storage", storage_api::list),
+    (Get, "/nodes/{node}/storage/{storage}/status", storage_api::status),
+    (Get, "/nodes/{node}/storage/{storage}/content", storage_api::content),
+    (Get, "/nodes/{node}/tasks", task_api::list),
+    (Get, "/nodes/{node}/tasks/{upid}/status", task_api::status),
+    (Get, "/nodes/{node}/tasks/{upid}/log", task_api::log),
+    (Delete, "/nodes/{node}/tasks/{upid}", task_api::stop),
+    (Get, "/nodes/{node}/qemu", guest_api::list),
+    (Get, "/nodes/{node}/lxc", guest_api::list),
+];
+
+/// What follows `/nodes/{node}/qemu/{vmid}` or `/nodes/{node}/lxc/{vmid}`.
+const GUEST_TABLE: &[(Verb, &str, Handler)] = &[
+    (Get, "/config", config_api::read),
+    (Put, "/config", config_api::change),
+    (Get, "/pending", pending::read),
+    (Get, "/status/current", guest_api::current),
+    (Post, "/status/start", lifecycle::start),
+    (Post, "/status/stop", lifecycle::stop),
+    (Post, "/status/shutdown", lifecycle::shutdown),
+    (Post, "/status/reboot", lifecycle::reboot),
+    (Get, "/snapshot", guest_api::snapshots),
+    (Get, "/migrate", migrate::precondition::read),
+    (Post, "/migrate", migrate::request::take),
+];
+
+/// The handler of a call's path and verb.
+pub(super) fn find(call: &Call) -> Option<Handler> {
+    let table = |table: &[(Verb, &str, Handler)], path: &str| {
+        table.iter().find(|(verb, known, _)| *verb == call.verb && *known == path).map(|(_, _, handler)| *handler)
+    };
+    for kind in ["qemu", "lxc"] {
+        if let Some(rest) = call.template.strip_prefix(&format!("/nodes/{{node}}/{kind}/{{vmid}}")) {
+            return match (kind, call.verb, rest) {
+                ("qemu", Post, "/config") => Some(config_api::change_in_task),
+                ("qemu", Get, "/agent/network-get-interfaces") => Some(guest_api::agent_interfaces),
+                ("lxc", Get, "/interfaces") => Some(guest_api::container_interfaces),
+                _ => table(GUEST_TABLE, rest),
+            };
+        }
+    }
+    table(TABLE, &call.template)
+}
+
+/// Paths that a node on 8 has not.
+pub(super) fn nine_only(call: &Call) -> bool {
+    matches!(
+        (call.verb, call.template.as_str()),
+        (Get, "/nodes/{node}/lxc/{vmid}/migrate")
+            | (_, "/nodes/{node}/capabilities/qemu/cpu-flags" | "/nodes/{node}/capabilities/qemu/migration")
+            | (_, "/cluster/ha/rules" | "/cluster/ha/rules/{rule}")
+    )
+}
+
+/// Changes that need no write to the cluster's configuration.
+pub(super) fn works_without_quorum(call: &Call) -> bool {
+    call.template.ends_with("/status/stop")
+        || call.template.ends_with("/status/shutdown")
+        || call.verb == Delete && call.template.ends_with("/tasks/{upid}")
+}
+
+/// Every route, for the test that holds them against the schema.
+#[cfg(test)]
+pub(super) fn all() -> Vec<(Verb, String)> {
+    let guests = ["qemu", "lxc"].into_iter().flat_map(|kind| {
+        GUEST_TABLE.iter().map(move |(verb, rest, _)| (*verb, format!("/nodes/{{node}}/{kind}/{{vmid}}{rest}")))
+    });
+    let single = [
+        (Post, "/nodes/{node}/qemu/{vmid}/config"),
+        (Get, "/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces"),
+        (Get, "/nodes/{node}/lxc/{vmid}/interfaces"),
+    ];
+    let single = single.into_iter().map(|(verb, path)| (verb, path.to_owned()));
+    TABLE.iter().map(|(verb, path, _)| (*verb, (*path).to_owned())).chain(guests).chain(single).collect()
+}

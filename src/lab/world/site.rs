@@ -1,0 +1,91 @@
+//! The world as the front sees it: its time counted from 1970, and faults laid on it by name.
+
+use super::{FaultKind, TaskFault, World};
+use crate::lab::call::{Call, CommandReply, PveError, Reply};
+use crate::lab::fault::WorldFault;
+use crate::lab::front::site::SiteWorld;
+use crate::model::ids::{NodeName, Vmid};
+
+impl World {
+    fn offset(&self) -> u64 {
+        u64::try_from(self.epoch).unwrap_or_default() * 1000
+    }
+
+    fn lay(&mut self, kind: FaultKind, task_type: &str, vmid: Option<Vmid>) {
+        World::inject(self, TaskFault { kind, task_type: Some(task_type.to_owned()), vmid, times: 1 });
+    }
+}
+
+impl SiteWorld for World {
+    fn handle(&mut self, call: &Call) -> Result<Reply, PveError> {
+        World::handle(self, call)
+    }
+
+    fn command(&mut self, node: &NodeName, argv: &[String]) -> CommandReply {
+        World::command(self, node, argv)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.offset() + World::now_ms(self)
+    }
+
+    fn next_event(&self) -> Option<u64> {
+        World::next_event(self).map(|at| self.offset() + at)
+    }
+
+    fn advance_to(&mut self, ms: u64) {
+        let at = ms.saturating_sub(self.offset());
+        World::advance_to(self, at);
+    }
+
+    fn node_up(&self, node: &NodeName) -> bool {
+        World::node_up(self, node)
+    }
+
+    fn nodes(&self) -> Vec<NodeName> {
+        World::nodes(self)
+    }
+
+    fn version(&self, node: &NodeName) -> String {
+        World::version(self, node).to_owned()
+    }
+
+    fn inject(&mut self, fault: &WorldFault) -> Result<(), String> {
+        let known = |found: bool, vmid: &Vmid| if found { Ok(()) } else { Err(format!("there is no guest {vmid}")) };
+        match fault {
+            WorldFault::TaskFail { task_type, vmid, text } => {
+                let text = text.clone().unwrap_or_else(|| "failed on purpose (lab fault)".to_owned());
+                self.lay(FaultKind::Fail(text), task_type, *vmid);
+                Ok(())
+            }
+            WorldFault::TaskAbort { task_type, vmid } => {
+                self.lay(FaultKind::Abort, task_type, *vmid);
+                Ok(())
+            }
+            WorldFault::TaskWarn { task_type, vmid } => {
+                self.lay(FaultKind::Warn, task_type, *vmid);
+                Ok(())
+            }
+            WorldFault::TaskHang { task_type, vmid } => {
+                self.lay(FaultKind::Hang, task_type, *vmid);
+                Ok(())
+            }
+            WorldFault::LockStays { vmid } => {
+                let fault = TaskFault { kind: FaultKind::KeepLock, task_type: None, vmid: Some(*vmid), times: 1 };
+                World::inject(self, fault);
+                Ok(())
+            }
+            WorldFault::TasksLate { ms } => {
+                self.set_task_delay(*ms);
+                Ok(())
+            }
+            WorldFault::NodeUp { node, up } if World::nodes(self).contains(node) => {
+                self.set_node_up(node, *up);
+                Ok(())
+            }
+            WorldFault::NodeUp { node, .. } => Err(format!("there is no node {node}")),
+            WorldFault::ReplaceGuest { vmid } => known(self.replace_guest(*vmid), vmid),
+            WorldFault::SetLock { vmid, lock } => known(self.set_lock(*vmid, lock.as_deref()), vmid),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Storages: where they are, what is on them. What is used follows from the guests' disks.
+
+use std::collections::BTreeMap;
+
+use super::World;
+use crate::lab::scenario::StorageSpec;
+use crate::model::ids::{NodeName, StorageId, Vmid};
+
+#[derive(Debug, Clone)]
+pub(super) struct Storage {
+    pub spec: StorageSpec,
+    /// Bytes, on a node that has no size of its own.
+    size: u64,
+    node_sizes: BTreeMap<NodeName, u64>,
+    pub base_used: u64,
+}
+
+/// A guest's volume as a storage lists it.
+#[derive(Debug, Clone)]
+pub(super) struct Volume {
+    pub volid: String,
+    pub storage: StorageId,
+    pub node: NodeName,
+    pub vmid: Vmid,
+    pub size: u64,
+    /// `images` or `rootdir`.
+    pub content: &'static str,
+}
+
+/// Bytes that guests' volumes use: one sum for a shared storage, one for each node of a local one.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    shared: BTreeMap<StorageId, u64>,
+    local: BTreeMap<StorageId, BTreeMap<NodeName, u64>>,
+}
+
+/// What thin volumes really hold of their size.
+const THIN_SHARE: f64 = 0.4;
+
+impl Storage {
+    pub fn from_spec(spec: &StorageSpec) -> Self {
+        let bytes = |gib: f64| (gib * 1_073_741_824.0) as u64;
+        let files: u64 = spec.files.values().sum();
+        let node_sizes = spec.node_sizes_gib.iter().map(|(node, gib)| (node.clone(), bytes(*gib))).collect();
+        Self {
+            size: bytes(spec.size_gib),
+            node_sizes,
+            base_used: bytes(spec.used_gib) + (files << 20),
+            spec: spec.clone(),
+        }
+    }
+
+    pub fn on(&self, node: &str) -> bool {
+        self.spec.nodes.is_empty() || self.spec.nodes.iter().any(|name| name.as_str() == node)
+    }
+
+    /// Bytes that it has as seen on this node.
+    pub fn size_on(&self, node: &NodeName) -> u64 {
+        self.node_sizes.get(node).copied().unwrap_or(self.size)
+    }
+
+    pub fn has_content(&self, content: &str) -> bool {
+        self.spec.content.split(',').any(|part| part == content)
+    }
+
+    /// Content types in the server's order of the moment: as configured.
+    pub fn content(&self) -> &str {
+        &self.spec.content
+    }
+}
+
+impl World {
+    pub(super) fn plugin(&self, storage: &str) -> &str {
+        self.storages.get(storage).map_or("dir", |storage| &storage.spec.plugin)
+    }
+
+    pub(super) fn is_shared(&self, storage: &str) -> bool {
+        self.storages.get(storage).is_some_and(|storage| storage.spec.shared)
+    }
+
+    /// Whether that node has that storage.
+    pub(super) fn available(&self, storage: &str, node: &NodeName) -> bool {
+        self.storages.get(storage).is_some_and(|storage| storage.on(node.as_str()))
+    }
+
+    /// Every volume that a guest's configuration names, local ISO images left out.
+    pub(super) fn volumes(&self) -> impl Iterator<Item = Volume> + '_ {
+        self.guests.values().flat_map(|guest| {
+            let content = if guest.kind == crate::model::ids::GuestKind::Lxc { "rootdir" } else { "images" };
+            guest.config.disks().into_iter().filter(|disk| !disk.cdrom || disk.cloudinit).map(move |disk| Volume {
+                volid: disk.volid,
+                storage: disk.storage,
+                node: guest.node.clone(),
+                vmid: guest.vmid,
+                size: disk.size,
+                content,
+            })
+        })
+    }
+
+    /// What guests use of every storage.
+    pub(super) fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for guest in self.guests.values() {
+            for disk in guest.config.disk_lines().filter(|disk| !disk.cdrom || disk.cloudinit()) {
+                let Some((id, storage)) = self.storages.get_key_value(disk.storage) else { continue };
+                let thin = storage.spec.plugin != "lvm";
+                let bytes = if thin { (disk.size as f64 * THIN_SHARE) as u64 } else { disk.size };
+                if storage.spec.shared {
+                    *usage.shared.entry(id.clone()).or_default() += bytes;
+                } else {
+                    *usage.local.entry(id.clone()).or_default().entry(guest.node.clone()).or_default() += bytes;
+                }
+            }
+        }
+        usage
+    }
+
+    /// Bytes used of this storage as seen on this node.
+    pub(super) fn used(&self, usage: &Usage, id: &StorageId, node: &NodeName) -> u64 {
+        let Some(storage) = self.storages.get(id) else { return 0 };
+        let local = usage.local.get(id).and_then(|nodes| nodes.get(node));
+        let volumes = usage.shared.get(id).or(local).copied().unwrap_or(0);
+        (storage.base_used + volumes).min(storage.size_on(node))
+    }
+}

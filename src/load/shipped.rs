@@ -1,0 +1,16 @@
+//! The runbooks that are part of the binary. A file of the same name beside the configuration overrides one.
+
+use super::diagnostic::Source;
+
+const SHIPPED: [(&str, &str); 1] = [("node-evacuation", include_str!("../../runbooks/node-evacuation.yaml"))];
+
+/// Names of all shipped runbooks, sorted.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SHIPPED.iter().map(|(name, _)| *name)
+}
+
+/// The text of a shipped runbook.
+pub fn source(name: &str) -> Option<Source> {
+    let (name, text) = SHIPPED.iter().find(|(known, _)| *known == name)?;
+    Some(Source::new(format!("runbooks/{name}.yaml"), *text))
+}

@@ -1,0 +1,133 @@
+//! `uses` and `with`: what is called and whether its parameters fit.
+
+use std::collections::BTreeMap;
+
+use super::diagnostic::{Span, code};
+use super::params::{is_identifier, literal, nearest_param};
+use super::reader::Reader;
+use super::yaml::{Node, Spanned, Value};
+use crate::expr::{nearest, segments};
+use crate::model::action_spec::{ActionSpec, Catalogue};
+use crate::model::param::Param;
+use crate::model::runbook::Template;
+
+/// What a file may call.
+pub struct Callables<'c> {
+    pub catalogue: &'c Catalogue,
+    /// Local procedures and their parameters.
+    pub defines: BTreeMap<String, Vec<Param>>,
+}
+
+impl Callables<'_> {
+    pub fn action(&self, name: &str) -> Option<&ActionSpec> {
+        self.catalogue.get(name)
+    }
+}
+
+/// Reads `uses` and `with` of a step or a check.
+pub fn call(
+    reader: &mut Reader<'_>,
+    callables: &Callables<'_>,
+    uses: &Node,
+    with: Option<&Node>,
+) -> Option<(String, Vec<(String, Template)>)> {
+    let name = reader.text(uses)?;
+    let entries = with.map(|node| reader.map(node, "a map of parameters")).unwrap_or_default();
+    let params = callee(reader, callables, uses, &name);
+    let mut out = Vec::new();
+    for (key, node) in entries {
+        let param = params.and_then(|params| params.iter().find(|p| p.name == key.value));
+        if let (Some(params), None) = (params, param) {
+            unknown_param(reader, &name, params, &key.value, key.span);
+        }
+        if let Some(template) = argument(reader, param, &key.value, node) {
+            out.push((key.value.clone(), template));
+        }
+    }
+    missing(reader, uses.span, &name, params.unwrap_or_default(), entries);
+    Some((name, out))
+}
+
+/// The parameters of what is called, where they are known.
+fn callee<'c>(reader: &mut Reader<'_>, callables: &'c Callables<'_>, uses: &Node, name: &str) -> Option<&'c [Param]> {
+    if let Some(local) = name.strip_prefix("local.") {
+        reader.not_yet(uses.span, "a local procedure (`local.`)");
+        if !callables.defines.contains_key(local) {
+            let near = nearest(local, callables.defines.keys().map(String::as_str)).map(|n| format!("local.{n}"));
+            reader.error(code::UNKNOWN_ACTION, uses.span, format!("`define` has no `{local}`")).suggest(near);
+        }
+        return callables.defines.get(local).map(Vec::as_slice);
+    }
+    if name.starts_with("runbook:") || name.starts_with("./") {
+        reader.not_yet(uses.span, "another runbook as a step");
+        return None;
+    }
+    let spec = callables.action(name);
+    if spec.is_none() {
+        unknown_action(reader, callables, uses.span, name);
+    }
+    spec.map(|spec| spec.params.as_slice())
+}
+
+fn missing(reader: &mut Reader<'_>, span: Span, name: &str, params: &[Param], entries: &[(Spanned<String>, Node)]) {
+    for param in params.iter().filter(|p| p.required && p.default.is_none()) {
+        if !entries.iter().any(|(key, _)| key.value == param.name) {
+            let kind = param.ty.as_str();
+            let help = param.help.as_deref().map(|h| format!("  {h}")).unwrap_or_default();
+            reader
+                .error(code::ACTION_PARAM, span, format!("`{name}` needs `{}`", param.name))
+                .help(format!("with: {{{}: <{kind}>}}{help}", param.name));
+        }
+    }
+}
+
+fn unknown_action(reader: &mut Reader<'_>, callables: &Callables<'_>, span: Span, name: &str) {
+    let near = nearest(name, callables.catalogue.keys().map(String::as_str)).or_else(|| {
+        let last = name.rsplit('.').next().unwrap_or(name);
+        let tails = callables.catalogue.keys().map(|full| full.rsplit('.').next().unwrap_or(full));
+        let tail = nearest(last, tails)?;
+        callables.catalogue.keys().find(|full| full.ends_with(&format!(".{tail}"))).cloned()
+    });
+    let diagnostic = reader.error(code::UNKNOWN_ACTION, span, format!("there is no action `{name}`"));
+    diagnostic.suggest(near);
+    if diagnostic.help.is_none() {
+        diagnostic.help("`runbook actions` lists them");
+    }
+}
+
+fn unknown_param(reader: &mut Reader<'_>, action: &str, params: &[Param], name: &str, span: Span) {
+    let near = nearest_param(name, params);
+    let diagnostic = reader.error(code::ACTION_PARAM, span, format!("`{action}` has no parameter `{name}`"));
+    diagnostic.suggest(near);
+    if diagnostic.help.is_none() {
+        let names: Vec<&str> = params.iter().map(|p| p.name.as_str()).collect();
+        diagnostic.help(if names.is_empty() { "it has none".into() } else { format!("it has {}", names.join(", ")) });
+    }
+}
+
+/// One value of `with`: a literal is brought into its JSON form, the rest waits for its evaluation.
+fn argument(reader: &mut Reader<'_>, param: Option<&Param>, name: &str, node: &Node) -> Option<Template> {
+    if name == "script" && refuse_script(reader, node) {
+        return None;
+    }
+    match (reader.template(node)?, param) {
+        (Template::Literal(_), Some(param)) => literal(reader, param, node).map(Template::Literal),
+        (template, _) => Some(template),
+    }
+}
+
+/// A shell script is never built by pasting text.
+fn refuse_script(reader: &mut Reader<'_>, node: &Node) -> bool {
+    let Value::Str(text) = &node.value else { return false };
+    let Some(at) = text.find("{{") else { return false };
+    let expression = match segments(&text[at..]).ok().as_deref() {
+        Some([crate::expr::Segment::Expr { source, .. }, ..]) => source.trim().to_owned(),
+        _ => "…".into(),
+    };
+    let span = node.verbatim.map_or(node.span, |start| reader.source.span_at(start + at, 2));
+    let name = expression.rsplit('.').next().filter(|n| is_identifier(n)).unwrap_or("value").to_uppercase();
+    reader.error(code::SCRIPT, span, "`{{ }}` inside a script: text of a script is fixed").help(format!(
+        "hand it over: env: {{{name}: \"{{{{ {expression} }}}}\"}}, and write \"${name}\" in the script"
+    ));
+    true
+}

@@ -1,0 +1,43 @@
+//! Events and plans, shown to people and machines: as text, JSON and pictures. Nothing here prints by itself: all of it
+//! renders to a text or to a writer that is handed in, except the live display, which draws where it is told to.
+
+mod figures;
+mod graph_svg;
+mod human;
+mod jsonl;
+mod picture;
+mod placement;
+mod plain;
+mod plan_json;
+mod plan_text;
+mod question;
+mod quiet;
+mod run_json;
+#[cfg(test)]
+mod sample;
+mod status;
+mod style;
+mod summary;
+mod table;
+mod text;
+mod view;
+
+pub use figures::{bytes, clock, date, duration, speed};
+pub use graph_svg::graph_svg;
+pub use human::{Human, Pause};
+pub use jsonl::JsonLines;
+pub use picture::svg;
+pub use plain::Plain;
+pub use plan_json::plan_json;
+pub use plan_text::{PlanText, Purpose};
+pub use question::question;
+pub use quiet::Quiet;
+pub use run_json::run_json;
+pub use status::{RunLine, logs, runs, status};
+pub use style::{Look, Style};
+pub use summary::summary;
+pub use table::{Cell, Column, Table};
+pub use view::{RunView, StepView};
+
+/// The version of the JSON that this module makes: a minor one adds, a major one breaks.
+pub const FORMAT_VERSION: &str = "1.0";

@@ -1,0 +1,186 @@
+//! A run as lines, for logs, pipes and CI: an event a line with its time, no animation.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use super::figures::{clock, count, duration};
+use super::style::Look;
+use super::text::clean;
+use super::view::RunView;
+use crate::engine::ports::Observer;
+use crate::event::{Body, Ending, Event, Fact, Note, Signal, Verdict};
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::StepPath;
+
+/// Progress of a step is written when it is so much further, or so many milliseconds later.
+const SHARE: f64 = 0.1;
+const PAUSE: u64 = 30_000;
+
+/// Writes a line for each event that a person would want to see.
+pub struct Plain<W> {
+    out: W,
+    look: Look,
+    view: RunView,
+    /// When progress of a step was last written, and how far it was.
+    written: HashMap<StepPath, (u64, f64)>,
+}
+
+impl<W: Write + Send> Plain<W> {
+    pub fn new(out: W, look: Look) -> Self {
+        Self { out, look, view: RunView::default(), written: HashMap::new() }
+    }
+
+    /// What was seen so far: for the summary at the end.
+    pub fn view(&self) -> &RunView {
+        &self.view
+    }
+
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
+    fn is_due(&mut self, path: &StepPath, share: Option<f64>, at: u64) -> bool {
+        let share = share.unwrap_or(0.0);
+        let due = self.written.get(path).is_none_or(|(when, far)| at >= when + PAUSE || share >= far + SHARE);
+        if due {
+            self.written.insert(path.clone(), (at, share));
+        }
+        due
+    }
+}
+
+impl<W: Write + Send> Observer for Plain<W> {
+    fn see(&mut self, event: &Event) {
+        self.view.see(event);
+        if let Body::Note(Note::Progress { path, share, .. }) = &event.body
+            && !self.is_due(path, *share, event.at)
+        {
+            return;
+        }
+        if let Some(text) = line(event, &self.view) {
+            let time = clock(event.at, self.look.offset);
+            // Whoever reads has gone away: the run goes on, and the journal has it all.
+            let _ = writeln!(self.out, "{time} {}", clean(&text)).and_then(|()| self.out.flush());
+        }
+    }
+}
+
+/// What an event says, in a line; `None`: nothing that a person would want to see. `view` has seen it.
+pub(super) fn line(event: &Event, view: &RunView) -> Option<String> {
+    match &event.body {
+        Body::Note(Note::Progress { path, line, share }) => {
+            let far = share.map(|s| format!(" {:.0}%", s * 100.0)).unwrap_or_default();
+            Some(format!("{path}:{far} {line}"))
+        }
+        Body::Note(Note::Log { path, line }) => Some(format!("{path} | {line}")),
+        Body::Note(Note::Message { line }) => Some(line.clone()),
+        Body::Fact(fact) => of_fact(fact, event, view),
+    }
+}
+
+fn of_fact(fact: &Fact, event: &Event, view: &RunView) -> Option<String> {
+    Some(match fact {
+        Fact::RunCreated { run, plan } => {
+            let steps = count(plan.steps.len(), "planned step", "planned steps");
+            format!("run {run} of {} begins: {steps}", plan.runbook)
+        }
+        Fact::LockGranted => "the lock is ours".into(),
+        Fact::LockRefused { holder } => format!("locked by {holder}"),
+        Fact::LockLost { why } => format!("the lock was lost: {why}"),
+        Fact::LockReleased | Fact::Checkpoint { .. } => return None,
+        Fact::Expanded { path, items, .. } => format!("{path}: {}", count(items.len(), "item", "items")),
+        Fact::Evaluated { path, verdict } => return of_verdict(path, verdict),
+        Fact::Started { path, attempt: 1, .. } => format!("{path}: started"),
+        Fact::Started { path, attempt, .. } => format!("{path}: started, attempt {attempt}"),
+        Fact::Finished { path, ending, .. } => {
+            let took = view.step(path).and_then(|s| s.took(event.at)).unwrap_or(0);
+            format!("{path}: {}", of_ending(ending, took))
+        }
+        Fact::TimerFired { path, .. } => format!("{path}: the wait before the next attempt is over"),
+        Fact::Approved { path, who, .. } => format!("{path}: approved by {who}"),
+        Fact::Declined { path, who, why } => format!("{path}: declined by {who}: {why}"),
+        Fact::Signalled { signal, .. } => of_signal(signal, &event.actor),
+        Fact::DriverRestarted { host, process } => format!("taken over by process {process} on {host}"),
+        Fact::RunFinished { status } => format!("run {}: {}", view.run, status.as_str()),
+    })
+}
+
+fn of_verdict(path: &StepPath, verdict: &Verdict) -> Option<String> {
+    match verdict {
+        Verdict::Run { question: Some(question), .. } => Some(format!("{path}: asks: {}", question.message)),
+        Verdict::Run { .. } => None,
+        Verdict::Skip { reason } => Some(format!("{path}: skipped: {reason}")),
+        Verdict::Satisfied => Some(format!("{path}: unchanged: it is done already")),
+        Verdict::Listed { manual } => Some(format!("{path}: for a person to do: {manual}")),
+        Verdict::Nothing { why } => Some(format!("{path}: nothing to undo: {why}")),
+        Verdict::Broken { failure } => Some(format!("{path}: failed: {failure}")),
+    }
+}
+
+fn of_ending(ending: &Ending, took: u64) -> String {
+    let took = duration(took);
+    match ending {
+        Ending::Ok { .. } => format!("ok after {took}"),
+        Ending::Unchanged { .. } => "unchanged: it is so already".into(),
+        Ending::Failed { failure } => format!("failed{} after {took}: {failure}", of_class(failure)),
+        Ending::NotApplied => "found not to have been applied".into(),
+        Ending::InDoubt { evidence } => format!("in doubt: {evidence}"),
+        Ending::Cancelled => "cancelled before anything was sent".into(),
+    }
+}
+
+/// The class, where it says more than that it failed.
+fn of_class(failure: &Failure) -> String {
+    if failure.class == Class::Failed { String::new() } else { format!(" ({})", failure.class.as_str()) }
+}
+
+fn of_signal(signal: &Signal, actor: &str) -> String {
+    match signal {
+        Signal::Cancel { level: 1, rollback } => {
+            let back = if *rollback { "; what was done will be rolled back" } else { "" };
+            format!("{actor} cancels: nothing new starts, what is in flight finishes{back}")
+        }
+        Signal::Cancel { .. } => format!("{actor} cancels again: what can be stopped is stopped"),
+        Signal::Resume => format!("{actor} resumes"),
+        Signal::Resolve { path, done } => {
+            format!("{actor} found out about {path}: it was {}done", if *done { "" } else { "not " })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn shown(events: &[Event]) -> String {
+        let mut plain = Plain::new(Vec::new(), Look::default());
+        events.iter().for_each(|e| plain.see(e));
+        String::from_utf8(plain.into_inner()).unwrap()
+    }
+
+    #[test]
+    fn a_line_an_event() {
+        insta::assert_snapshot!(shown(&sample::rolled_back_run()));
+    }
+
+    #[test]
+    fn progress_is_written_now_and_then() {
+        let note = |at, share| Event {
+            seq: 1,
+            at: sample::START + at,
+            actor: "engine".into(),
+            body: Body::Note(Note::Progress {
+                path: "a".into(),
+                line: "1.0 GiB of 2.0 GiB, 1.0 MiB/s".into(),
+                share: Some(share),
+            }),
+        };
+        let events = [note(0, 0.0), note(1000, 0.05), note(2000, 0.12), note(40_000, 0.13), note(41_000, 0.14)];
+        insta::assert_snapshot!(shown(&events), @r"
+        02:13:05 a: 0% 1.0 GiB of 2.0 GiB, 1.0 MiB/s
+        02:13:07 a: 12% 1.0 GiB of 2.0 GiB, 1.0 MiB/s
+        02:13:45 a: 13% 1.0 GiB of 2.0 GiB, 1.0 MiB/s
+        ");
+    }
+}

@@ -1,0 +1,40 @@
+//! Children that share our terminal, and children that outlive us.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use rustix::process::{Pid, test_kill_process};
+
+use super::{Ended, ProcessError, Spec, ended};
+
+/// Runs a child with our own standard streams and in our own group (so that the terminal's Ctrl-C is its too), and
+/// waits for it. Deadlines and captures of the spec do not apply.
+pub async fn run_here(spec: &Spec) -> Result<Ended, ProcessError> {
+    let mut command = spec.command();
+    command.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
+    let mut child = command.spawn().map_err(|e| spec.start_error(e))?;
+    let status = child.wait().await.map_err(|source| ProcessError::Wait { program: spec.name(), source })?;
+    Ok(ended(status))
+}
+
+/// Starts a child that goes on after us, with its output in `log`; returns its process id.
+#[allow(clippy::disallowed_methods, reason = "this module owns child processes")]
+pub fn detach(spec: &Spec, log: &Path) -> Result<u32, ProcessError> {
+    let start_error = |e| spec.start_error(e);
+    let out = std::fs::File::create(log).map_err(start_error)?;
+    let err = out.try_clone().map_err(start_error)?;
+    let mut command = spec.command();
+    command.stdin(Stdio::null()).stdout(out).stderr(err);
+    let child = command.spawn().map_err(start_error)?;
+    Ok(child.id().unwrap_or_default())
+}
+
+/// Whether a process of that id is there.
+#[allow(clippy::disallowed_methods, reason = "the process table is no file of anybody's")]
+pub fn is_alive(process: u32) -> bool {
+    let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) else { return false };
+    // A child of ours that has ended is a zombie until it is waited for: not alive.
+    let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let zombie = state.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'));
+    !zombie && test_kill_process(pid).is_ok()
+}
