@@ -84,6 +84,8 @@ impl miette::Diagnostic for Shown<'_> {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let label = |span: &Span, text: Option<String>| LabeledSpan::new(text, span.offset, span.len.max(1));
         let first = std::iter::once(label(&self.diagnostic.span, None));
-        Some(Box::new(first.chain(self.diagnostic.labels.iter().map(move |(span, text)| label(span, Some(text.clone()))))))
+        Some(Box::new(
+            first.chain(self.diagnostic.labels.iter().map(move |(span, text)| label(span, Some(text.clone())))),
+        ))
     }
 }

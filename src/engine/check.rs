@@ -46,13 +46,7 @@ impl PreparedCheck {
     ///
     /// # Errors
     /// Class `verify` with the author's message, or the last reading's own failure.
-    pub async fn run(
-        &self,
-        seen: Seen<'_>,
-        world: &dyn World,
-        clock: &dyn Clock,
-        stop: &Stop,
-    ) -> Result<(), Failure> {
+    pub async fn run(&self, seen: Seen<'_>, world: &dyn World, clock: &dyn Clock, stop: &Stop) -> Result<(), Failure> {
         let until = clock.now() + self.check.within;
         loop {
             let looked = self.look(seen, world).await;
