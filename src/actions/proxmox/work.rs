@@ -51,9 +51,11 @@ impl<'a> Work<'a> {
     pub async fn follow(&self, upid: &Upid) -> Result<TaskEnd, Failure> {
         let mutate = self.mutate;
         let mut each = |progress: TaskProgress| {
-            mutate.log(&progress.line);
+            // A line that only says how far it is comes every second: shown, not kept.
             if let Some(percent) = progress.percent {
                 mutate.progress(&amount(&progress), Some(percent / 100.0));
+            } else {
+                mutate.log(&progress.line);
             }
         };
         let until = Until::default();
