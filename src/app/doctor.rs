@@ -42,7 +42,7 @@ pub async fn doctor(settings: &Settings, redactor: &Redactor) -> Result<(Vec<Fin
     let config = Config::load(settings)?;
     findings.push(Finding::good("configuration", config.path.display().to_string()));
     findings.push(match store(settings) {
-        Ok(_) => Finding::good("journal", settings.state.display().to_string()),
+        Ok(_) => Finding::good("journal", settings.state()?.display().to_string()),
         Err(error) => {
             exit = error.exit;
             Finding::of("journal", &error)
