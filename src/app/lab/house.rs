@@ -150,7 +150,8 @@ impl House {
     /// The same for a use case in this process.
     pub fn settle_in(&self, settings: &mut Settings) {
         settings.config = Some(self.folder.join("cluster-config.yaml"));
-        settings.state = self.folder.join("state").join("runbook");
+        settings.state = Some(self.folder.join("state").join("runbook"));
+        settings.lab = Some(self.folder.clone());
         settings.poll = Some(std::time::Duration::from_millis(50));
         settings.ssh_socket = self.no_sshd().is_some().then(|| self.ssh.socket().to_owned());
     }
