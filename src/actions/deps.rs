@@ -27,7 +27,8 @@ pub struct PlacementDefaults {
 
 impl Default for PlacementDefaults {
     fn default() -> Self {
-        let Settings { host_reserve, keep_free, cpu_overcommit, quorum_groups, ha_room, speed, .. } = Settings::default();
+        let Settings { host_reserve, keep_free, cpu_overcommit, quorum_groups, ha_room, speed, .. } =
+            Settings::default();
         Self { host_reserve, keep_free, cpu_overcommit, quorum_groups, ha_room, speed }
     }
 }

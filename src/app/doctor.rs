@@ -50,7 +50,9 @@ pub async fn doctor(settings: &Settings, redactor: &Redactor) -> Result<(Vec<Fin
     });
     match process::which("ssh", None) {
         Ok(path) => findings.push(Finding::good("ssh", path.display().to_string())),
-        Err(_) if settings.ssh_socket.is_some() => findings.push(Finding::good("ssh", "answered in-process by the lab")),
+        Err(_) if settings.ssh_socket.is_some() => {
+            findings.push(Finding::good("ssh", "answered in-process by the lab"))
+        }
         Err(error) => findings.push(Finding::bad("ssh", error.to_string(), Some("install openssh-client".into()))),
     }
     match OpenSite::connect(settings, config, redactor).await {
@@ -73,7 +75,9 @@ async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) -> Option<Exit> 
         worst.get_or_insert(error.exit);
         findings.push(Finding::of(what, &error));
     };
-    for (resource, what) in [("proxmox/site", "site"), ("proxmox/nodes", "nodes"), ("proxmox/permissions", "privileges")] {
+    for (resource, what) in
+        [("proxmox/site", "site"), ("proxmox/nodes", "nodes"), ("proxmox/permissions", "privileges")]
+    {
         match site.source.fetch(&resource.into()).await {
             Ok(value) => describe(what, &value, findings),
             Err(failure) => bad(what, failure.into(), findings),
@@ -127,7 +131,9 @@ fn describe(what: &str, value: &Value, findings: &mut Vec<Finding>) {
 /// What the catalogue's actions need and no path of the token's permissions has.
 fn missing_privileges(permissions: &Value) -> Vec<String> {
     let paths = permissions.as_object();
-    let has = |privilege: &str| paths.is_some_and(|map| map.values().any(|p| !p[privilege].is_null() && p[privilege] != false));
+    let has = |privilege: &str| {
+        paths.is_some_and(|map| map.values().any(|p| !p[privilege].is_null() && p[privilege] != false))
+    };
     let specs = actions::specs();
     let needed = specs.values().flat_map(|spec| &spec.privileges);
     let mut missing: Vec<String> = needed

@@ -11,14 +11,14 @@ use super::open::OpenSite;
 use super::policy;
 use crate::engine::plan as planner;
 use crate::engine::ports::Observed;
-use crate::engine::world::LiveWorld;
 use crate::engine::ports::World as _;
+use crate::engine::world::LiveWorld;
 use crate::load::{bind_params, fill_defaults};
-use crate::model::value::ParamError;
 use crate::model::failure::Failure;
 use crate::model::param::ValueType;
 use crate::model::plan::{Inputs, Plan, PlanFailure};
 use crate::model::runbook::Runbook;
+use crate::model::value::ParamError;
 use crate::sys::{clock, files};
 
 /// What to plan.
@@ -56,7 +56,8 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
     let mut params = bind(&book.runbook, request)?;
     let cluster = request.cluster.as_deref().map(|name| site.config.cluster(name)).transpose()?;
     let scope = site.config.scope(cluster);
-    fill_defaults(&book.runbook, &mut params, &defaults_scope(&scope)).map_err(|errors| bad_params(&book.runbook, &errors))?;
+    fill_defaults(&book.runbook, &mut params, &defaults_scope(&scope))
+        .map_err(|errors| bad_params(&book.runbook, &errors))?;
     resolve_names(site, &book.runbook, &mut params).await?;
     let inputs = Inputs {
         site: site.config.site.cluster.name.clone(),
@@ -78,9 +79,16 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
 }
 
 /// Nodes and guests named by parameters must exist; a guest's name becomes its VMID.
-async fn resolve_names(site: &OpenSite, runbook: &Runbook, params: &mut BTreeMap<String, Value>) -> Result<(), AppError> {
+async fn resolve_names(
+    site: &OpenSite,
+    runbook: &Runbook,
+    params: &mut BTreeMap<String, Value>,
+) -> Result<(), AppError> {
     let wants = |ty: ValueType, params: &BTreeMap<String, Value>| {
-        runbook.params.iter().any(|p| (p.ty == ty || p.items == Some(ty)) && params.get(&p.name).is_some_and(|v| !v.is_null()))
+        runbook
+            .params
+            .iter()
+            .any(|p| (p.ty == ty || p.items == Some(ty)) && params.get(&p.name).is_some_and(|v| !v.is_null()))
     };
     let world = LiveWorld(site.source.clone());
     if wants(ValueType::Node, params) {
@@ -130,7 +138,8 @@ fn known_node(param: &str, value: &mut Value, nodes: &Value) -> Result<(), AppEr
     if let Some(near) = crate::expr::nearest(wanted, known.iter().copied()) {
         hint = format!("did you mean {near:?}? {hint}");
     }
-    Err(AppError::new(Exit::NotFound, "site::unknown_node", format!("parameter {param}: there is no node {wanted:?}")).hint(hint))
+    Err(AppError::new(Exit::NotFound, "site::unknown_node", format!("parameter {param}: there is no node {wanted:?}"))
+        .hint(hint))
 }
 
 fn guest_id(param: &str, value: &mut Value, guests: &Value) -> Result<(), AppError> {
@@ -202,14 +211,16 @@ pub fn read_saved(path: &Path) -> Result<Plan, AppError> {
 /// What moved.
 pub async fn still_holds(site: &OpenSite, plan: &Plan) -> Result<(), AppError> {
     let name = &site.config.site.cluster.name;
-    let stale = |message: String| {
-        AppError::new(Exit::Gate, "plan::stale", message).hint("make a new plan: `runbook plan …`")
-    };
+    let stale =
+        |message: String| AppError::new(Exit::Gate, "plan::stale", message).hint("make a new plan: `runbook plan …`");
     if plan.inputs.site != *name {
         return Err(stale(format!("the plan is for site {:?}, the configuration is for {name:?}", plan.inputs.site)));
     }
     if plan.inputs.config_digest != site.config.digest {
-        return Err(stale(format!("{} or a cluster profile was changed after the plan was made", site.config.path.display())));
+        return Err(stale(format!(
+            "{} or a cluster profile was changed after the plan was made",
+            site.config.path.display()
+        )));
     }
     let moved = planner::moved_since(plan, &LiveWorld(site.source.clone())).await;
     match moved.as_slice() {

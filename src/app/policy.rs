@@ -7,9 +7,10 @@ use crate::model::site::Policy;
 
 /// Everything in a plan that policy forbids: a protected guest destroyed, more guests destroyed than may be.
 pub fn violations(plan: &Plan, policy: &Policy) -> Vec<Failure> {
-    let destroying = plan.steps.iter().filter(|step| {
-        step.effect == Effect::Destroy && matches!(step.planned, Planned::Run | Planned::Maybe)
-    });
+    let destroying = plan
+        .steps
+        .iter()
+        .filter(|step| step.effect == Effect::Destroy && matches!(step.planned, Planned::Run | Planned::Maybe));
     let mut found = Vec::new();
     let mut destroyed = 0usize;
     for step in destroying {

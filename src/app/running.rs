@@ -10,7 +10,7 @@ use super::planning;
 use super::settings::Settings;
 use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd};
 use crate::engine::inject::{CrashingJournal, Inject};
-use crate::engine::ports::{Approver, Clock, JournalError, Journal, Observer};
+use crate::engine::ports::{Approver, Clock, Journal, JournalError, Observer};
 use crate::engine::world::LiveWorld;
 use crate::event::{RunStatus, Signal};
 use crate::journal::{NewRun, Store};
@@ -49,7 +49,12 @@ impl Clock for SystemClock {
 ///
 /// # Errors
 /// Refused before it began (the plan no longer fits, the journal cannot be written), or the journal failed on the way.
-pub async fn apply(settings: &Settings, site: &OpenSite, plan: Plan, attendance: Attendance) -> Result<Ended, AppError> {
+pub async fn apply(
+    settings: &Settings,
+    site: &OpenSite,
+    plan: Plan,
+    attendance: Attendance,
+) -> Result<Ended, AppError> {
     if let Some(failed) = &plan.failure {
         return Err(failed.failure.clone().into());
     }
@@ -75,16 +80,26 @@ pub async fn apply(settings: &Settings, site: &OpenSite, plan: Plan, attendance:
 ///
 /// # Errors
 /// There is no such run, it is over, or another process has it.
-pub async fn resume(settings: &Settings, site: &OpenSite, asked: &str, attendance: Attendance) -> Result<Ended, AppError> {
+pub async fn resume(
+    settings: &Settings,
+    site: &OpenSite,
+    asked: &str,
+    attendance: Attendance,
+) -> Result<Ended, AppError> {
     let store = store(settings)?;
     let header = store.find(asked)?;
     if header.status.is_final() {
         let message = format!("run {} is over: it {}", store.short_id(&header.id), in_words(header.status));
-        return Err(AppError::new(Exit::Gate, "run::over", message)
-            .hint(format!("to do the rest, plan anew: what is done already shows as unchanged (`runbook plan {} …`)", header.runbook)));
+        return Err(AppError::new(Exit::Gate, "run::over", message).hint(format!(
+            "to do the rest, plan anew: what is done already shows as unchanged (`runbook plan {} …`)",
+            header.runbook
+        )));
     }
     if header.site != site.config.site.cluster.name {
-        let message = format!("run {} is of site {:?}, the configuration is for {:?}", header.id, header.site, site.config.site.cluster.name);
+        let message = format!(
+            "run {} is of site {:?}, the configuration is for {:?}",
+            header.id, header.site, site.config.site.cluster.name
+        );
         return Err(AppError::new(Exit::Configuration, "run::other_site", message));
     }
     let (events, writer) = store.take_over(&header.id)?;
@@ -137,7 +152,9 @@ fn end(run: RunId, ended: Result<RunEnd, DriverError>) -> Result<Ended, AppError
             Err(AppError::new(Exit::Failed, "journal::failed", format!("run {run}: {error}; nothing more was begun"))
                 .hint(format!("when the journal can be written again: `runbook resume {run}`")))
         }
-        Err(DriverError::Corrupt(error)) => Err(AppError::new(Exit::Failed, "journal::corrupt", format!("run {run}: {error}"))),
+        Err(DriverError::Corrupt(error)) => {
+            Err(AppError::new(Exit::Failed, "journal::corrupt", format!("run {run}: {error}")))
+        }
         Err(DriverError::Unusable(failure)) => Err(failure.into()),
     }
 }

@@ -49,7 +49,11 @@ impl Approver for Person {
             Some(word) => said == *word,
             None => is_yes(&said),
         };
-        if fits { Answer::Approved { who, word: question.word.clone() } } else { Answer::Declined { who, why: format!("answered {said:?}") } }
+        if fits {
+            Answer::Approved { who, word: question.word.clone() }
+        } else {
+            Answer::Declined { who, why: format!("answered {said:?}") }
+        }
     }
 }
 

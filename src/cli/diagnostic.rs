@@ -37,6 +37,10 @@ pub fn place(source: &Source, diagnostic: &Diagnostic, look: &Look) -> String {
     let handler = GraphicalReportHandler::new_themed(theme).with_width(look.width.clamp(40, 200)).with_links(false);
     let shown = Shown { text: NamedSource::new(&source.name, source.text.clone()), diagnostic };
     let mut out = String::new();
+    // The line may hold a secret that was pasted where a reference belongs.
+    if diagnostic.conceal {
+        return format!("{}\n", diagnostic.plain(source));
+    }
     if handler.render_report(&mut out, &shown).is_err() {
         out = diagnostic.plain(source);
     }
@@ -80,6 +84,8 @@ impl miette::Diagnostic for Shown<'_> {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let label = |span: &Span, text: Option<String>| LabeledSpan::new(text, span.offset, span.len.max(1));
         let first = std::iter::once(label(&self.diagnostic.span, None));
-        Some(Box::new(first.chain(self.diagnostic.labels.iter().map(move |(span, text)| label(span, Some(text.clone()))))))
+        Some(Box::new(
+            first.chain(self.diagnostic.labels.iter().map(move |(span, text)| label(span, Some(text.clone())))),
+        ))
     }
 }

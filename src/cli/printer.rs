@@ -96,7 +96,8 @@ fn color(when: When, terminal: bool) -> bool {
 }
 
 fn unicode() -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     locale.is_none_or(|locale| {
         let upper = locale.to_uppercase();
         upper.contains("UTF-8") || upper.contains("UTF8") || !(upper == "C" || upper == "POSIX")

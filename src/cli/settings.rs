@@ -8,8 +8,9 @@ use crate::app::{AppError, Exit, Settings};
 
 pub fn settings(global: &Global) -> Result<Settings, AppError> {
     let path = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let cwd = std::env::current_dir()
-        .map_err(|e| AppError::new(Exit::Configuration, "config::cwd", format!("the current folder cannot be read: {e}")))?;
+    let cwd = std::env::current_dir().map_err(|e| {
+        AppError::new(Exit::Configuration, "config::cwd", format!("the current folder cannot be read: {e}"))
+    })?;
     let home = path("HOME");
     let below_home = |tail: &str| home.as_ref().map(|home| home.join(tail));
     let state_home = path("XDG_STATE_HOME").or_else(|| below_home(".local/state")).ok_or_else(|| {

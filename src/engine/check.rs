@@ -21,6 +21,13 @@ pub struct PreparedCheck {
     pub path: StepPath,
 }
 
+/// What a step's check sees of the step.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Seen<'a> {
+    pub before: Option<&'a Value>,
+    pub result: Option<&'a Value>,
+}
+
 impl PreparedCheck {
     /// The check as the step `ix` sees it now.
     pub fn new(check: &Check, evaluator: &Evaluator, state: &State, ix: StepIx) -> Self {
@@ -35,20 +42,14 @@ impl PreparedCheck {
         }
     }
 
-    /// Looks until it holds or its time is over. `result` is what the step put out.
+    /// Looks until it holds or its time is over. `seen` is what the step found before it, and what it put out.
     ///
     /// # Errors
     /// Class `verify` with the author's message, or the last reading's own failure.
-    pub async fn run(
-        &self,
-        result: Option<&Value>,
-        world: &dyn World,
-        clock: &dyn Clock,
-        stop: &Stop,
-    ) -> Result<(), Failure> {
+    pub async fn run(&self, seen: Seen<'_>, world: &dyn World, clock: &dyn Clock, stop: &Stop) -> Result<(), Failure> {
         let until = clock.now() + self.check.within;
         loop {
-            let looked = self.look(result, world).await;
+            let looked = self.look(seen, world).await;
             let Err(failure) = looked else { return Ok(()) };
             // A test of `result` alone cannot turn out otherwise.
             if self.action.is_none() || clock.now() >= until {
@@ -60,10 +61,12 @@ impl PreparedCheck {
         }
     }
 
-    async fn look(&self, result: Option<&Value>, world: &dyn World) -> Result<(), Failure> {
+    async fn look(&self, seen: Seen<'_>, world: &dyn World) -> Result<(), Failure> {
         let mut scope = self.scope.clone();
-        if let Some(result) = result {
-            scope.insert("result", Datum::Known(result.clone()));
+        for (name, value) in [("before", seen.before), ("result", seen.result)] {
+            if let Some(value) = value {
+                scope.insert(name, Datum::Known(value.clone()));
+            }
         }
         if let Some(action) = &self.action {
             let call = Call { run: None, path: self.path.clone(), attempt: 1, with: self.with(&scope)? };

@@ -13,6 +13,7 @@ use crate::model::failure::{Class, Failure};
 use crate::model::ids::{RunId, StepPath};
 use crate::model::plan::Plan;
 use crate::model::runbook::{Expr, ForEach, Step, Template, Verb};
+use crate::model::value::coerce;
 
 /// What an evaluation gave, beside the fact for the machine.
 pub struct Answer {
@@ -126,6 +127,13 @@ impl Evaluator {
         for (name, template) in with {
             match self.render(state, ix, template, None)? {
                 Evaluated::Known(value) => {
+                    let value = match spec.params.iter().find(|p| p.name == *name) {
+                        // What an expression gives is of the declared shape, or the step fails before anything is sent.
+                        Some(param) if !value.is_null() => coerce(param, &value).map_err(|wrong| {
+                            Failure::new(Class::Precondition, format!("call {action}"), wrong.to_string())
+                        })?,
+                        _ => value,
+                    };
                     values.insert(name.clone(), value);
                 }
                 Evaluated::Unknown => {
@@ -294,7 +302,7 @@ impl Evaluator {
             match reference.names.first().map(String::as_str) {
                 Some("steps") => {
                     if let Some(id) = reference.names.get(1)
-                        && let Some(found) = state.sibling(ix, id)
+                        && let Some(found) = state.inner(ix, id).or_else(|| state.sibling(ix, id))
                         && let Some(datum) = self.outputs(state, found)
                     {
                         scope.insert_in("steps", id, datum);
@@ -329,6 +337,9 @@ impl Evaluator {
         let mut named = BTreeMap::new();
         for (name, template) in declared {
             let mut scope = self.scope(state, ix, &expr::template_references(template), None);
+            if let Some(intent) = &node.intent {
+                scope.insert("before", Datum::Known(intent.before.clone()));
+            }
             if let Some(own) = own.clone() {
                 scope.insert("result", own);
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::check::PreparedCheck;
+use super::check::{PreparedCheck, Seen};
 use super::evaluate::Evaluator;
 use super::guard::{check_guard, check_identity};
 use super::machine::{self, Command, Kind, State, StepIx};
@@ -219,7 +219,7 @@ impl Planner {
             let mut prepared = PreparedCheck::new(check, &self.evaluator, &self.state, ix);
             prepared.check.within = 0;
             let clock = FixedClock(self.now);
-            let ending = match prepared.run(None, &self.world, &clock, &Stop::default()).await {
+            let ending = match prepared.run(Seen::default(), &self.world, &clock, &Stop::default()).await {
                 Ok(()) => Ending::Ok { outputs: Value::Null },
                 Err(failure) => {
                     self.failed(ix, failure.clone());

@@ -137,8 +137,6 @@ struct Env<'m> {
     items: Vec<&'m str>,
     /// The step whose `result` and `before` are known.
     of: Option<&'m Step>,
-    /// In the steps of its rollback.
-    undoing: bool,
     /// The result of a check's own `uses`.
     check: Option<&'m str>,
 }
@@ -225,7 +223,6 @@ impl<'m> Checker<'_, '_, 'm> {
             if let Some(frame) = inner.frames.iter_mut().rev().find(|f| f.current.is_some()) {
                 frame.with_itself = true;
             }
-            inner.undoing = true;
             self.steps(steps, &inner);
         }
     }
@@ -314,9 +311,6 @@ impl<'m> Checker<'_, '_, 'm> {
             (_, Some(Verb::Uses { action, .. })) => Some(action.as_str()),
             _ => None,
         };
-        if name == "before" && action.is_some() && !env.undoing {
-            self.reader.not_yet(span, "`before` outside of a rollback");
-        }
         let Some(action) = action else {
             self.reader
                 .error(code::UNKNOWN_NAME, span, format!("there is no `{name}` here"))

@@ -75,8 +75,8 @@ pub fn status(view: &RunView, state: &str, id: &str, look: &Look) -> String {
         out.push_str(&hang("asks: ", &question.message, look.width));
     }
     let next = match state {
-        "interrupted" | "paused" | "failed" | "cancelled" => Some(format!("runbook resume {id}")),
-        "waiting" => Some(format!("runbook approve {id}")),
+        "interrupted" | "paused" | "waiting" => Some(format!("runbook resume {id}")),
+        "failed" | "cancelled" => view.plan.as_deref().map(summary::again),
         _ => None,
     };
     if let Some(command) = next {

@@ -1,6 +1,8 @@
 //! The end of a run: what was done, and after a failure what failed and why, what has changed already, what to do and
 //! what to type next.
 
+use serde_json::Value;
+
 use super::figures::{count, duration};
 use super::style::{Ink, Look, mark};
 use super::table::{Cell, Column, Table};
@@ -9,6 +11,9 @@ use super::view::{RunView, StepView};
 use crate::event::{Outcome, RunStatus, UndoStatus};
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
+use crate::model::param::Param;
+use crate::model::plan::Plan;
+use crate::model::value;
 
 /// Rows of the table; what failed or is in doubt is always among them.
 const ROWS: usize = 40;
@@ -238,17 +243,14 @@ fn next(out: &mut String, view: &RunView, id: &str, look: &Look) {
     match view.status {
         RunStatus::Waiting => {
             let word = asked.and_then(|s| s.question.as_ref()?.word.clone());
-            let word = word.map(|w| format!(" --confirm {w}")).unwrap_or_default();
-            commands.push(format!("runbook approve {id}{word}"));
+            let word = word.map_or(" --yes".to_owned(), |w| format!(" --confirm {w}"));
+            commands.push(format!("runbook resume {id}{word}"));
         }
-        RunStatus::Failed | RunStatus::Cancelled => {
-            commands.push(format!("runbook resume {id}"));
-            commands.push(format!("runbook rollback {id}"));
+        // What is done already shows as unchanged in a new plan.
+        RunStatus::Failed | RunStatus::Cancelled | RunStatus::Stopped | RunStatus::RolledBack => {
+            commands.extend(view.plan.as_deref().map(again));
         }
-        RunStatus::Paused | RunStatus::RollbackIncomplete => {
-            commands.push(format!("runbook resume {id}"));
-            commands.push(format!("runbook abandon {id}"));
-        }
+        RunStatus::Paused => commands.push(format!("runbook resume {id}")),
         _ => {}
     }
     if commands.is_empty() {
@@ -256,6 +258,27 @@ fn next(out: &mut String, view: &RunView, id: &str, look: &Look) {
     }
     out.push_str("\nNext:\n");
     commands.iter().for_each(|c| out.push_str(&format!("  {}\n", look.style.paint(Ink::Info, &clean(c)))));
+}
+
+/// The command that plans the same again.
+pub(super) fn again(plan: &Plan) -> String {
+    let mut words = vec![format!("runbook plan {}", plan.runbook)];
+    let params = plan.procedure.params.iter();
+    for param in params {
+        let Some(value) = plan.inputs.params.get(&param.name) else { continue };
+        if param.default.as_ref() != Some(value) && !value.is_null() {
+            words.push(format!("--set {}={}", param.name, written(param, value)));
+        }
+    }
+    words.extend(plan.inputs.cluster.iter().map(|name| format!("--cluster {name}")));
+    words.join(" ")
+}
+
+fn written(param: &Param, value: &Value) -> String {
+    match value {
+        Value::Array(items) => items.iter().map(|v| value::written(param.ty, v)).collect::<Vec<_>>().join(","),
+        other => value::written(param.ty, other),
+    }
 }
 
 #[cfg(test)]

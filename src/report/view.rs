@@ -8,7 +8,7 @@ use crate::event::{Body, Ending, Event, Fact, Note, Outcome, Question, RunStatus
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::Failure;
 use crate::model::ids::{RunId, StepPath};
-use crate::model::plan::{Plan, Planned};
+use crate::model::plan::{Change, Plan, Planned};
 
 /// Lines of a step's log that are kept for showing.
 const TAIL: usize = 20;
@@ -257,6 +257,8 @@ impl RunView {
         match note {
             Note::Progress { path, line, share } => self.at(path).progress = Some((line.clone(), *share)),
             Note::Log { path, line } => {
+                // What a reading found is said when it is made, where the plan could not say it.
+                self.at(path).summary.get_or_insert_with(|| line.clone());
                 let log = &mut self.at(path).log;
                 if log.len() == TAIL {
                     log.remove(0);
@@ -308,7 +310,8 @@ impl RunView {
         for planned in &plan.steps {
             let step = self.at(&planned.path);
             step.uses.clone_from(&planned.uses);
-            step.summary = Some(planned.summary.clone());
+            let later = planned.change == Change::Read && planned.pinned.is_none();
+            step.summary = (!later).then(|| planned.summary.clone());
             step.effect = planned.effect;
             if let Planned::Skipped(why) = &planned.planned {
                 step.outcome = Outcome::Skipped(why.clone());

@@ -46,7 +46,8 @@ fn grant(we: &str, privilege: &str, path: &str) -> String {
 
 /// A list that may be incomplete, since Proxmox leaves out what we may not see.
 pub fn hidden(attempted: &str, we: &str, privilege: &str, path: &str) -> Failure {
-    let cause = format!("{}: Proxmox leaves out what it may not see, so this proves nothing", lacks(we, privilege, path));
+    let cause =
+        format!("{}: Proxmox leaves out what it may not see, so this proves nothing", lacks(we, privilege, path));
     Failure::new(Class::Refused, attempted, cause).remedy(grant(we, privilege, path))
 }
 
@@ -65,8 +66,12 @@ fn remedy(we: &str, error: &ProxmoxError) -> Option<String> {
         ProxmoxError::Forbidden { acl_path, privilege, .. } if !privilege.is_empty() => {
             grant(we, &privilege.replace('|', " or "), acl_path)
         }
-        ProxmoxError::Forbidden { .. } => format!("give {we} the privileges that `runbook actions` lists for this action"),
-        ProxmoxError::Unauthorized { .. } => format!("check that {we} exists, is enabled and not expired, and its secret"),
+        ProxmoxError::Forbidden { .. } => {
+            format!("give {we} the privileges that `runbook actions` lists for this action")
+        }
+        ProxmoxError::Unauthorized { .. } => {
+            format!("check that {we} exists, is enabled and not expired, and its secret")
+        }
         ProxmoxError::Locked { lock, .. } => {
             format!("wait until what holds the lock ({lock}) has ended, then run again")
         }
@@ -129,7 +134,8 @@ mod tests {
 
     #[test]
     fn classes_and_remedies_follow_the_error() {
-        let locked = ProxmoxError::Locked { at: at(Verb::Post), lock: "backup".into(), message: "VM is locked (backup)".into() };
+        let locked =
+            ProxmoxError::Locked { at: at(Verb::Post), lock: "backup".into(), message: "VM is locked (backup)".into() };
         let failure = proxmox("user a@pam", "x", &locked);
         assert_eq!(failure.class, Class::Locked);
         assert!(failure.remedy.unwrap().contains("backup"));

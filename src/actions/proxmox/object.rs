@@ -287,11 +287,12 @@ mod tests {
 
     #[test]
     fn maintenance_is_seen_in_either_manager() {
-        let ha: Ha = serde_json::from_value(json!({"quorate": true, "node_status": {"a": "maintenance", "b": "online"},
+        let ha: Ha =
+            serde_json::from_value(json!({"quorate": true, "node_status": {"a": "maintenance", "b": "online"},
             "node_request": {"c": "maintenance"}, "lrm": {"b": {"mode": "maintenance"}, "c": {"mode": "active"}},
             "services": {"vm:1": {"kind": "qemu", "node": "a", "state": "started", "request_state": "started"},
                          "vm:2": {"kind": "qemu", "node": "a", "state": "stopped", "request_state": "stopped"}}}))
-        .unwrap();
+            .unwrap();
         let at = |n: &str| (ha.is_in_maintenance(&n.into()), ha.is_maintenance_requested(&n.into()));
         assert_eq!((at("a"), at("b"), at("c")), ((true, false), (true, false), (false, true)));
         assert_eq!(ha.started_on(&"a".into()).iter().map(|(sid, _)| *sid).collect::<Vec<_>>(), ["vm:1"]);

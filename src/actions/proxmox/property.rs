@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        for (text, wanted) in [("670M", Some(670 << 20)), ("1.5K", Some(1536)), ("7", Some(7)), ("x", None), ("1X", None)] {
+        for (text, wanted) in
+            [("670M", Some(670 << 20)), ("1.5K", Some(1536)), ("7", Some(7)), ("x", None), ("1X", None)]
+        {
             assert_eq!(bytes(text), wanted, "{text}");
         }
     }

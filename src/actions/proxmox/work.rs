@@ -31,7 +31,12 @@ impl<'a> Work<'a> {
     }
 
     /// Sends the call once and makes the task's id durable before anybody waits for it.
-    pub async fn start(&self, path: &str, params: &Params, handle: impl FnOnce(&Upid) -> Value) -> Result<Upid, Failure> {
+    pub async fn start(
+        &self,
+        path: &str,
+        params: &Params,
+        handle: impl FnOnce(&Upid) -> Value,
+    ) -> Result<Upid, Failure> {
         if self.mutate.stop.is_set() {
             return Err(self.failure(Class::Failed, "stopped before anything was sent"));
         }
@@ -46,10 +51,12 @@ impl<'a> Work<'a> {
     pub async fn follow(&self, upid: &Upid) -> Result<TaskEnd, Failure> {
         let mutate = self.mutate;
         let mut each = |progress: TaskProgress| {
-            mutate.log(&progress.line);
+            // A line that only says how far it is comes every second: shown, not kept.
             if let Some(percent) = progress.percent {
-                let speed = progress.speed.map(|s| format!(" at {s}")).unwrap_or_default();
-                mutate.progress(&format!("{percent:.0} %{speed}"), Some(percent / 100.0));
+                let speed = progress.speed.map(|s| format!("at {s}")).unwrap_or_default();
+                mutate.progress(&speed, Some(percent / 100.0));
+            } else {
+                mutate.log(&progress.line);
             }
         };
         let until = Until::default();
@@ -70,7 +77,11 @@ impl<'a> Work<'a> {
     /// What a task failed with: the cause from its log, and the log's last lines.
     pub fn failed(&self, end: &TaskEnd) -> Failure {
         let cause = end.cause().unwrap_or("the task ended well").to_owned();
-        let class = if cause.contains("is locked") || cause.contains("can't lock file") { Class::Locked } else { Class::Failed };
+        let class = if cause.contains("is locked") || cause.contains("can't lock file") {
+            Class::Locked
+        } else {
+            Class::Failed
+        };
         self.failure(class, cause).details(end.log_tail.clone())
     }
 

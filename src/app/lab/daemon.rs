@@ -54,8 +54,12 @@ fn not_up() -> AppError {
 /// One is up already, or it did not start: with its own words.
 pub async fn up(state: &Path, request: &LabRequest) -> Result<Status, AppError> {
     if let Ok(status) = status(state).await {
-        return Err(AppError::new(Exit::Locked, "lab::up", format!("a lab is up already ({}, process {})", status.scenario, status.process))
-            .hint("use it: eval \"$(runbook lab env)\", or end it: `runbook lab down`"));
+        return Err(AppError::new(
+            Exit::Locked,
+            "lab::up",
+            format!("a lab is up already ({}, process {})", status.scenario, status.process),
+        )
+        .hint("use it: eval \"$(runbook lab env)\", or end it: `runbook lab down`"));
     }
     let folder = place(state);
     files::make_private_dir(state).and_then(|()| files::make_private_dir(&folder)).map_err(cannot)?;
@@ -72,7 +76,8 @@ pub async fn up(state: &Path, request: &LabRequest) -> Result<Status, AppError> 
     if request.fixed_addresses {
         spec = spec.arg("--fixed-addresses");
     }
-    let process = crate::sys::process::detach(&spec, &log).map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
+    let process = crate::sys::process::detach(&spec, &log)
+        .map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         if let Ok(status) = status(state).await {
@@ -83,7 +88,8 @@ pub async fn up(state: &Path, request: &LabRequest) -> Result<Status, AppError> 
         }
     }
     let said = files::read_text(&log).unwrap_or_default();
-    Err(AppError::new(Exit::Failed, "lab::start", "the lab did not start").details(said.lines().map(str::to_owned).collect()))
+    Err(AppError::new(Exit::Failed, "lab::start", "the lab did not start")
+        .details(said.lines().map(str::to_owned).collect()))
 }
 
 fn cannot(error: files::FileError) -> AppError {

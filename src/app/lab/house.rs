@@ -79,9 +79,7 @@ impl House {
         if request.fixed_addresses {
             options.listen = Listen::AnyAddress { port: 8006 };
         }
-        let lab = Lab::start(options)
-            .await
-            .map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
+        let lab = Lab::start(options).await.map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
         let fingerprints: Vec<_> = lab.endpoints().into_iter().map(|e| (e.node, e.fingerprint.to_string())).collect();
         lab.with_world_as::<World, ()>(|world| {
             fingerprints.iter().for_each(|(node, print)| world.set_fingerprint(node, print));
@@ -110,7 +108,8 @@ impl House {
     pub fn add_fault(&self, text: &str) -> Result<(), AppError> {
         let bad = |why: String| AppError::new(Exit::Usage, "lab::fault", why);
         if text.starts_with('@') {
-            let scheduled: ScheduledFault = text.parse().map_err(|e: crate::lab::fault::BadFault| bad(e.to_string()))?;
+            let scheduled: ScheduledFault =
+                text.parse().map_err(|e: crate::lab::fault::BadFault| bad(e.to_string()))?;
             return self.lab.faults().schedule(scheduled).map_err(bad);
         }
         let fault: Fault = text.parse().map_err(|e: crate::lab::fault::BadFault| bad(e.to_string()))?;
@@ -168,7 +167,11 @@ impl House {
     /// The repository's own configuration with the lab's addresses, fingerprints and token in it.
     fn write_configuration(&self, request: &LabRequest, site: &str) -> Result<(), AppError> {
         let (Some(tree), _) = yaml::parse(&Source::new("cluster-config.yaml", SITE)) else {
-            return Err(AppError::new(Exit::Failed, "lab::configuration", "the shipped cluster-config.yaml does not read"));
+            return Err(AppError::new(
+                Exit::Failed,
+                "lab::configuration",
+                "the shipped cluster-config.yaml does not read",
+            ));
         };
         let mut config = tree.to_json();
         let nodes = self.lab.endpoints().into_iter().map(|endpoint| {

@@ -41,8 +41,10 @@ pub fn run(face: &Face, name: Option<&str>) -> Result<Exit, AppError> {
 
 fn describe(spec: &ActionSpec, face: &Face) -> String {
     let undo = if spec.undoable { "has an inverse" } else { "has no inverse" };
-    let mut text = format!("{} (version {})\n{}\neffect: {}, {undo}\n", spec.name, spec.version, spec.title, spec.effect.as_str());
-    let mut table = Table::new(&[Column::new("with"), Column::new("type"), Column::new(""), Column::new("").flexible()]);
+    let mut text =
+        format!("{} (version {})\n{}\neffect: {}, {undo}\n", spec.name, spec.version, spec.title, spec.effect.as_str());
+    let mut table =
+        Table::new(&[Column::new("with"), Column::new("type"), Column::new(""), Column::new("").flexible()]);
     for param in &spec.params {
         let need = match (&param.default, param.required) {
             (Some(value), _) => format!("default {}", crate::app::shown_value(param, value)),

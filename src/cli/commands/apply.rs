@@ -51,7 +51,13 @@ fn inject(answers: &Answers) -> Result<Inject, AppError> {
     Ok(parsed.into_iter().fold(Inject::default(), Inject::and))
 }
 
-async fn carry_out(face: &Face, site: &OpenSite, plan: Plan, answers: Answers, inject: Inject) -> Result<Exit, AppError> {
+async fn carry_out(
+    face: &Face,
+    site: &OpenSite,
+    plan: Plan,
+    answers: Answers,
+    inject: Inject,
+) -> Result<Exit, AppError> {
     let json = matches!(face.printer.output, Output::Json | Output::Jsonl | Output::Yaml);
     if !json || plan.failure.is_some() {
         let purpose = Purpose::Apply;
@@ -74,8 +80,12 @@ async fn carry_out(face: &Face, site: &OpenSite, plan: Plan, answers: Answers, i
     }
     if !answers.yes {
         if !ask::at_terminal() {
-            return Err(AppError::new(Exit::Gate, "apply::unconfirmed", "nobody has said yes, and there is no terminal to ask at")
-                .hint("look at the plan, then add --yes"));
+            return Err(AppError::new(
+                Exit::Gate,
+                "apply::unconfirmed",
+                "nobody has said yes, and there is no terminal to ask at",
+            )
+            .hint("look at the plan, then add --yes"));
         }
         if !ask::yes("Carry this plan out?") {
             face.printer.note("Nothing was changed.");
@@ -151,7 +161,8 @@ fn tell(face: &Face, ended: Result<Ended, AppError>, seen: &Seen) -> Result<Exit
             .hint("nothing was changed; wait for that run, or go on with it"));
     }
     let view = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    let id = inspect::run(&face.settings, ended.run.as_str()).map_or_else(|_| ended.run.to_string(), |found| found.short);
+    let id =
+        inspect::run(&face.settings, ended.run.as_str()).map_or_else(|_| ended.run.to_string(), |found| found.short);
     if !face.printer.json(&run_json(&view, ended.status.as_str())) {
         face.printer.data(&summary(&view, &id, face.printer.look()));
     }

@@ -68,7 +68,8 @@ pub async fn run(face: &Face, command: Lab) -> Result<Exit, AppError> {
         }
         Lab::SshHelper { socket, node } => {
             let command = std::env::var("SSH_ORIGINAL_COMMAND").unwrap_or_default();
-            let code = tokio::task::spawn_blocking(move || app::ssh_helper(&socket, &node, &command)).await.unwrap_or(255);
+            let code =
+                tokio::task::spawn_blocking(move || app::ssh_helper(&socket, &node, &command)).await.unwrap_or(255);
             std::process::exit(code);
         }
     }

@@ -35,7 +35,12 @@ pub fn run(face: &Face) -> Result<Exit, AppError> {
             0 => book.title.clone(),
             n => format!("{n} problems: runbook lint {}", book.name),
         };
-        table.row(vec![Cell::new(&book.name), Cell::new(book.aliases.join(", ")), Cell::new(title), Cell::new(&book.from)]);
+        table.row(vec![
+            Cell::new(&book.name),
+            Cell::new(book.aliases.join(", ")),
+            Cell::new(title),
+            Cell::new(&book.from),
+        ]);
     }
     face.printer.data(&table.render(face.printer.look(), 0));
     Ok(Exit::Done)

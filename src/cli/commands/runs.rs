@@ -55,8 +55,12 @@ pub fn logs(face: &Face, asked: &str, step: Option<&str>) -> Result<Exit, AppErr
     {
         let view = RunView::of(&found.events);
         let known: Vec<&str> = view.steps().map(|s| s.path.as_str()).collect();
-        return Err(AppError::new(Exit::NotFound, "run::unknown_step", format!("run {} has no step {step}", found.short))
-            .hint(format!("its steps: {}", known.join(", "))));
+        return Err(AppError::new(
+            Exit::NotFound,
+            "run::unknown_step",
+            format!("run {} has no step {step}", found.short),
+        )
+        .hint(format!("its steps: {}", known.join(", "))));
     }
     let wanted = found.events.iter().filter(|event| step.is_none() || event.path() == step.as_ref());
     if face.printer.json(&serde_json::json!({

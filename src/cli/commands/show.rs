@@ -8,7 +8,10 @@ use crate::report::{Cell, Column, FORMAT_VERSION, Table};
 pub fn run(face: &Face, name: &str) -> Result<Exit, AppError> {
     let book = books::find(&face.settings, name)?;
     let runbook = &book.runbook;
-    if face.printer.json(&serde_json::json!({"format_version": FORMAT_VERSION, "from": book.source.name, "runbook": runbook})) {
+    if face
+        .printer
+        .json(&serde_json::json!({"format_version": FORMAT_VERSION, "from": book.source.name, "runbook": runbook}))
+    {
         return Ok(Exit::Done);
     }
     let mut text = format!("{}: {}\n", runbook.name, runbook.title.as_deref().unwrap_or("(no title)"));

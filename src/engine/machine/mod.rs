@@ -211,6 +211,12 @@ impl State {
         self.find(&StepPath::new(id))
     }
 
+    /// The step `id` inside the scope `ix`: what the scope's own outputs may name.
+    pub fn inner(&self, ix: StepIx, id: &str) -> Option<StepIx> {
+        let node = self.node(ix);
+        if node.kind.is_scope() { self.find(&node.path.child(id)) } else { None }
+    }
+
     /// Steps with something outstanding.
     pub fn active(&self) -> impl Iterator<Item = StepIx> + '_ {
         self.active.iter().copied()

@@ -28,7 +28,9 @@ fn spec() -> ActionSpec {
     let param = Param::new;
     ActionSpec::new("proxmox.plan_evacuation", Effect::Read, "Find a place for every guest of a node")
         .param(param("node", ValueType::Node).required().help("The node to empty"))
-        .param(param("keep_free", ValueType::Percent).help("Memory that stays free on each target; default: the site's"))
+        .param(
+            param("keep_free", ValueType::Percent).help("Memory that stays free on each target; default: the site's"),
+        )
         .param(
             param("stay", ValueType::List)
                 .items(ValueType::Guest)
@@ -37,7 +39,11 @@ fn spec() -> ActionSpec {
         )
         .param(param("allow_stop", ValueType::Bool).default_value(false).help("Guests may be down for their move"))
         .output("plan", ValueType::Map, "The whole plan, for proxmox.check_evacuation")
-        .output("moves", ValueType::List, "In order: vmid, kind, name, from, to, mode, storages, memory, disk_bytes, seconds, downtime")
+        .output(
+            "moves",
+            ValueType::List,
+            "In order: vmid, kind, name, from, to, mode, storages, memory, disk_bytes, seconds, downtime",
+        )
         .output("stops", ValueType::List, "Guests that are down for a while: vmid, name, to, seconds, why")
         .output("staying", ValueType::List, "Guests that remain: vmid, name, why")
         .output("by_ha", ValueType::List, "Guests that the HA manager moves: vmid, name, kind, targets, memory, note")
@@ -96,7 +102,9 @@ async fn fit_to_be_emptied(world: &dyn World, name: &NodeName) -> Result<(), Unr
     let fail = |cause: String| Failure::new(Class::Precondition, format!("plan to empty {name}"), cause);
     let Some(node) = nodes.get(name) else {
         let all = nodes.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        return Err(fail(format!("there is no node {name}; the site has {all}")).remedy("check the node's name").into());
+        return Err(fail(format!("there is no node {name}; the site has {all}"))
+            .remedy("check the node's name")
+            .into());
     };
     if !node.online {
         let failure = fail(format!("{name} is offline: nothing can be moved off it"));

@@ -35,7 +35,8 @@ pub(super) fn failure(refusal: &Refusal) -> Failure {
         [only] => format!("{node} cannot be emptied: {}", only.to_string().lines().next().unwrap_or_default()),
         _ => format!("{node} cannot be emptied: {n} things stand in the way; nothing was moved"),
     };
-    let blockers = refusal.blockers.iter().flat_map(|b| b.to_string().lines().map(ToOwned::to_owned).collect::<Vec<_>>());
+    let blockers =
+        refusal.blockers.iter().flat_map(|b| b.to_string().lines().map(ToOwned::to_owned).collect::<Vec<_>>());
     let notes = refusal.warnings.iter().map(|warning| format!("note: {warning}"));
     let failure = Failure::new(Class::Precondition, attempted, cause).details(blockers.chain(notes).collect());
     match cheapest(&refusal.blockers) {

@@ -2,6 +2,8 @@
 
 mod migrate;
 mod shutdown;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod unlock;
 

@@ -34,9 +34,7 @@ impl GuestShutdown {
         let spec = ActionSpec::new("proxmox.guest_shutdown", Effect::Disrupt, "Shut a guest down")
             .param(Param::new("guest", ValueType::Guest).required().help("The guest"))
             .param(Param::new("timeout", ValueType::Duration).default_value("3m").help("How long it may take"))
-            .param(
-                Param::new("force", ValueType::Bool).default_value(false).help("Stop it hard when its time is over"),
-            )
+            .param(Param::new("force", ValueType::Bool).default_value(false).help("Stop it hard when its time is over"))
             .output("vmid", ValueType::Vmid, "The guest")
             .output("node", ValueType::Node, "Where it is")
             .needs_privilege("VM.Audit on /vms/{guest}")
@@ -106,7 +104,11 @@ impl GuestShutdown {
         };
         let failure = work.failed(&end).done(done);
         let timed_out = failure.cause.contains("got timeout");
-        Err(if timed_out { failure.remedy("give it more time (timeout), or force: true to stop it hard") } else { failure })
+        Err(if timed_out {
+            failure.remedy("give it more time (timeout), or force: true to stop it hard")
+        } else {
+            failure
+        })
     }
 
     /// Looks for a shutdown that was not there before the intent, for as long as it may take to show.
@@ -161,10 +163,8 @@ impl Action for GuestShutdown {
         }
         possible(&guest)?;
         let (at, text) = (Resource::Guest(guest.vmid), format!("{} is running", guest.title()));
-        probe.guards = vec![
-            look::guard(text, at, "/status", Predicate::Equals, json!("running")),
-            look::not_locked(&guest),
-        ];
+        probe.guards =
+            vec![look::guard(text, at, "/status", Predicate::Equals, json!("running")), look::not_locked(&guest)];
         Ok(probe)
     }
 
@@ -176,7 +176,10 @@ impl Action for GuestShutdown {
         }
         let id = guest.vmid.to_string();
         let deltas = vec![
-            Delta { resource: Resource::Guest(guest.vmid).key(), patch: json!({"status": "stopped", "qmpstatus": "stopped"}) },
+            Delta {
+                resource: Resource::Guest(guest.vmid).key(),
+                patch: json!({"status": "stopped", "qmpstatus": "stopped"}),
+            },
             Delta { resource: Resource::Guests.key(), patch: json!({id: {"status": "stopped"}}) },
         ];
         let why = format!("{} stops", guest.title());
@@ -250,7 +253,9 @@ impl Action for GuestShutdown {
         match (seen, now) {
             (Trace::Unseen(why), Err(_)) => Ok(Recovery::InDoubt(format!("its task cannot be asked about: {why}"))),
             (Trace::Unseen(why), Ok(now)) => Ok(match judge(&guest, now.as_ref()) {
-                Recovery::NotApplied => Recovery::InDoubt(format!("it runs, and its task cannot be asked about: {why}")),
+                Recovery::NotApplied => {
+                    Recovery::InDoubt(format!("it runs, and its task cannot be asked about: {why}"))
+                }
                 answer => answer,
             }),
             (_, now) => Ok(judge(&guest, now?.as_ref())),

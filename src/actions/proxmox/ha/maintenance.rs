@@ -53,7 +53,9 @@ impl HaMaintenance {
             .output("node", ValueType::Node, "The node")
             .output("enabled", ValueType::Bool, "Whether it is in maintenance now")
             .needs_privilege("Sys.Audit on /")
-            .needs_privilege("SSH to a node as root (ha-manager crm-command node-maintenance; the API has no such call)")
+            .needs_privilege(
+                "SSH to a node as root (ha-manager crm-command node-maintenance; the API has no such call)",
+            )
             .undoable();
         Self { spec, timing }
     }
@@ -73,7 +75,9 @@ impl HaMaintenance {
         for host in hosts {
             match work.command(&host, &argv, self.timing.command).await {
                 Ok(_) => return Ok(host),
-                Err(failure) if failure.class == Class::Unreachable && failure.done == Done::None => last = Some(failure),
+                Err(failure) if failure.class == Class::Unreachable && failure.done == Done::None => {
+                    last = Some(failure)
+                }
                 Err(failure) => return Err(failure),
             }
         }
@@ -99,8 +103,16 @@ fn summary(before: &Before, enabled: bool) -> String {
 }
 
 fn guards(node: &NodeName) -> Vec<crate::model::world::Guard> {
-    vec![look::guard("the cluster is quorate".into(), Resource::Ha, "/quorate", Predicate::Equals, json!(true)),
-         look::guard(format!("{node} is online"), Resource::Node(node.clone()), "/online", Predicate::Equals, json!(true))]
+    vec![
+        look::guard("the cluster is quorate".into(), Resource::Ha, "/quorate", Predicate::Equals, json!(true)),
+        look::guard(
+            format!("{node} is online"),
+            Resource::Node(node.clone()),
+            "/online",
+            Predicate::Equals,
+            json!(true),
+        ),
+    ]
 }
 
 #[async_trait]
@@ -129,13 +141,16 @@ impl Action for HaMaintenance {
             return Ok(probe);
         }
         if !ha.quorate {
-            let failure = Failure::new(Class::Precondition, Self::attempted(&node, enabled), "the cluster is not quorate");
+            let failure =
+                Failure::new(Class::Precondition, Self::attempted(&node, enabled), "the cluster is not quorate");
             return Err(failure.remedy("bring nodes back until it is").into());
         }
         let restarted: Vec<&str> = left.iter().filter(|(_, s)| s.kind == GuestKind::Lxc).map(|(sid, _)| *sid).collect();
         if enabled && !restarted.is_empty() {
             probe.effect = Some(Effect::Disrupt);
-            probe.notes.push(format!("the HA manager restarts containers when it moves them: {}", restarted.join(", ")));
+            probe
+                .notes
+                .push(format!("the HA manager restarts containers when it moves them: {}", restarted.join(", ")));
         }
         probe.guards = guards(&node);
         Ok(probe)
@@ -155,7 +170,8 @@ impl Action for HaMaintenance {
         let mut taints = Vec::new();
         // Going out, guests come back from elsewhere: which ones only the manager knows.
         if enabled && before.services.is_empty() {
-            let patch = json!({"node_status": {node.as_str(): "maintenance"}, "node_request": {node.as_str(): "maintenance"}});
+            let patch =
+                json!({"node_status": {node.as_str(): "maintenance"}, "node_request": {node.as_str(): "maintenance"}});
             deltas.push(Delta { resource: Resource::Ha.key(), patch });
         } else {
             disturbed(&before, &mut deltas, &mut taints);
@@ -188,7 +204,11 @@ impl Action for HaMaintenance {
             Stage::NotAsked => format!("the HA manager knows of no such request for {node}"),
         };
         let wanted = if enabled { "in maintenance, without started HA guests" } else { "out of maintenance" };
-        Err(Failure::new(Class::Verify, Self::attempted(&node, enabled), format!("expected {node} {wanted}; seen: {seen}")))
+        Err(Failure::new(
+            Class::Verify,
+            Self::attempted(&node, enabled),
+            format!("expected {node} {wanted}; seen: {seen}"),
+        ))
     }
 
     /// The manager's queue of commands cannot be read, so that "not asked" is believed only after its next rounds.
@@ -205,13 +225,16 @@ impl Action for HaMaintenance {
             let ha: Ha = live(world, Resource::Ha).await?;
             match stage(&ha, &node, enabled) {
                 Stage::Done => return Ok(Recovery::Done(outputs(&node, enabled))),
-                Stage::Under(_) => return Ok(Recovery::Running(handle.cloned().unwrap_or_else(|| json!({"asked": null})))),
+                Stage::Under(_) => {
+                    return Ok(Recovery::Running(handle.cloned().unwrap_or_else(|| json!({"asked": null}))));
+                }
                 Stage::Stuck(why) => return Ok(Recovery::Partial(why)),
                 Stage::NotAsked if Instant::now() < until => {}
                 Stage::NotAsked if handle.is_none() => return Ok(Recovery::NotApplied),
                 Stage::NotAsked => {
                     let seconds = self.timing.late_command.as_secs();
-                    let evidence = format!("the command was taken, and the HA manager shows nothing of it after {seconds} s");
+                    let evidence =
+                        format!("the command was taken, and the HA manager shows nothing of it after {seconds} s");
                     return Ok(Recovery::InDoubt(evidence));
                 }
             }

@@ -73,7 +73,8 @@ pub(super) async fn wait(work: &Work<'_>, node: &NodeName, enabled: bool, timing
                     Stage::NotAsked if Instant::now() >= taken_by => {
                         let seconds = timing.late_command.as_secs();
                         let cause = format!("the HA manager has not taken the request up within {seconds} s");
-                        let remedy = "check that a node is HA master (ha-manager status) and that the cluster is quorate";
+                        let remedy =
+                            "check that a node is HA master (ha-manager status) and that the cluster is quorate";
                         return Err(work.failure(Class::Timeout, cause).done(Done::Unknown).remedy(remedy));
                     }
                     Stage::NotAsked => work.mutate.progress("waiting for the HA manager", None),

@@ -105,7 +105,8 @@ impl Action for NodeEmpty {
         let lines = left(&node, &views, &accept);
         if !lines.is_empty() {
             let n = lines.len();
-            let cause = if n == 1 { lines[0].clone() } else { format!("{n} things are still there; first: {}", lines[0]) };
+            let cause =
+                if n == 1 { lines[0].clone() } else { format!("{n} things are still there; first: {}", lines[0]) };
             let failure = Failure::new(Class::Verify, format!("check that {node} is empty"), cause).details(lines);
             return Err(failure.remedy("move what is left, or list it in accept").into());
         }
@@ -129,7 +130,10 @@ mod tests {
         FakeWorld::default()
             .with("proxmox/node/pve2", json!({"name": "pve2", "online": true, "maintenance": true}))
             .with("proxmox/node/pve2/guests", json!({}))
-            .with("proxmox/guests", json!({"104": {"vmid": 104, "kind": "qemu", "name": "web", "node": "pve3", "status": "running"}}))
+            .with(
+                "proxmox/guests",
+                json!({"104": {"vmid": 104, "kind": "qemu", "name": "web", "node": "pve3", "status": "running"}}),
+            )
             .with("proxmox/ha", json!({"quorate": true}))
             .with("proxmox/node/pve2/active_tasks", json!([]))
     }
@@ -145,7 +149,8 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_is_left_is_named_by_each_view() {
-        let own = json!({"107": {"vmid": 107, "kind": "qemu", "name": "metrics", "status": "running", "lock": "backup"}});
+        let own =
+            json!({"107": {"vmid": 107, "kind": "qemu", "name": "metrics", "status": "running", "lock": "backup"}});
         let stale = json!({"108": {"vmid": 108, "kind": "lxc", "name": "build", "node": "pve2", "status": "stopped"}});
         let services = json!({"vm:111": {"vmid": 111, "kind": "qemu", "node": "pve2", "state": "started", "request_state": "started"}});
         let tasks = json!([{"upid": "UPID:pve2:00000001:00000001:67400000:qmigrate:109:root@pam:", "kind": "qmigrate", "id": "109", "start": 1, "running": true}]);
@@ -157,7 +162,9 @@ mod tests {
         let Err(Unreadable::Failed(failure)) = check(&world, json!([])).await else { panic!("not empty") };
         assert_eq!(failure.class, Class::Verify);
         let all = failure.details.join("\n");
-        for part in ["VM 107 (metrics) is still on pve2, running, locked (backup)", "CT 108 (build)", "vm:111", "guest 109"] {
+        for part in
+            ["VM 107 (metrics) is still on pve2, running, locked (backup)", "CT 108 (build)", "vm:111", "guest 109"]
+        {
             assert!(all.contains(part), "{part} in {all}");
         }
     }

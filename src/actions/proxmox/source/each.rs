@@ -49,9 +49,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_failure_ends_it() {
-        let read = |n: u64| async move {
-            if n == 3 { Err(Failure::new(Class::Unreachable, "read", "down")) } else { Ok(n) }
-        };
+        let read =
+            |n: u64| async move { if n == 3 { Err(Failure::new(Class::Unreachable, "read", "down")) } else { Ok(n) } };
         assert_eq!(each((0..9).collect(), read).await.unwrap_err().class, Class::Unreachable);
     }
 }

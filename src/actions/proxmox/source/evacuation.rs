@@ -304,7 +304,11 @@ mod tests {
     fn a_container_with_a_bind_mount_becomes_facts() {
         let facts = guest_facts(&reads(
             GuestKind::Lxc,
-            &[("rootfs", "local-lvm:vm-104-disk-0,size=8G"), ("mp0", "/srv/media,mp=/media,shared=1"), ("dev0", "/dev/x")],
+            &[
+                ("rootfs", "local-lvm:vm-104-disk-0,size=8G"),
+                ("mp0", "/srv/media,mp=/media,shared=1"),
+                ("dev0", "/dev/x"),
+            ],
         ));
         assert_eq!(facts.passthrough, ["dev0"]);
         let mount = facts.disks.iter().find(|d| d.key == "mp0").unwrap();
@@ -313,7 +317,10 @@ mod tests {
 
     #[test]
     fn a_base_is_found_in_each_spelling() {
-        assert_eq!(base_of("d:9000/base-9000-disk-0.qcow2/101/vm-101-disk-0.qcow2").unwrap(), "d:9000/base-9000-disk-0.qcow2");
+        assert_eq!(
+            base_of("d:9000/base-9000-disk-0.qcow2/101/vm-101-disk-0.qcow2").unwrap(),
+            "d:9000/base-9000-disk-0.qcow2"
+        );
         assert_eq!(base_of("l:base-9000-disk-0"), None, "a base itself is no clone");
         assert_eq!(base_of("l:vm-1-disk-0"), None);
     }

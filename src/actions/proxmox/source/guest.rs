@@ -23,9 +23,7 @@ pub(super) fn is_numbered(key: &str, words: &[&str]) -> bool {
 /// Keys that hold volumes, detached ones included.
 pub(super) fn is_disk(kind: GuestKind, key: &str) -> bool {
     match kind {
-        GuestKind::Qemu => {
-            is_numbered(key, &["ide", "sata", "scsi", "virtio", "efidisk", "tpmstate", "unused"])
-        }
+        GuestKind::Qemu => is_numbered(key, &["ide", "sata", "scsi", "virtio", "efidisk", "tpmstate", "unused"]),
         GuestKind::Lxc => key == "rootfs" || is_numbered(key, &["mp", "unused"]),
     }
 }
@@ -186,7 +184,9 @@ mod tests {
         for key in ["scsihw", "ide", "rootfs", "net0", "scsi"] {
             assert!(!is_disk(GuestKind::Qemu, key), "{key}");
         }
-        assert!(is_disk(GuestKind::Lxc, "rootfs") && is_disk(GuestKind::Lxc, "mp3") && !is_disk(GuestKind::Lxc, "ide0"));
+        assert!(
+            is_disk(GuestKind::Lxc, "rootfs") && is_disk(GuestKind::Lxc, "mp3") && !is_disk(GuestKind::Lxc, "ide0")
+        );
     }
 
     #[test]

@@ -129,9 +129,11 @@ mod tests {
         let apart = HaRule::ResourceAffinity { resources: [Vmid(104), Vmid(201)].into(), positive: false };
         assert_eq!(of_rules(vec![rule(false), rule(true)]), [apart]);
         let nodes: BTreeMap<_, _> = [("pve1".into(), 2)].into();
-        let group = |name: &str| HaGroup { group: name.into(), nodes: nodes.clone(), restricted: true, nofailback: false };
+        let group =
+            |name: &str| HaGroup { group: name.into(), nodes: nodes.clone(), restricted: true, nofailback: false };
         let rules = of_groups(vec![group("a"), group("empty")], &[resource("vm:104", "started", Some("a"))]);
-        let only = HaRule::NodeAffinity { resources: [Vmid(104)].into(), nodes: [("pve1".into(), 2)].into(), strict: true };
+        let only =
+            HaRule::NodeAffinity { resources: [Vmid(104)].into(), nodes: [("pve1".into(), 2)].into(), strict: true };
         assert_eq!(rules, [only]);
     }
 }

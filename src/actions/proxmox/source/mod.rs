@@ -68,8 +68,7 @@ impl ProxmoxSource {
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Value, Failure> {
-    serde_json::to_value(value)
-        .map_err(|e| Failure::new(Class::Internal, "write a resource as JSON", e.to_string()))
+    serde_json::to_value(value).map_err(|e| Failure::new(Class::Internal, "write a resource as JSON", e.to_string()))
 }
 
 #[async_trait]

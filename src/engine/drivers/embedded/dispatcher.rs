@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::unit::{Said, Unit};
-use crate::engine::check::PreparedCheck;
+use crate::engine::check::{PreparedCheck, Seen};
 use crate::engine::evaluate::Evaluator;
 use crate::engine::inject::Inject;
 use crate::engine::machine::{self, BadFact, Command, Kind, State, StepIx};
@@ -428,7 +428,7 @@ impl Dispatcher {
             (self.ports.world.clone(), self.ports.clock.clone(), self.ear.clone(), Stop::default());
         self.stops.insert(ix, stop.clone());
         self.units.spawn(async move {
-            let ending = match prepared.run(None, &*world, &*clock, &stop).await {
+            let ending = match prepared.run(Seen::default(), &*world, &*clock, &stop).await {
                 Ok(()) => Ending::Ok { outputs: Value::Null },
                 Err(failure) => Ending::Failed { failure },
             };

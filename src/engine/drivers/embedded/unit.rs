@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::check::PreparedCheck;
+use crate::engine::check::{PreparedCheck, Seen};
 use crate::engine::guard::{check_guard, check_identity};
 use crate::engine::machine::StepIx;
 use crate::engine::ports::{
@@ -84,7 +84,8 @@ impl Unit {
         }
         if self.effect == Effect::Read {
             let reading = self.action.read(&self.call, &*self.world).await.map_err(known_in_a_run)?;
-            self.check(&reading.outputs).await?;
+            self.say(Said::Note(Note::Log { path: self.call.path.clone(), line: reading.summary }));
+            self.check(None, &reading.outputs).await?;
             return Ok(Ending::Ok { outputs: reading.outputs });
         }
         self.make_sure().await?;
@@ -101,7 +102,7 @@ impl Unit {
         let intent = Intent { before: probe.before, prepared, effect };
         self.durable(|answer| Said::Started(intent.clone(), answer)).await?;
         let outputs = self.bounded(self.action.apply(&self.call, &intent, &self.mutate())).await?;
-        self.see_that_it_is_so(&outputs).await?;
+        self.see_that_it_is_so(&intent, &outputs).await?;
         Ok(Ending::Ok { outputs })
     }
 
@@ -116,11 +117,11 @@ impl Unit {
         Ok(())
     }
 
-    async fn see_that_it_is_so(&self, outputs: &Value) -> Result<(), Failure> {
+    async fn see_that_it_is_so(&self, intent: &Intent, outputs: &Value) -> Result<(), Failure> {
         let seen = self.action.verify(&self.call, outputs, &*self.world).await;
         // It was done; what success means was not seen.
         seen.map_err(|failure| failure.done(Done::Whole))?;
-        self.check(outputs).await.map_err(|failure| failure.done(Done::Whole))?;
+        self.check(Some(&intent.before), outputs).await.map_err(|failure| failure.done(Done::Whole))?;
         if self.repeat {
             let again = self.action.probe(&self.call, &*self.world).await.map_err(known_in_a_run)?;
             if !again.satisfied {
@@ -131,16 +132,16 @@ impl Unit {
         Ok(())
     }
 
-    async fn check(&self, outputs: &Value) -> Result<(), Failure> {
+    async fn check(&self, before: Option<&Value>, outputs: &Value) -> Result<(), Failure> {
         for check in &self.verify {
-            check.run(Some(outputs), &*self.world, &*self.clock, &self.stop).await?;
+            check.run(Seen { before, result: Some(outputs) }, &*self.world, &*self.clock, &self.stop).await?;
         }
         Ok(())
     }
 
     async fn recover_once(&self, intent: &Intent, handle: Option<&Value>) -> Result<Ending, Failure> {
         match self.action.recover(&self.call, intent, handle, &*self.world).await? {
-            Recovery::Done(outputs) => Ok(self.seen_or_failed(outputs).await),
+            Recovery::Done(outputs) => Ok(self.seen_or_failed(intent, outputs).await),
             Recovery::NotApplied => Ok(Ending::NotApplied),
             Recovery::Partial(evidence) => {
                 let failure =
@@ -151,7 +152,7 @@ impl Unit {
                 self.durable(|answer| Said::Checkpoint(handle.clone(), answer)).await?;
                 let mutate = self.mutate();
                 match self.bounded(self.action.attach(&self.call, intent, &handle, &mutate)).await {
-                    Ok(outputs) => Ok(self.seen_or_failed(outputs).await),
+                    Ok(outputs) => Ok(self.seen_or_failed(intent, outputs).await),
                     Err(failure) => Ok(Ending::Failed { failure }),
                 }
             }
@@ -159,8 +160,8 @@ impl Unit {
         }
     }
 
-    async fn seen_or_failed(&self, outputs: Value) -> Ending {
-        match self.see_that_it_is_so(&outputs).await {
+    async fn seen_or_failed(&self, intent: &Intent, outputs: Value) -> Ending {
+        match self.see_that_it_is_so(intent, &outputs).await {
             Ok(()) => Ending::Ok { outputs },
             Err(failure) => Ending::Failed { failure },
         }

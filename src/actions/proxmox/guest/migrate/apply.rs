@@ -35,16 +35,21 @@ impl Handle {
     }
 }
 
-pub(super) async fn run(order: &Order, before: &Guest, handle: Option<&Value>, mutate: &Mutate) -> Result<Value, Failure> {
+pub(super) async fn run(
+    order: &Order,
+    before: &Guest,
+    handle: Option<&Value>,
+    mutate: &Mutate,
+) -> Result<Value, Failure> {
     let work = Work::new(mutate, attempted(before, &order.to))?;
     let source = ProxmoxSource::new((*work.site).clone());
     let runner = Runner { order, before, work, source };
     match handle {
-        None => runner.from_here(None).await,
+        None => runner.go_on(None).await,
         Some(handle) => {
             let handle = Handle::read(handle)?;
             runner.finish(&handle).await?;
-            runner.from_here(Some(handle.phase)).await
+            runner.go_on(Some(handle.phase)).await
         }
     }
 }
@@ -58,7 +63,7 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     /// Goes on after the phase `last`, which has ended well.
-    async fn from_here(&self, mut last: Option<Phase>) -> Result<Value, Failure> {
+    async fn go_on(&self, mut last: Option<Phase>) -> Result<Value, Failure> {
         loop {
             // Where the move is all there is, verify looks at the object; a look here would say nothing more.
             if last == Some(Phase::Migrate) && self.order.is_one_task(self.before) {
@@ -105,7 +110,8 @@ impl Runner<'_> {
         let lock = now.ok().flatten().and_then(|guest| guest.lock);
         Err(match lock {
             Some(lock) => {
-                let remedy = format!("the lock ({lock}) remains: once nothing is at work on it, use proxmox.guest_unlock");
+                let remedy =
+                    format!("the lock ({lock}) remains: once nothing is at work on it, use proxmox.guest_unlock");
                 failure.remedy(remedy)
             }
             None => failure,

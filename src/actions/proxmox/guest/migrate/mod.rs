@@ -52,9 +52,11 @@ fn spec() -> ActionSpec {
              offline for what is stopped; a running container needs restart",
         ))
         .param(param("storages", ValueType::Map).help("Source storage to target storage, for disks on local storage"))
-        .param(param("status", ValueType::String).choices(&["running", "stopped"]).help(
-            "What it must be afterwards; default: as it was. `running` starts a guest that is stopped",
-        ))
+        .param(
+            param("status", ValueType::String)
+                .choices(&["running", "stopped"])
+                .help("What it must be afterwards; default: as it was. `running` starts a guest that is stopped"),
+        )
         .output("vmid", ValueType::Vmid, "The guest")
         .output("from", ValueType::Node, "Where it was")
         .output("to", ValueType::Node, "Where it is")
@@ -154,7 +156,8 @@ impl Action for GuestMigrate {
 
 fn unverified(order: &Order, wanted: &str, seen: &str, waited: std::time::Duration) -> Failure {
     let (vmid, to, seconds) = (order.vmid, &order.to, waited.as_secs());
-    let cause = format!("expected it on {to}, {wanted} and unlocked, twice in a row within {seconds} s; seen last: {seen}");
+    let cause =
+        format!("expected it on {to}, {wanted} and unlocked, twice in a row within {seconds} s; seen last: {seen}");
     Failure::new(Class::Verify, format!("verify that guest {vmid} runs on {to}"), cause)
         .remedy(format!("look at guest {vmid} on {to}; then resume or roll back the run"))
 }

@@ -48,7 +48,10 @@ fn possible(order: &Order, guest: &Guest, target: &Node) -> Result<Mode, Failure
     }
     if guest.is_owned_by_ha() {
         let state = guest.ha.as_deref().unwrap_or_default();
-        let cause = format!("the HA manager owns {} (state {state}): it would only be asked, and decide by itself", guest.title());
+        let cause = format!(
+            "the HA manager owns {} (state {state}): it would only be asked, and decide by itself",
+            guest.title()
+        );
         let remedy = "put the node into maintenance (proxmox.ha_maintenance), or set its HA state to ignored";
         return Err(fail(Class::Precondition, cause).remedy(remedy));
     }
@@ -58,7 +61,9 @@ fn possible(order: &Order, guest: &Guest, target: &Node) -> Result<Mode, Failure
     if let Some(why) = look::unfit(target) {
         return Err(fail(Class::Precondition, why).remedy("choose another node, or bring this one back"));
     }
-    order.mode_for(guest).map_err(|cause| fail(Class::Precondition, cause).remedy("use mode: restart, or stop it first"))
+    order
+        .mode_for(guest)
+        .map_err(|cause| fail(Class::Precondition, cause).remedy("use mode: restart, or stop it first"))
 }
 
 /// `VM 104 (web-1): pve2 -> pve3, live, 8.0 GiB, about 30 s`
@@ -66,7 +71,12 @@ fn summary(order: &Order, guest: &Guest, mode: Mode) -> String {
     if guest.node == order.to {
         return format!("{}: start on {}", guest.title(), order.to);
     }
-    let copied: u64 = guest.disks.values().filter(|d| d.storage.as_ref().is_some_and(|s| order.storages.contains_key(s))).filter_map(|d| d.bytes).sum();
+    let copied: u64 = guest
+        .disks
+        .values()
+        .filter(|d| d.storage.as_ref().is_some_and(|s| order.storages.contains_key(s)))
+        .filter_map(|d| d.bytes)
+        .sum();
     let disks = if copied > 0 { format!(" and {} of disks", gib(copied)) } else { String::new() };
     let (memory, time) = (gib(guest.memory), look::about(seconds(guest, mode, copied)));
     format!("{}: {} -> {}, {mode}, {memory}{disks}, {time}", guest.title(), guest.node, order.to)
@@ -112,10 +122,7 @@ pub(super) fn predict(call: &Call, probe: &Probe) -> Prediction {
         Delta { resource: Resource::Guests.key(), patch: json!({id: patch}) },
     ];
     let why = format!("{} moves", guest.title());
-    let mut taints = vec![
-        (all_placements(), why.clone()),
-        (Resource::GuestEvacuation(guest.vmid).key(), why.clone()),
-    ];
+    let mut taints = vec![(all_placements(), why.clone()), (Resource::GuestEvacuation(guest.vmid).key(), why.clone())];
     for node in [&guest.node, &order.to] {
         // How much memory is in use there can only be observed.
         let forget = json!({"memory_used": null});

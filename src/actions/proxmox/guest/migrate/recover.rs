@@ -130,7 +130,11 @@ impl Search<'_> {
             ([(task, phase)], _) => Some(Found::Running(Handle::new(&task.upid, *phase))),
             (several, _) => {
                 let upids: Vec<&str> = several.iter().map(|(task, _)| task.upid.as_str()).collect();
-                Some(Found::Several(format!("{} tasks run, and which is ours is open: {}", upids.len(), upids.join(", "))))
+                Some(Found::Several(format!(
+                    "{} tasks run, and which is ours is open: {}",
+                    upids.len(),
+                    upids.join(", ")
+                )))
             }
         }
     }

@@ -49,7 +49,11 @@ pub(super) fn judge(order: &Order, before: &Guest, now: Option<&Guest>) -> Verdi
     let here = format!("{title} is {}", seen(now));
     if &now.node == from {
         let as_before = now.status == before.status && now.lock == before.lock;
-        return if as_before { Verdict::Untouched } else { Verdict::Partial { what: here, locked: now.lock.is_some() } };
+        return if as_before {
+            Verdict::Untouched
+        } else {
+            Verdict::Partial { what: here, locked: now.lock.is_some() }
+        };
     }
     if &now.node == to {
         return Verdict::Partial { what: here, locked: now.lock.is_some() };
