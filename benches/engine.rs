@@ -49,7 +49,8 @@ impl Puppet for Idle {
         let node = state.node(ix);
         let path = node.path.clone();
         if let Kind::FanOut = node.kind {
-            let item = |i: usize| Item { key: i.to_string(), value: i.into(), lane: Some((i % self.width).to_string()) };
+            let item =
+                |i: usize| Item { key: i.to_string(), value: i.into(), lane: Some((i % self.width).to_string()) };
             let borne = node.step().and_then(|s| s.for_each.as_ref()).map_or(0, |f| f.max_failures.of(self.items));
             let items = (0..self.items).map(item).collect();
             return Fact::Expanded { path, items, width: self.width, lane_width: self.width, borne };
@@ -136,11 +137,19 @@ fn the_machine() {
 fn trouble() {
     heading("machine in trouble: µs a step (bound 100)", &["1,000", "5,000", "10,000"]);
     let cases: [(&str, Shape, OnFailure, fn(&StepPath) -> bool); 5] = [
-        ("chain, the last fails, all rolled back", Shape::Chain, OnFailure::Rollback, |p| p.as_str() == "s999" || p.as_str() == "s4999" || p.as_str() == "s9999"),
-        ("layers, every 7th fails, the rest goes on", Shape::Layers, OnFailure::Continue, |p| p.as_str().ends_with("77")),
+        ("chain, the last fails, all rolled back", Shape::Chain, OnFailure::Rollback, |p| {
+            p.as_str() == "s999" || p.as_str() == "s4999" || p.as_str() == "s9999"
+        }),
+        ("layers, every 7th fails, the rest goes on", Shape::Layers, OnFailure::Continue, |p| {
+            p.as_str().ends_with("77")
+        }),
         ("chain, the first fails", Shape::Chain, OnFailure::Continue, |p| p.as_str() == "s0"),
-        ("fan-out all at once, every item fails, stop", Shape::FanOut(usize::MAX), OnFailure::Stop, |p| p.as_str().starts_with("all[")),
-        ("fan-out all at once, every item fails, borne", Shape::FanOut(usize::MAX), OnFailure::Continue, |p| p.as_str().starts_with("all[")),
+        ("fan-out all at once, every item fails, stop", Shape::FanOut(usize::MAX), OnFailure::Stop, |p| {
+            p.as_str().starts_with("all[")
+        }),
+        ("fan-out all at once, every item fails, borne", Shape::FanOut(usize::MAX), OnFailure::Continue, |p| {
+            p.as_str().starts_with("all[")
+        }),
     ];
     for (name, shape, policy, fails) in cases {
         let cells = SIZES.map(|n| {
@@ -221,7 +230,8 @@ fn drive(plan: &Arc<Plan>, journal: Box<dyn Journal>) {
         process: 1,
     };
     let (_speaks, signals) = tokio::sync::mpsc::unbounded_channel();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let end = runtime.block_on(embedded::start(ports, RunId::new("bench"), plan.clone(), signals));
     assert_eq!(end.expect("a run").status, RunStatus::Succeeded);
 }
@@ -246,7 +256,12 @@ fn folder() -> tempfile::TempDir {
 
 fn the_driver() {
     heading("embedded driver, journal in memory", &["µs a step", "commits a step", "peak KiB a step"]);
-    for (name, shape) in [SHAPES[0], SHAPES[2], ("fan-out, 100 at once", Shape::FanOut(100))] {
+    for (name, shape) in [
+        SHAPES[0],
+        SHAPES[2],
+        ("fan-out, 100 at once", Shape::FanOut(100)),
+        ("fan-out of a step's list, 8 at once", Shape::Listed(8)),
+    ] {
         let n = 10_000;
         let plan = planned(tools::parse(&tools::text(shape, n)));
         let before = heap::live();

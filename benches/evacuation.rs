@@ -16,7 +16,8 @@ use runbook::secrets::Redactor;
 use tools::{best, heading, ms, row};
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let mut facts = Vec::new();
     heading("plan of an evacuation", &["open, ms", "plan, ms", "requests", "steps"]);
     for (scenario, node) in [("three-node", "pve2"), ("fleet", "pve01"), ("fleet", "pve32")] {
@@ -76,6 +77,7 @@ fn settings() -> Settings {
 fn place(name: &str, facts: &Facts) {
     let settings = evacuation::Settings { allow_stop: true, ..evacuation::Settings::default() };
     let (time, placed) = best(|| evacuation::plan(facts, &settings));
-    let moves = placed.map_or_else(|refused| format!("none: {} blocked", refused.blockers.len()), |p| p.moves.len().to_string());
+    let moves = placed
+        .map_or_else(|refused| format!("none: {} blocked", refused.blockers.len()), |p| p.moves.len().to_string());
     row(name, &[format!("{:.2}", ms(time)), facts.guests.len().to_string(), facts.nodes.len().to_string(), moves]);
 }

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tools::{heading, ms, quantile, row, timed};
+use tools::{heading, ms, of_children, quantile, row, timed};
 
 const TIMES: usize = 300;
 
 fn main() {
     let runbook = Path::new(env!("CARGO_BIN_EXE_runbook"));
-    heading("process start and end: ms", &["median", "95 of 100", "least"]);
+    heading("process start and end: ms", &["median", "95 of 100", "least", "processor"]);
     // What the system itself takes to begin and end a process.
     measure("/bin/true", Path::new("/bin/true"), &[]);
     for args in [
@@ -33,9 +33,13 @@ fn main() {
 
 fn measure(name: &str, program: &Path, args: &[&str]) {
     let home = tempfile::tempdir().expect("a folder");
-    (0..10).for_each(|_| drop(once(program, args, home.path())));
+    for _ in 0..10 {
+        once(program, args, home.path());
+    }
+    let before = of_children();
     let mut samples: Vec<Duration> = (0..TIMES).map(|_| once(program, args, home.path())).collect();
-    let figures = [quantile(&mut samples, 0.5), quantile(&mut samples, 0.95), samples[0]];
+    let processor = (of_children() - before) / TIMES as u32;
+    let figures = [quantile(&mut samples, 0.5), quantile(&mut samples, 0.95), samples[0], processor];
     row(name, &figures.map(|time| format!("{:.2}", ms(time))));
 }
 
