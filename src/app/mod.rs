@@ -28,6 +28,11 @@ pub fn action_specs() -> crate::model::action_spec::Catalogue {
     crate::actions::specs()
 }
 
+/// The name of whoever runs this process.
+pub fn user() -> String {
+    crate::sys::user()
+}
+
 /// This machine's name.
 pub fn host() -> String {
     crate::sys::host()

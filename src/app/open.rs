@@ -307,5 +307,11 @@ fn check_call(version: Option<&str>, verb: &str, path: &str, params: &[(String, 
         other => return Err(format!("verb {other:?}")),
     };
     let params = params.iter().cloned().collect();
-    contracts::check_call(version, verb, path, &params).map(drop).map_err(|violation| violation.to_string())
+    let checked = match contracts::check_call(version, verb, path, &params) {
+        // Nodes of a cluster may run different versions, and what another version has is asked for to learn whether
+        // this one has it: the server's own 501 is the answer.
+        Err(contracts::Violation::Unknown { .. }) => contracts::check_call(contracts::NEWEST, verb, path, &params),
+        checked => checked,
+    };
+    checked.map(drop).map_err(|violation| violation.to_string())
 }
