@@ -19,6 +19,7 @@ pub fn settings(global: &Global) -> Result<Settings, AppError> {
     })?;
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into());
     let poll = std::env::var("RUNBOOK_LAB_POLL").ok().and_then(|v| v.parse().ok()).map(Duration::from_millis);
+    let lab_scale = std::env::var("RUNBOOK_LAB_SCALE").ok().and_then(|v| v.parse().ok());
     Ok(Settings {
         config: global.config.clone().or_else(|| path("RUNBOOK_CONFIG")).map(|config| cwd.join(config)),
         config_home: path("XDG_CONFIG_HOME").or_else(|| below_home(".config")),
@@ -28,5 +29,6 @@ pub fn settings(global: &Global) -> Result<Settings, AppError> {
         cwd,
         home,
         poll,
+        lab_scale,
     })
 }

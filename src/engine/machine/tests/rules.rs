@@ -224,7 +224,9 @@ fn what_was_stopped_before_it_was_sent_is_done_when_the_run_goes_on() {
     fan.for_each = Some(for_each(0));
     let mut driver = begun(vec![fan], vec![], OnFailure::Stop);
     drive_to(&mut driver, "move[a]", "started");
-    driver.advance(0).unwrap();
+    while !driver.puppet.taken.contains_key(&StepPath::new("move[a]")) {
+        driver.advance(0).unwrap();
+    }
     tell(&mut driver, "c1", cancel(1));
     tell(&mut driver, "c2", cancel(2));
     drive(&mut driver);
