@@ -102,10 +102,9 @@ async fn a_refusal_is_a_failure_in_its_own_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_fails_is_told_by_the_cause_from_its_log() {
-    for (fault, cause) in [
-        ("task-fail:qmigrate/104=no space left on device", "no space left on device"),
-        ("task-abort:qmigrate/104", ""),
-    ] {
+    for (fault, cause) in
+        [("task-fail:qmigrate/104=no space left on device", "no space left on device"), ("task-abort:qmigrate/104", "")]
+    {
         let rig = rig(300.0, &[fault]).await;
         assert_eq!(ended(&rig).await, (Exit::Failed, RunStatus::Failed), "{fault}");
         let failure = failure(&rig, MOVE);
@@ -122,9 +121,11 @@ async fn a_failed_task_whose_failure_a_crash_hid_is_not_asked_for_again() {
     let plan = rig.plan().await;
     // The fact at which the move's UPID has been written down.
     let (reached, _) = (rig.apply(plan, &["fail:move[104]"]).await, ());
-    let before = rig.events().iter().filter(|e| e.fact().is_some()).position(
-        |e| matches!(e.fact(), Some(Fact::Finished { path, .. }) if path.as_str() == MOVE),
-    );
+    let before = rig
+        .events()
+        .iter()
+        .filter(|e| e.fact().is_some())
+        .position(|e| matches!(e.fact(), Some(Fact::Finished { path, .. }) if path.as_str() == MOVE));
     drop(reached);
     rig.house.leave().await;
     let rig = self::rig(300.0, &["task-fail:qmigrate/104=no space left on device"]).await;

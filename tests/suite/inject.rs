@@ -165,7 +165,8 @@ async fn an_undo_that_fails_stops_no_other_and_is_listed() {
     each(undos.into(), |path| async move {
         let rig = variant("rollback").await;
         let fail_undo = format!("fail-undo:{path}");
-        let args = ["run", "evacuate", "pve2", "--apply", "--yes", "--inject", "fail:node_empty", "--inject", &fail_undo];
+        let args =
+            ["run", "evacuate", "pve2", "--apply", "--yes", "--inject", "fail:node_empty", "--inject", &fail_undo];
         let shown = rig.run(&args).await;
         assert_eq!(shown.code, Some(11), "{path}: {}", shown.text);
         assert_eq!(rig.status(), Some(RunStatus::RollbackIncomplete), "{path}");

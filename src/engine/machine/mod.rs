@@ -11,7 +11,7 @@ mod transitions;
 mod unwind;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::engine) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -233,10 +233,7 @@ fn what_was_stopped_before_it_was_sent_is_done_when_the_run_goes_on() {
     assert!(driver.state.is_parked(), "{}", outcomes(&driver));
     tell(&mut driver, "r", Signal::Resume);
     drive(&mut driver);
-    assert_eq!(
-        outcomes(&driver),
-        "move ok, move[a] ok, move[b] ok, move[c] ok, move[d] ok, run succeeded"
-    );
+    assert_eq!(outcomes(&driver), "move ok, move[a] ok, move[b] ok, move[c] ok, move[d] ok, run succeeded");
 }
 
 #[test]

@@ -143,7 +143,8 @@ impl Order {
         for (from, to) in self.storages.iter().rev() {
             storages.insert(to, from);
         }
-        let mut with = json!({"guest": self.vmid, "to": before.node, "status": before.status, "into_maintenance": true});
+        let mut with =
+            json!({"guest": self.vmid, "to": before.node, "status": before.status, "into_maintenance": true});
         if !storages.is_empty() {
             with["storages"] = json!(storages);
         }

@@ -349,8 +349,7 @@ fn undoing_moves_back_with_the_maps_turned_round() {
     let with = but(restart(), json!({"storages": {"a": "x", "b": "x", "c": "c"}}));
     let undo = action().undo(&call(with), &vm(), None).unwrap();
     assert_eq!(undo.uses, "proxmox.guest_migrate");
-    let wanted =
-        json!({"guest": 104, "to": "pve2", "mode": "restart", "status": "running", "into_maintenance": true, "storages": {"x": "a", "c": "c"}});
+    let wanted = json!({"guest": 104, "to": "pve2", "mode": "restart", "status": "running", "into_maintenance": true, "storages": {"x": "a", "c": "c"}});
     assert_eq!(undo.with, wanted);
     let there = but(vm(), json!({"node": "pve3"}));
     assert_eq!(action().undo(&call(live()), &there, None), None, "it was there before");
