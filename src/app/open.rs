@@ -293,6 +293,13 @@ fn deps(site: &Site, settings: &Settings) -> actions::Deps {
     if let Some(poll) = settings.poll {
         deps.timing.poll = poll;
     }
+    if let Some(scale) = settings.lab_scale.filter(|scale| *scale >= 1.0) {
+        let timing = &mut deps.timing;
+        for wait in [&mut timing.late_task, &mut timing.late_command, &mut timing.settle] {
+            // Answers and workers take their own time, whatever the lab's clock does.
+            *wait = wait.div_f64(scale) + Duration::from_secs(2);
+        }
+    }
     deps
 }
 

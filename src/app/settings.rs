@@ -22,6 +22,8 @@ pub struct Settings {
     pub actor: String,
     /// How often a task is asked for its state at first.
     pub poll: Option<Duration>,
+    /// In a lab: how many of its seconds pass in one of ours. What may show late there shows late by its time.
+    pub lab_scale: Option<f64>,
     /// The lab's SSH where there is no sshd: commands go to this socket.
     pub ssh_socket: Option<PathBuf>,
 }

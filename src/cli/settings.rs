@@ -15,6 +15,7 @@ pub fn settings(global: &Global) -> Result<Settings, AppError> {
     let below_home = |tail: &str| home.as_ref().map(|home| home.join(tail));
     let state_home = path("XDG_STATE_HOME").or_else(|| below_home(".local/state"));
     let poll = std::env::var("RUNBOOK_LAB_POLL").ok().and_then(|v| v.parse().ok()).map(Duration::from_millis);
+    let lab_scale = std::env::var("RUNBOOK_LAB_SCALE").ok().and_then(|v| v.parse().ok());
     Ok(Settings {
         config: global.config.clone().or_else(|| path("RUNBOOK_CONFIG")).map(|config| cwd.join(config)),
         config_home: path("XDG_CONFIG_HOME").or_else(|| below_home(".config")),
@@ -25,5 +26,6 @@ pub fn settings(global: &Global) -> Result<Settings, AppError> {
         cwd,
         home,
         poll,
+        lab_scale,
     })
 }

@@ -58,6 +58,7 @@ pub struct House {
     ssh: LabSsh,
     folder: PathBuf,
     remove: bool,
+    time_scale: f64,
 }
 
 impl House {
@@ -93,7 +94,7 @@ impl House {
         let ssh = LabSsh::start(&lab, &ssh_options)
             .await
             .map_err(|e| AppError::new(Exit::Failed, "lab::ssh", e.to_string()))?;
-        let house = Self { lab, ssh, folder, remove };
+        let house = Self { lab, ssh, folder, remove, time_scale: request.time_scale };
         for fault in &request.faults {
             house.add_fault(fault)?;
         }
@@ -140,6 +141,7 @@ impl House {
             ("XDG_STATE_HOME".to_owned(), text(self.folder.join("state"))),
             ("RUNBOOK_LAB".to_owned(), text(self.folder.clone())),
             ("RUNBOOK_LAB_POLL".to_owned(), "50".to_owned()),
+            ("RUNBOOK_LAB_SCALE".to_owned(), self.time_scale.to_string()),
         ];
         if self.no_sshd().is_some() {
             env.push(("RUNBOOK_LAB_SSH".to_owned(), text(self.ssh.socket().to_owned())));
@@ -153,6 +155,7 @@ impl House {
         settings.state = Some(self.folder.join("state").join("runbook"));
         settings.lab = Some(self.folder.clone());
         settings.poll = Some(std::time::Duration::from_millis(50));
+        settings.lab_scale = Some(self.time_scale);
         settings.ssh_socket = self.no_sshd().is_some().then(|| self.ssh.socket().to_owned());
     }
 
@@ -216,7 +219,7 @@ impl House {
 
     /// Ends the lab and takes its folder away, where it was its own.
     pub async fn leave(self) {
-        let Self { lab, ssh, folder, remove } = self;
+        let Self { lab, ssh, folder, remove, .. } = self;
         ssh.shutdown().await;
         lab.shutdown().await;
         if remove {
