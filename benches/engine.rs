@@ -7,7 +7,7 @@ mod tools;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use runbook::app::running::SystemClock;
+use runbook::journal::SystemClock;
 use runbook::engine::drivers::embedded::{self, Ports};
 use runbook::engine::drivers::memory::{MemoryDriver, Puppet};
 use runbook::engine::inject::Inject;

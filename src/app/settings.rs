@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::error::{AppError, Exit};
 
 /// Where things are and who asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// `--config` or `RUNBOOK_CONFIG`.
     pub config: Option<PathBuf>,
