@@ -1,6 +1,8 @@
 //! One binary for all integration tests: linking is what costs time here.
 
 mod architecture;
+mod docs;
 mod pass_store;
+mod pictures;
 mod real_pass;
 mod real_ssh;
