@@ -311,7 +311,7 @@ fn begun() -> Vec<Event> {
         evaluated(9, "maintenance", "proxmox.ha_maintenance", Effect::Change),
         started(9, "maintenance", 1, Effect::Change),
         ended(109, "maintenance", 1, ok()),
-        event(109, Fact::Evaluated { path: "move".into(), verdict: Verdict::Open { width: 1, lane_width: 1 } }),
+        event(109, Fact::Expanded { path: "move".into(), items: vec![], width: 1, lane_width: 1, borne: 0 }),
         evaluated(109, "move[104]", "proxmox.guest_migrate", Effect::Change),
         started(109, "move[104]", 1, Effect::Change),
         ended(141, "move[104]", 1, ok()),

@@ -310,7 +310,7 @@ impl RunView {
         for planned in &plan.steps {
             let step = self.at(&planned.path);
             step.uses.clone_from(&planned.uses);
-            let later = planned.change == Change::Read && planned.pinned.is_none();
+            let later = planned.change == Change::Read && planned.planned == Planned::Run && planned.pinned.is_none();
             step.summary = (!later).then(|| planned.summary.clone());
             step.effect = planned.effect;
             if let Planned::Skipped(why) = &planned.planned {

@@ -287,10 +287,6 @@ fn checks() {
       13 |     verify: [{expect: result.nod == 'pve3', message: "{{ before.x }}"}]
          |                       ^^^^^^^^^^
       help: did you mean `result.node`?
-
-    not yet RB040 x.yaml:13:58: `before` outside of a rollback: understood, but not executed by this version
-      13 |     verify: [{expect: result.nod == 'pve3', message: "{{ before.x }}"}]
-         |                                                          ^^^^^^^^
     "#);
 }
 
