@@ -82,7 +82,7 @@ fn shortened(plan: &str) -> String {
 fn the_plan_in_the_readme_is_what_the_program_shows() {
     let hash = Regex::new("plan [0-9a-f]{12}").unwrap();
     let text = shortened(&hash.replace(&plan(), "plan 3f6a1c0b9d24"));
-    assert!(text.contains("Plan: ") && text.contains("move["), "{text}");
+    assert!(text.contains("Plan:") && text.contains("move["), "{text}");
     same("plan.svg", &report::svg("runbook --lab plan evacuate pve2", &text));
 }
 

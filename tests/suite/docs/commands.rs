@@ -126,7 +126,7 @@ fn steady(text: &str) -> Vec<String> {
         (r"\d\d:\d\d:\d\d", "TIME"),
         (r"\b(\d+h )?(\d+m )?\d+(\.\d+)?(ms|s)\b", "TOOK"),
         (r"(127\.0\.0\.\d):\d+", "$1:PORT"),
-        (r"\b(run|resume|logs|status|of) [0-9a-z]{4}(?:[0-9a-z]{8})?\b([^a-z]|$)", "$1 RUN$2"),
+        (r"\b(run|resume|logs|status) [0-9a-z]{4}(?:[0-9a-z]{8})?\b([^a-z]|$)", "$1 RUN$2"),
         (r"/\S*/", "/"),
         (r"\S+@\S+", "SOMEBODY"),
         (r"\s+", " "),
@@ -144,7 +144,7 @@ fn shell(line: &str, folder: &Path) -> Output {
         .args(["-c", line])
         .current_dir(folder)
         .env("PATH", path)
-        .env("COLUMNS", "100")
+        .env("COLUMNS", "120")
         .env("LANG", "C.UTF-8")
         .env("XDG_STATE_HOME", folder.join("state"))
         .env("XDG_CONFIG_HOME", folder.join("config"))

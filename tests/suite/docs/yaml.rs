@@ -67,7 +67,8 @@ fn judge(block: &Block<'_>) -> Option<String> {
         .map(|d| format!("  {} {} line {}: {}", d.severity.as_str(), d.code, d.span.line, d.message))
         .collect();
     let said = said.join("\n");
-    let mut marks = block.info.split_whitespace().skip(1);
+    // `file=` is for the commands that are run.
+    let mut marks = block.info.split_whitespace().skip(1).filter(|mark| !mark.starts_with("file="));
     match marks.next() {
         None => (!found.is_empty()).then(|| format!("is not marked, but:\n{said}")),
         Some("error") if errors == 0 => Some("is marked as a mistake, but has none".into()),
