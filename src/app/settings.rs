@@ -20,4 +20,6 @@ pub struct Settings {
     pub poll: Option<Duration>,
     /// The lab's SSH where there is no sshd: commands go to this socket.
     pub ssh_socket: Option<PathBuf>,
+    /// The folder of the lab that the environment is set for.
+    pub lab: Option<PathBuf>,
 }

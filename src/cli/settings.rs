@@ -17,14 +17,14 @@ pub fn settings(global: &Global) -> Result<Settings, AppError> {
         AppError::new(Exit::Configuration, "config::state", "neither XDG_STATE_HOME nor HOME is set")
             .hint("set XDG_STATE_HOME to the folder that the journal is to lie in")
     })?;
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into());
     let poll = std::env::var("RUNBOOK_LAB_POLL").ok().and_then(|v| v.parse().ok()).map(Duration::from_millis);
     Ok(Settings {
         config: global.config.clone().or_else(|| path("RUNBOOK_CONFIG")).map(|config| cwd.join(config)),
         config_home: path("XDG_CONFIG_HOME").or_else(|| below_home(".config")),
         state: state_home.join("runbook"),
-        actor: format!("{user}@{}", crate::app::host()),
+        actor: format!("{}@{}", crate::app::user(), crate::app::host()),
         ssh_socket: path("RUNBOOK_LAB_SSH"),
+        lab: path("RUNBOOK_LAB"),
         cwd,
         home,
         poll,

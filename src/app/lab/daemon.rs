@@ -1,6 +1,6 @@
 //! A lab that stays up: a process of its own, asked over a socket in its folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::house::{House, LabRequest};
 use crate::app::error::{AppError, Exit};
+use crate::app::settings::Settings;
 use crate::sys::files;
 
 /// What a lab that is up says of itself.
@@ -39,9 +40,9 @@ enum Reply {
     Refused(String),
 }
 
-/// Where this user's lab is: one at a time.
-fn place(state: &Path) -> PathBuf {
-    state.join("lab")
+/// Where the lab is: the one that the environment is set for, else this user's own.
+fn place(settings: &Settings) -> PathBuf {
+    settings.lab.clone().unwrap_or_else(|| settings.state.join("lab"))
 }
 
 fn not_up() -> AppError {
@@ -52,8 +53,8 @@ fn not_up() -> AppError {
 ///
 /// # Errors
 /// One is up already, or it did not start: with its own words.
-pub async fn up(state: &Path, request: &LabRequest) -> Result<Status, AppError> {
-    if let Ok(status) = status(state).await {
+pub async fn up(settings: &Settings, request: &LabRequest) -> Result<Status, AppError> {
+    if let Ok(status) = status(settings).await {
         return Err(AppError::new(
             Exit::Locked,
             "lab::up",
@@ -61,8 +62,8 @@ pub async fn up(state: &Path, request: &LabRequest) -> Result<Status, AppError> 
         )
         .hint("use it: eval \"$(runbook lab env)\", or end it: `runbook lab down`"));
     }
-    let folder = place(state);
-    files::make_private_dir(state).and_then(|()| files::make_private_dir(&folder)).map_err(cannot)?;
+    let folder = place(settings);
+    files::make_private_dir(&settings.state).and_then(|()| files::make_private_dir(&folder)).map_err(cannot)?;
     let log = folder.join("log");
     let exe = std::env::current_exe().map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
     let mut spec = crate::sys::process::Spec::new(exe).args(["lab", "serve", "--folder"]).arg(&folder);
@@ -80,7 +81,7 @@ pub async fn up(state: &Path, request: &LabRequest) -> Result<Status, AppError> 
         .map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        if let Ok(status) = status(state).await {
+        if let Ok(status) = status(settings).await {
             return Ok(status);
         }
         if !crate::sys::process::is_alive(process) {
@@ -159,8 +160,8 @@ fn describe(house: &House, request: &LabRequest) -> Status {
     }
 }
 
-async fn ask(state: &Path, ask: &Ask) -> Result<Reply, AppError> {
-    let stream = UnixStream::connect(place(state).join("control.sock")).await.map_err(|_| not_up())?;
+async fn ask(settings: &Settings, ask: &Ask) -> Result<Reply, AppError> {
+    let stream = UnixStream::connect(place(settings).join("control.sock")).await.map_err(|_| not_up())?;
     let mut stream = BufReader::new(stream);
     let broken = |e: String| AppError::new(Exit::Failed, "lab::control", format!("the lab does not answer: {e}"));
     let mut text = serde_json::to_string(ask).unwrap_or_default();
@@ -175,8 +176,8 @@ async fn ask(state: &Path, ask: &Ask) -> Result<Reply, AppError> {
 ///
 /// # Errors
 /// None is up.
-pub async fn status(state: &Path) -> Result<Status, AppError> {
-    match ask(state, &Ask::Status).await? {
+pub async fn status(settings: &Settings) -> Result<Status, AppError> {
+    match ask(settings, &Ask::Status).await? {
         Reply::Status(status) => Ok(status),
         other => Err(AppError::new(Exit::Failed, "lab::control", format!("unexpected answer: {other:?}"))),
     }
@@ -186,16 +187,16 @@ pub async fn status(state: &Path) -> Result<Status, AppError> {
 ///
 /// # Errors
 /// None is up.
-pub async fn env(state: &Path) -> Result<Vec<(String, String)>, AppError> {
-    Ok(status(state).await?.env)
+pub async fn env(settings: &Settings) -> Result<Vec<(String, String)>, AppError> {
+    Ok(status(settings).await?.env)
 }
 
 /// Lays a fault on the lab that is up.
 ///
 /// # Errors
 /// None is up, or it refused.
-pub async fn fault(state: &Path, text: &str) -> Result<(), AppError> {
-    match ask(state, &Ask::Fault(text.to_owned())).await? {
+pub async fn fault(settings: &Settings, text: &str) -> Result<(), AppError> {
+    match ask(settings, &Ask::Fault(text.to_owned())).await? {
         Reply::Refused(why) => Err(AppError::new(Exit::Usage, "lab::fault", why)),
         _ => Ok(()),
     }
@@ -205,9 +206,9 @@ pub async fn fault(state: &Path, text: &str) -> Result<(), AppError> {
 ///
 /// # Errors
 /// None is up, or it does not end.
-pub async fn down(state: &Path) -> Result<(), AppError> {
-    let process = status(state).await?.process;
-    ask(state, &Ask::Down).await?;
+pub async fn down(settings: &Settings) -> Result<(), AppError> {
+    let process = status(settings).await?.process;
+    ask(settings, &Ask::Down).await?;
     for _ in 0..100 {
         if !crate::sys::process::is_alive(process) {
             return Ok(());

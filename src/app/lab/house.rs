@@ -138,6 +138,7 @@ impl House {
         let mut env = vec![
             ("RUNBOOK_CONFIG".to_owned(), text(self.folder.join("cluster-config.yaml"))),
             ("XDG_STATE_HOME".to_owned(), text(self.folder.join("state"))),
+            ("RUNBOOK_LAB".to_owned(), text(self.folder.clone())),
             ("RUNBOOK_LAB_POLL".to_owned(), "50".to_owned()),
         ];
         if self.no_sshd().is_some() {
@@ -186,7 +187,7 @@ impl House {
         if let SshMode::Sshd { config, .. } = self.ssh.mode() {
             credentials["ssh_config"] = config.display().to_string().into();
             // Sessions are the invoking user's: the lab's sshd knows no other.
-            credentials["ssh_user"] = user().into();
+            credentials["ssh_user"] = crate::sys::user().into();
         }
         config["credentials"] = credentials;
         self.write("cluster-config.yaml", &config)?;
@@ -218,10 +219,6 @@ impl House {
 
 fn cannot(error: files::FileError) -> AppError {
     AppError::new(Exit::Failed, "lab::folder", error.to_string())
-}
-
-fn user() -> String {
-    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned())
 }
 
 /// A short path: sockets below it may have at most 107 bytes.

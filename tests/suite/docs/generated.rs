@@ -76,8 +76,9 @@ fn of_its_own(help: &str, command: &str) -> String {
     let (mut out, mut skip) = (Vec::new(), false);
     for line in help.trim_end().lines() {
         let bare = line.trim_start();
-        if bare.starts_with('-') {
-            skip = GLOBAL.iter().any(|g| bare.starts_with(g)) && !bare.starts_with("--fixed");
+        // Options begin near the margin; what stands further in belongs to the one above.
+        if bare.starts_with('-') && line.len() - bare.len() <= 6 {
+            skip = GLOBAL.iter().any(|g| bare.starts_with(g));
         } else if !line.starts_with(' ') {
             skip = false;
         }
@@ -85,10 +86,8 @@ fn of_its_own(help: &str, command: &str) -> String {
             out.push(line);
         }
     }
-    if out.last() == Some(&"Options:") {
-        out.pop();
-    }
-    out.join("\n").trim_end().to_owned()
+    let text = out.join("\n");
+    text.replace("Options:\n\n", "").trim_end().trim_end_matches("Options:").trim_end().to_owned()
 }
 
 fn cell(text: &str) -> String {
@@ -178,11 +177,15 @@ fn kind(of: &Value) -> String {
         return names.iter().map(|n| format!("`{}`", n.as_str().unwrap_or_default())).collect::<Vec<_>>().join(", ");
     }
     if let Some(to) = of["$ref"].as_str() {
-        return if to.ends_with("/step") { "a step".into() } else { "name of what is called".into() };
+        return match to.rsplit('/').next() {
+            Some("step") => "step".into(),
+            Some("check") => "check".into(),
+            _ => "name of what is called".into(),
+        };
     }
     match (of["type"].as_str(), of["pattern"].as_str()) {
         (Some("array"), _) if of["items"]["properties"].is_object() => "list of maps".into(),
-        (Some("array"), _) if of["items"]["$ref"].is_string() => "list of steps".into(),
+        (Some("array"), _) if of["items"]["$ref"].is_string() => format!("list of {}s", kind(&of["items"])),
         (Some("array"), _) => match kind(&of["items"]).as_str() {
             "" => "list".into(),
             items => format!("list of {items}"),
@@ -263,9 +266,7 @@ fn generate(name: &str) -> Option<String> {
         "keys of a step" => {
             let mut step = book["$defs"]["step"].clone();
             for nested in ["verify", "gate"] {
-                if let Some(map) = step["properties"][nested].as_object_mut() {
-                    map.retain(|key, _| key == "description" || key == "type");
-                }
+                step["properties"][nested]["items"] = serde_json::json!({"$ref": "#/$defs/check"});
             }
             keys(&step, "")
         }
