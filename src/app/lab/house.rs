@@ -150,7 +150,8 @@ impl House {
     /// The same for a use case in this process.
     pub fn settle_in(&self, settings: &mut Settings) {
         settings.config = Some(self.folder.join("cluster-config.yaml"));
-        settings.state = self.folder.join("state").join("runbook");
+        settings.state = Some(self.folder.join("state").join("runbook"));
+        settings.lab = Some(self.folder.clone());
         settings.poll = Some(std::time::Duration::from_millis(50));
         settings.ssh_socket = self.no_sshd().is_some().then(|| self.ssh.socket().to_owned());
     }
@@ -191,11 +192,19 @@ impl House {
         }
         config["credentials"] = credentials;
         self.write("cluster-config.yaml", &config)?;
-        if self.with_world(|world| world.guest_node(crate::model::ids::Vmid(1051))).flatten().is_some() {
+        if self.is_home_of_prod() {
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;
             files::write_private(self.folder.join("clusters").join("prod.yaml"), PROD.as_bytes()).map_err(cannot)?;
         }
         files::make_private_dir(self.folder.join("state")).map_err(cannot)
+    }
+
+    /// Whether the shipped profile is of this site: its first control plane is there, and the nodes that it names.
+    /// A fleet has a guest of that number too.
+    fn is_home_of_prod(&self) -> bool {
+        let nodes: Vec<_> = self.lab.endpoints().into_iter().map(|endpoint| endpoint.node).collect();
+        let has_guest = self.with_world(|world| world.guest_node(crate::model::ids::Vmid(1051))).flatten().is_some();
+        has_guest && ["pve1", "pve2", "pve3"].iter().all(|name| nodes.iter().any(|node| node.as_str() == *name))
     }
 
     fn write(&self, name: &str, value: &Value) -> Result<(), AppError> {

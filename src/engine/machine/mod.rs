@@ -106,6 +106,8 @@ pub struct State {
     stop_level: u8,
     /// How many steps are being recovered; nothing new starts meanwhile.
     recovering: usize,
+    /// How many steps wait for a time or a person.
+    waiting: usize,
     /// Ready points that a halt holds back.
     held: Vec<Point>,
     finish_issued: bool,
@@ -136,6 +138,7 @@ impl Default for State {
             finally_failed: false,
             stop_level: 0,
             recovering: 0,
+            waiting: 0,
             held: Vec::new(),
             finish_issued: false,
             lock_held: false,
