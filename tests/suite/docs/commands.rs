@@ -153,49 +153,72 @@ fn shell(line: &str, folder: &Path) -> Output {
         .unwrap()
 }
 
-#[test]
-fn what_is_shown_is_what_happens() {
-    let (mut problems, mut count) = (Vec::new(), 0);
-    for page in Page::all() {
-        // One folder a page, with the repository's files: later blocks go on with what earlier ones left.
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["cluster-config.yaml", "clusters", "runbooks"] {
-            let (from, to) = (super::root().join(name), folder.path().join(name));
-            Command::new("cp").arg("-r").args([from, to]).status().unwrap();
-        }
-        for block in page.blocks() {
-            if let Some(name) = block.info.strip_prefix("yaml").and_then(|i| i.split("file=").nth(1)) {
-                std::fs::write(folder.path().join(name), &block.text).unwrap();
-            }
-            if block.info != "console run" {
-                continue;
-            }
-            let mut shown: Vec<(String, Vec<String>)> = Vec::new();
-            for line in block.text.replace("\\\n", " ").lines() {
-                match (line.strip_prefix("$ "), shown.last_mut()) {
-                    (Some(command), _) => shown.push((command.to_owned(), Vec::new())),
-                    (None, Some((_, lines))) => lines.push(line.to_owned()),
-                    (None, None) => {}
-                }
-            }
-            for (line, lines) in shown {
-                count += 1;
-                let out = shell(&line, folder.path());
-                let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-                let real = steady(&said);
-                let place = format!("{}:{}: $ {line}", page.name(), block.line);
-                let exit = line.split("# exit ").nth(1).and_then(|n| n.trim().parse().ok()).unwrap_or(0);
-                if out.status.code() != Some(exit) {
-                    problems.push(format!("{place}\nended with {:?}, not {exit}:\n{said}", out.status.code()));
-                    continue;
-                }
-                let wrong = |l: &&String| !l.is_empty() && l.as_str() != "..." && !real.contains(*l);
-                for missing in steady(&lines.join("\n")).iter().filter(wrong) {
-                    problems.push(format!("{place}\ndid not say: {missing}\nit said:\n{}", real.join("\n")));
-                }
-            }
+/// A command that was run and the lines that are said to be its output.
+struct Shown {
+    command: String,
+    lines: Vec<String>,
+}
+
+fn shown(text: &str) -> Vec<Shown> {
+    let mut out: Vec<Shown> = Vec::new();
+    for line in text.replace("\\\n", " ").lines() {
+        match (line.strip_prefix("$ "), out.last_mut()) {
+            (Some(command), _) => out.push(Shown { command: command.to_owned(), lines: Vec::new() }),
+            (None, Some(shown)) => shown.lines.push(line.to_owned()),
+            (None, None) => {}
         }
     }
-    none_of(&problems);
-    assert!(count > 5, "only {count} commands were run");
+    out
+}
+
+impl Shown {
+    /// What it did other than the page says.
+    fn differs(&self, folder: &Path) -> Vec<String> {
+        let out = shell(&self.command, folder);
+        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        let exit = self.command.split("# exit ").nth(1).and_then(|n| n.trim().parse().ok()).unwrap_or(0);
+        if out.status.code() != Some(exit) {
+            return vec![format!("$ {}\nended with {:?}, not {exit}:\n{said}", self.command, out.status.code())];
+        }
+        let real = steady(&said);
+        let wrong = |line: &&String| !line.is_empty() && line.as_str() != "..." && !real.contains(*line);
+        let lines = steady(&self.lines.join("\n"));
+        let missing = lines.iter().filter(wrong);
+        missing.map(|line| format!("$ {}\ndid not say: {line}\nit said:\n{}", self.command, real.join("\n"))).collect()
+    }
+}
+
+/// Runs what a page marks, in a folder with the repository's files: later blocks go on with what earlier ones left.
+fn run_page(page: &Page) -> (usize, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["cluster-config.yaml", "clusters", "runbooks"] {
+        let (from, to) = (super::root().join(name), folder.path().join(name));
+        assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
+    }
+    let (mut count, mut problems) = (0, Vec::new());
+    for block in page.blocks() {
+        if let Some(name) = block.info.split_whitespace().find_map(|mark| mark.strip_prefix("file=")) {
+            std::fs::write(folder.path().join(name), &block.text).unwrap();
+        }
+        for shown in if block.info == "console run" { shown(&block.text) } else { Vec::new() } {
+            count += 1;
+            let found = shown.differs(folder.path());
+            problems.extend(found.into_iter().map(|why| format!("{}:{}: {why}", page.name(), block.line)));
+        }
+    }
+    (count, problems)
+}
+
+#[test]
+fn what_is_shown_is_what_happens() {
+    let pages = Page::all();
+    let marked = pages.iter().filter(|page| page.text.contains("```console run"));
+    // Pages at the same time: a run mostly waits for the lab.
+    let ran: Vec<(usize, Vec<String>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = marked.map(|page| scope.spawn(move || run_page(page))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a page's thread")).collect()
+    });
+    let count: usize = ran.iter().map(|(count, _)| count).sum();
+    none_of(&ran.into_iter().flat_map(|(_, problems)| problems).collect::<Vec<_>>());
+    assert!(count > 20, "only {count} commands were run");
 }
