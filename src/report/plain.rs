@@ -101,6 +101,7 @@ fn of_fact(fact: &Fact, event: &Event, view: &RunView) -> Option<String> {
         Fact::Declined { path, who, why } => format!("{path}: declined by {who}: {why}"),
         Fact::Signalled { signal, .. } => of_signal(signal, &event.actor),
         Fact::DriverRestarted { host, process } => format!("taken over by process {process} on {host}"),
+        Fact::Parked => format!("run {}: paused; it keeps its lock", view.run),
         Fact::RunFinished { status } => format!("run {}: {}", view.run, status.as_str()),
     })
 }

@@ -276,7 +276,7 @@ impl RunView {
             Fact::LockRefused { holder } => self.lock_holder = Some(holder.clone()),
             Fact::LockLost { why } => self.ended_by = Some(format!("the lock was lost: {why}")),
             Fact::LockGranted => self.lock_holder = None,
-            Fact::LockReleased => {}
+            Fact::LockReleased | Fact::Parked => {}
             Fact::Expanded { path, .. } => self.at(path).scope = true,
             Fact::Evaluated { path, verdict } => self.evaluated(path, verdict, event.at),
             Fact::Started { path, attempt, intent } => {
