@@ -271,7 +271,7 @@ fn ssh(config: &Config, settings: &Settings) -> Ssh {
 /// # Errors
 /// The folder or the database cannot be used: which, why, and what to do.
 pub fn store(settings: &Settings) -> Result<Arc<Store>, AppError> {
-    Ok(Arc::new(Store::open(&settings.state)?))
+    Ok(Arc::new(Store::open(settings.state()?)?))
 }
 
 /// What the actions need of the configuration.
@@ -306,13 +306,13 @@ fn deps(site: &Site, settings: &Settings) -> actions::Deps {
 /// Holds a call against the official schema before it is sent (debug builds and tests).
 fn check_call(version: Option<&str>, verb: &str, path: &str, params: &[(String, String)]) -> Result<(), String> {
     let Some(version) = version else { return Ok(()) };
-    let verb = match verb {
-        "GET" => contracts::Verb::Get,
-        "POST" => contracts::Verb::Post,
-        "PUT" => contracts::Verb::Put,
-        "DELETE" => contracts::Verb::Delete,
-        other => return Err(format!("verb {other:?}")),
-    };
+    let verb = contracts::Verb::parse(verb).ok_or_else(|| format!("verb {verb:?}"))?;
     let params = params.iter().cloned().collect();
-    contracts::check_call(version, verb, path, &params).map(drop).map_err(|violation| violation.to_string())
+    let checked = match contracts::check_call(version, verb, path, &params) {
+        // Nodes of a cluster may run different versions, and what another version has is asked for to learn whether
+        // this one has it: the server's own 501 is the answer.
+        Err(contracts::Violation::Unknown { .. }) => contracts::check_call(contracts::NEWEST, verb, path, &params),
+        checked => checked,
+    };
+    checked.map(drop).map_err(|violation| violation.to_string())
 }

@@ -137,6 +137,25 @@ pub enum Command {
     Version,
 }
 
+impl Command {
+    /// Whether it waits for anything: a site, a lab, a person, a child.
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Plan(_) | Self::Run(_) | Self::Apply(_) | Self::Resume(_) | Self::Doctor | Self::Lab(_) => true,
+            Self::List
+            | Self::Show { .. }
+            | Self::Runs { .. }
+            | Self::Status { .. }
+            | Self::Logs { .. }
+            | Self::Lint { .. }
+            | Self::Schema { .. }
+            | Self::Actions { .. }
+            | Self::Completions { .. }
+            | Self::Version => false,
+        }
+    }
+}
+
 /// What to plan.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct What {

@@ -88,17 +88,8 @@ impl Rig {
     // --- in this process ---
 
     pub fn settings(&self) -> Settings {
-        let mut settings = Settings {
-            config: None,
-            cwd: self.house.folder().to_owned(),
-            home: None,
-            config_home: None,
-            state: self.house.folder().join("state").join("runbook"),
-            actor: "test@here".into(),
-            poll: None,
-            lab_scale: None,
-            ssh_socket: None,
-        };
+        let cwd = self.house.folder().to_owned();
+        let mut settings = Settings { cwd, actor: "test@here".into(), ..Settings::default() };
         self.house.settle_in(&mut settings);
         settings.poll = Some(Duration::from_millis(10));
         settings
@@ -162,7 +153,7 @@ impl Rig {
     // --- what is known afterwards ---
 
     pub fn store(&self) -> Store {
-        Store::open(&self.settings().state).unwrap()
+        Store::open(self.settings().state().unwrap()).unwrap()
     }
 
     /// The last run's events; none before there is one.

@@ -18,7 +18,7 @@ fn shaped<T: DeserializeOwned>(resource: &Resource, value: &Value) -> Result<T, 
 
 /// While planning it may be unknown.
 pub async fn read<T: DeserializeOwned>(world: &dyn World, resource: Resource) -> Result<T, Unreadable> {
-    let value = world.read(&resource.key()).await?.known(&resource.to_string())?;
+    let value = world.read(&resource.key()).await?.known(&resource.title())?;
     Ok(shaped(&resource, &value)?)
 }
 
@@ -83,12 +83,6 @@ pub fn identity(guest: &Guest) -> Identity {
 /// A guard on a resource's member.
 pub fn guard(text: String, resource: Resource, pointer: &str, predicate: Predicate, value: Value) -> Guard {
     Guard { text, resource: resource.key(), pointer: pointer.to_owned(), predicate, value }
-}
-
-/// That nobody else is at work on the guest.
-pub fn not_locked(guest: &Guest) -> Guard {
-    let text = format!("{} is not locked", guest.title());
-    guard(text, Resource::Guest(guest.vmid), "/lock", Predicate::Absent, Value::Null)
 }
 
 /// That a target takes guests: two guards.

@@ -49,6 +49,28 @@ impl Resource {
     }
 }
 
+impl Resource {
+    /// In words, for plans and messages.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Site => "the site".to_owned(),
+            Self::Nodes => "the nodes".to_owned(),
+            Self::Node(node) => format!("node {node}"),
+            Self::NodeMemory(node) => format!("the memory of {node}"),
+            Self::NodeGuests(node) => format!("the guests on {node}"),
+            Self::ActiveTasks(node) => format!("the running tasks of {node}"),
+            Self::GuestTasks(node, vmid) => format!("the tasks of guest {vmid} on {node}"),
+            Self::Guests => "the guests of the site".to_owned(),
+            Self::Guest(vmid) | Self::GuestEvacuation(vmid) => format!("guest {vmid}"),
+            Self::Placement(node) => format!("where the guests of {node} fit"),
+            Self::Ha => "the HA manager's state".to_owned(),
+            Self::HaRules => "the HA rules".to_owned(),
+            Self::Task(upid) => format!("task {upid}"),
+            Self::Permissions => "our own privileges".to_owned(),
+        }
+    }
+}
+
 /// All placements: what taints one taints every one.
 pub fn all_placements() -> ResourceKey {
     ResourceKey::from("proxmox/placement")

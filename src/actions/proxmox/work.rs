@@ -53,8 +53,7 @@ impl<'a> Work<'a> {
         let mut each = |progress: TaskProgress| {
             // A line that only says how far it is comes every second: shown, not kept.
             if let Some(percent) = progress.percent {
-                let speed = progress.speed.map(|s| format!("at {s}")).unwrap_or_default();
-                mutate.progress(&speed, Some(percent / 100.0));
+                mutate.progress(&amount(&progress), Some(percent / 100.0));
             } else {
                 mutate.log(&progress.line);
             }
@@ -97,5 +96,32 @@ impl<'a> Work<'a> {
         let lines = output.stderr.lines().chain(output.stdout.lines()).map(ToOwned::to_owned).collect();
         let class = if said.contains("no quorum") { Class::Transient } else { Class::Failed };
         Err(Failure::new(class, attempted, said).details(lines))
+    }
+}
+
+/// `38.1 GiB of 40.0 GiB at 112.3 MiB/s`, as far as the line says; the share is told beside it.
+fn amount(progress: &TaskProgress) -> String {
+    let moved = progress.line.split_once("transferred ").map(|(_, rest)| rest);
+    let moved = moved.and_then(|rest| rest.split([',', '(']).next()).map_or("copying", str::trim);
+    match &progress.speed {
+        Some(speed) => format!("{moved} at {speed}"),
+        None => moved.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_amount_and_speed() {
+        let of = |line: &str, speed: Option<&str>| {
+            amount(&TaskProgress { number: 1, line: line.into(), percent: Some(1.0), speed: speed.map(Into::into) })
+        };
+        let disk = "mirror-scsi0: transferred 38.1 GiB of 40.0 GiB (95.21%) in 390s";
+        assert_eq!(of(disk, None), "38.1 GiB of 40.0 GiB");
+        let memory = "migration active, transferred 1.0 GiB of 8.0 GiB VM-state, 400.0 MiB/s";
+        assert_eq!(of(memory, Some("400.0 MiB/s")), "1.0 GiB of 8.0 GiB VM-state at 400.0 MiB/s");
+        assert_eq!(of("1024K .......... 5% 12.3M 9s", None), "copying");
     }
 }

@@ -1,5 +1,6 @@
 //! A lab that stays up: a process of its own, asked over a socket in its folder.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use tokio::net::{UnixListener, UnixStream};
 use super::house::{House, LabRequest};
 use crate::app::error::{AppError, Exit};
 use crate::sys::files;
+
+const SOCKET: &str = "control.sock";
 
 /// What a lab that is up says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,11 +42,6 @@ enum Reply {
     Refused(String),
 }
 
-/// Where this user's lab is: one at a time.
-fn place(state: &Path) -> PathBuf {
-    state.join("lab")
-}
-
 fn not_up() -> AppError {
     AppError::new(Exit::NotFound, "lab::down", "no lab is up").hint("start one: `runbook lab up`")
 }
@@ -52,8 +50,8 @@ fn not_up() -> AppError {
 ///
 /// # Errors
 /// One is up already, or it did not start: with its own words.
-pub async fn up(state: &Path, request: &LabRequest) -> Result<Status, AppError> {
-    if let Ok(status) = status(state).await {
+pub async fn up(folder: &Path, request: &LabRequest) -> Result<Status, AppError> {
+    if let Ok(status) = status(folder).await {
         return Err(AppError::new(
             Exit::Locked,
             "lab::up",
@@ -61,11 +59,11 @@ pub async fn up(state: &Path, request: &LabRequest) -> Result<Status, AppError> 
         )
         .hint("use it: eval \"$(runbook lab env)\", or end it: `runbook lab down`"));
     }
-    let folder = place(state);
-    files::make_private_dir(state).and_then(|()| files::make_private_dir(&folder)).map_err(cannot)?;
+    let above = folder.parent().unwrap_or(folder);
+    files::make_private_dir(above).and_then(|()| files::make_private_dir(folder)).map_err(cannot)?;
     let log = folder.join("log");
     let exe = std::env::current_exe().map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
-    let mut spec = crate::sys::process::Spec::new(exe).args(["lab", "serve", "--folder"]).arg(&folder);
+    let mut spec = crate::sys::process::Spec::new(exe).args(["lab", "serve", "--folder"]).arg(folder);
     spec = spec.args(["--scenario", &request.scenario, "--time-scale", &request.time_scale.to_string()]);
     for fault in &request.faults {
         spec = spec.args(["--fault", fault]);
@@ -80,7 +78,7 @@ pub async fn up(state: &Path, request: &LabRequest) -> Result<Status, AppError> 
         .map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        if let Ok(status) = status(state).await {
+        if let Ok(status) = status(folder).await {
             return Ok(status);
         }
         if !crate::sys::process::is_alive(process) {
@@ -102,16 +100,13 @@ fn cannot(error: files::FileError) -> AppError {
 /// It did not start.
 pub async fn serve(folder: PathBuf, request: LabRequest) -> Result<(), AppError> {
     let house = House::start(&request, Some(folder.clone())).await?;
-    let socket = folder.join("control.sock");
-    let _ = std::fs::remove_file(&socket);
-    let listener = UnixListener::bind(&socket)
-        .map_err(|e| AppError::new(Exit::Failed, "lab::control", format!("{}: {e}", socket.display())))?;
+    let listener = listen(&house)?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(|e| AppError::new(Exit::Failed, "lab::signal", e.to_string()))?;
     loop {
         tokio::select! {
             Ok((stream, _)) = listener.accept() => {
-                if answer(stream, &house, &request).await {
+                if answer(stream, &house, &request, true).await {
                     break;
                 }
             }
@@ -123,8 +118,29 @@ pub async fn serve(folder: PathBuf, request: LabRequest) -> Result<(), AppError>
     Ok(())
 }
 
+/// Where a lab is asked for its state and told what is to go wrong.
+pub(super) fn listen(house: &House) -> Result<UnixListener, AppError> {
+    let socket = house.folder().join(SOCKET);
+    let _ = std::fs::remove_file(&socket);
+    UnixListener::bind(&socket)
+        .map_err(|e| AppError::new(Exit::Failed, "lab::control", format!("{}: {e}", socket.display())))
+}
+
+/// Answers for a lab that ends with the program that runs in it.
+pub(super) async fn answer_meanwhile(listener: UnixListener, house: &House, request: &LabRequest) -> Infallible {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                answer(stream, house, request, false).await;
+            }
+            // Out of file descriptors, for example; the program goes on.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
 /// Whether the lab is to end.
-async fn answer(stream: UnixStream, house: &House, request: &LabRequest) -> bool {
+async fn answer(stream: UnixStream, house: &House, request: &LabRequest, may_end: bool) -> bool {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     if stream.read_line(&mut line).await.is_err() {
@@ -136,7 +152,8 @@ async fn answer(stream: UnixStream, house: &House, request: &LabRequest) -> bool
             Ok(()) => (Reply::Done, false),
             Err(error) => (Reply::Refused(error.message), false),
         },
-        Ok(Ask::Down) => (Reply::Done, true),
+        Ok(Ask::Down) if may_end => (Reply::Done, true),
+        Ok(Ask::Down) => (Reply::Refused("this lab ends with the program that runs in it".to_owned()), false),
         Err(error) => (Reply::Refused(error.to_string()), false),
     };
     let mut text = serde_json::to_string(&reply).unwrap_or_default();
@@ -159,8 +176,8 @@ fn describe(house: &House, request: &LabRequest) -> Status {
     }
 }
 
-async fn ask(state: &Path, ask: &Ask) -> Result<Reply, AppError> {
-    let stream = UnixStream::connect(place(state).join("control.sock")).await.map_err(|_| not_up())?;
+async fn ask(folder: &Path, ask: &Ask) -> Result<Reply, AppError> {
+    let stream = UnixStream::connect(folder.join(SOCKET)).await.map_err(|_| not_up())?;
     let mut stream = BufReader::new(stream);
     let broken = |e: String| AppError::new(Exit::Failed, "lab::control", format!("the lab does not answer: {e}"));
     let mut text = serde_json::to_string(ask).unwrap_or_default();
@@ -175,8 +192,8 @@ async fn ask(state: &Path, ask: &Ask) -> Result<Reply, AppError> {
 ///
 /// # Errors
 /// None is up.
-pub async fn status(state: &Path) -> Result<Status, AppError> {
-    match ask(state, &Ask::Status).await? {
+pub async fn status(folder: &Path) -> Result<Status, AppError> {
+    match ask(folder, &Ask::Status).await? {
         Reply::Status(status) => Ok(status),
         other => Err(AppError::new(Exit::Failed, "lab::control", format!("unexpected answer: {other:?}"))),
     }
@@ -186,16 +203,16 @@ pub async fn status(state: &Path) -> Result<Status, AppError> {
 ///
 /// # Errors
 /// None is up.
-pub async fn env(state: &Path) -> Result<Vec<(String, String)>, AppError> {
-    Ok(status(state).await?.env)
+pub async fn env(folder: &Path) -> Result<Vec<(String, String)>, AppError> {
+    Ok(status(folder).await?.env)
 }
 
 /// Lays a fault on the lab that is up.
 ///
 /// # Errors
 /// None is up, or it refused.
-pub async fn fault(state: &Path, text: &str) -> Result<(), AppError> {
-    match ask(state, &Ask::Fault(text.to_owned())).await? {
+pub async fn fault(folder: &Path, text: &str) -> Result<(), AppError> {
+    match ask(folder, &Ask::Fault(text.to_owned())).await? {
         Reply::Refused(why) => Err(AppError::new(Exit::Usage, "lab::fault", why)),
         _ => Ok(()),
     }
@@ -205,9 +222,11 @@ pub async fn fault(state: &Path, text: &str) -> Result<(), AppError> {
 ///
 /// # Errors
 /// None is up, or it does not end.
-pub async fn down(state: &Path) -> Result<(), AppError> {
-    let process = status(state).await?.process;
-    ask(state, &Ask::Down).await?;
+pub async fn down(folder: &Path) -> Result<(), AppError> {
+    let process = status(folder).await?.process;
+    if let Reply::Refused(why) = ask(folder, &Ask::Down).await? {
+        return Err(AppError::new(Exit::Usage, "lab::down", why));
+    }
     for _ in 0..100 {
         if !crate::sys::process::is_alive(process) {
             return Ok(());

@@ -139,6 +139,7 @@ impl House {
         let mut env = vec![
             ("RUNBOOK_CONFIG".to_owned(), text(self.folder.join("cluster-config.yaml"))),
             ("XDG_STATE_HOME".to_owned(), text(self.folder.join("state"))),
+            ("RUNBOOK_LAB".to_owned(), text(self.folder.clone())),
             ("RUNBOOK_LAB_POLL".to_owned(), "50".to_owned()),
             ("RUNBOOK_LAB_SCALE".to_owned(), self.time_scale.to_string()),
         ];
@@ -151,7 +152,8 @@ impl House {
     /// The same for a use case in this process.
     pub fn settle_in(&self, settings: &mut Settings) {
         settings.config = Some(self.folder.join("cluster-config.yaml"));
-        settings.state = self.folder.join("state").join("runbook");
+        settings.state = Some(self.folder.join("state").join("runbook"));
+        settings.lab = Some(self.folder.clone());
         settings.poll = Some(std::time::Duration::from_millis(50));
         settings.lab_scale = Some(self.time_scale);
         settings.ssh_socket = self.no_sshd().is_some().then(|| self.ssh.socket().to_owned());
@@ -189,15 +191,23 @@ impl House {
         if let SshMode::Sshd { config, .. } = self.ssh.mode() {
             credentials["ssh_config"] = config.display().to_string().into();
             // Sessions are the invoking user's: the lab's sshd knows no other.
-            credentials["ssh_user"] = user().into();
+            credentials["ssh_user"] = crate::sys::user().into();
         }
         config["credentials"] = credentials;
         self.write("cluster-config.yaml", &config)?;
-        if self.with_world(|world| world.guest_node(crate::model::ids::Vmid(1051))).flatten().is_some() {
+        if self.is_home_of_prod() {
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;
             files::write_private(self.folder.join("clusters").join("prod.yaml"), PROD.as_bytes()).map_err(cannot)?;
         }
         files::make_private_dir(self.folder.join("state")).map_err(cannot)
+    }
+
+    /// Whether the shipped profile is of this site: its first control plane is there, and the nodes that it names.
+    /// A fleet has a guest of that number too.
+    fn is_home_of_prod(&self) -> bool {
+        let nodes: Vec<_> = self.lab.endpoints().into_iter().map(|endpoint| endpoint.node).collect();
+        let has_guest = self.with_world(|world| world.guest_node(crate::model::ids::Vmid(1051))).flatten().is_some();
+        has_guest && ["pve1", "pve2", "pve3"].iter().all(|name| nodes.iter().any(|node| node.as_str() == *name))
     }
 
     fn write(&self, name: &str, value: &Value) -> Result<(), AppError> {
@@ -221,10 +231,6 @@ impl House {
 
 fn cannot(error: files::FileError) -> AppError {
     AppError::new(Exit::Failed, "lab::folder", error.to_string())
-}
-
-fn user() -> String {
-    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned())
 }
 
 /// A short path: sockets below it may have at most 107 bytes.

@@ -138,7 +138,7 @@ fn observer(face: &Face) -> (Box<dyn Observer>, Option<Pause>) {
     use std::io::IsTerminal;
     let look = *face.printer.err_look();
     let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
-    let out = || crate::secrets::RedactingWriter::new(face.redactor.clone(), std::io::stderr());
+    let out = || crate::app::redact::RedactingWriter::new(face.redactor.clone(), std::io::stderr());
     match face.args.progress {
         Progress::Quiet => (Box::new(Quiet), None),
         Progress::Jsonl => (Box::new(JsonLines::new(out())), None),

@@ -373,11 +373,15 @@ impl State {
     }
 
     fn give_up_waiting(&mut self) {
+        // Each failure of a fan-out comes here: what is under way is not walked for nothing.
+        if self.waiting == 0 {
+            return;
+        }
         let waiting: Vec<StepIx> = self
             .active
             .iter()
             .copied()
-            .filter(|ix| matches!(self.node(*ix).awaiting, Awaiting::Timer(_) | Awaiting::Answer))
+            .filter(|ix| self.node(*ix).awaiting.is_for_time_or_person())
             .filter(|ix| self.node(*ix).region == Region::Main)
             .collect();
         for ix in waiting {

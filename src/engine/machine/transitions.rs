@@ -370,6 +370,8 @@ impl State {
         let was = self.node(ix).awaiting;
         self.recovering -= usize::from(was == Awaiting::Recovery);
         self.recovering += usize::from(awaiting == Awaiting::Recovery);
+        self.waiting -= usize::from(was.is_for_time_or_person());
+        self.waiting += usize::from(awaiting.is_for_time_or_person());
         if awaiting == Awaiting::Nothing {
             self.active.remove(&ix);
         } else {

@@ -147,12 +147,9 @@ fn summary(plan: &Evacuation) -> String {
     format!("{node}: {}", parts.join(", "))
 }
 
-/// What a person should read before saying yes.
+/// What a person should read before saying yes. Moves, usage and the HA manager's part are in the outputs.
 fn notes(plan: &Evacuation, facts: &Facts) -> Vec<String> {
-    let by_ha = plan.by_ha.iter().map(|m| format!("{} ({}): {}", m.vmid, m.name, m.note));
-    let usage = plan.usage.iter().map(ToString::to_string);
-    let order = (plan.moves.len() > 1).then(|| format!("order: {}", plan.order));
-    by_ha.chain(usage).chain(order).chain(plan.warnings.iter().cloned()).chain(guards::tight(plan, facts)).collect()
+    plan.warnings.iter().cloned().chain(guards::tight(plan, facts)).collect()
 }
 
 #[async_trait]

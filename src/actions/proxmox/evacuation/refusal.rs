@@ -24,7 +24,7 @@ fn cheapest(blockers: &[Blocker]) -> Option<String> {
     let same: Vec<&Blocker> = blockers.iter().filter(|b| b.remedy == first.remedy).collect();
     let who = same.iter().filter_map(|b| b.vmid.map(|v| format!("{v} ({})", b.name))).collect::<Vec<_>>().join(", ");
     let more = blockers.len() - same.len();
-    let more = if more > 0 { format!("; {more} more below") } else { String::new() };
+    let more = if more > 0 { format!("; {more} more, each with a remedy of its own") } else { String::new() };
     Some(if who.is_empty() { format!("{}{more}", first.remedy) } else { format!("{who}: {}{more}", first.remedy) })
 }
 

@@ -85,7 +85,10 @@ async fn a_refusal_has_a_line_for_each_guest_and_node_and_the_cheapest_remedy() 
     let all = failure.details.join("\n");
     assert!(all.contains("201 g201: needs a stop") && all.contains("107 g107: locked"), "{all}");
     let remedy = failure.remedy.unwrap();
-    assert!(remedy.starts_with("107 (g107): wait until the backup has ended") && remedy.contains("1 more"), "{remedy}");
+    assert!(
+        remedy.starts_with("107 (g107): wait until the backup has ended") && remedy.contains("1 more, each"),
+        "{remedy}"
+    );
     let big = but(guest(108, "qemu", "pve2"), json!({"memory": 500 * GIB}));
     let failure = plan(with(), &world(facts(vec![big]))).await.unwrap_err();
     let all = failure.details.join("\n");

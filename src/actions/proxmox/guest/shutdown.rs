@@ -163,8 +163,7 @@ impl Action for GuestShutdown {
         }
         possible(&guest)?;
         let (at, text) = (Resource::Guest(guest.vmid), format!("{} is running", guest.title()));
-        probe.guards =
-            vec![look::guard(text, at, "/status", Predicate::Equals, json!("running")), look::not_locked(&guest)];
+        probe.guards = vec![look::guard(text, at, "/status", Predicate::Equals, json!("running"))];
         Ok(probe)
     }
 

@@ -48,13 +48,7 @@ async fn a_live_move_reads_in_a_line_and_guards_what_it_rests_on() {
     let texts: Vec<&str> = probe.guards.iter().map(|g| g.text.as_str()).collect();
     assert_eq!(
         texts,
-        [
-            "VM 104 (web) is on pve2",
-            "VM 104 (web) is running",
-            "VM 104 (web) is not locked",
-            "pve3 is online",
-            "pve3 is not in maintenance"
-        ]
+        ["VM 104 (web) is on pve2", "VM 104 (web) is running", "pve3 is online", "pve3 is not in maintenance"]
     );
     assert_eq!(probe.effect, None);
     assert!(probe.identities[0].expect.contains(&("/uuid".into(), json!("u-104"))));
