@@ -51,7 +51,12 @@ pub async fn doctor(settings: &Settings, redactor: &Redactor) -> Result<(Vec<Fin
         Err(_) if settings.ssh_socket.is_some() => {
             findings.push(Finding::good("ssh", "answered in-process by the lab"))
         }
-        Err(error) => findings.push(Finding::bad(Exit::Configuration, "ssh", error.to_string(), Some("install openssh-client".into()))),
+        Err(error) => findings.push(Finding::bad(
+            Exit::Configuration,
+            "ssh",
+            error.to_string(),
+            Some("install openssh-client".into()),
+        )),
     }
     match OpenSite::connect(settings, config, redactor).await {
         Ok(site) => {
@@ -105,7 +110,12 @@ fn describe(what: &str, value: &Value, findings: &mut Vec<Finding>) {
         "nodes" => {
             for (name, node) in value.as_object().into_iter().flatten() {
                 if node["online"] != true {
-                    findings.push(Finding::bad(Exit::Unreachable, format!("node {name}"), "offline, as the cluster sees it", None));
+                    findings.push(Finding::bad(
+                        Exit::Unreachable,
+                        format!("node {name}"),
+                        "offline, as the cluster sees it",
+                        None,
+                    ));
                 }
             }
         }

@@ -73,6 +73,8 @@ impl House {
         files::make_private_dir(&folder).map_err(cannot)?;
         let world = World::from_scenario(&scenario, request.seed, clock::now_ms() / 1000);
         let site = world.site().to_owned();
+        // The shipped profile describes guests of some scenarios; to others it would be an error in the configuration.
+        let prod = scenario.guests.iter().any(|guest| guest.id.0 == 1051 && guest.name == "cp1");
         let mut options = LabOptions::new(world);
         options.time_scale = request.time_scale;
         options.ledger.clone_from(&request.ledger);
@@ -97,7 +99,7 @@ impl House {
         for fault in &request.faults {
             house.add_fault(fault)?;
         }
-        house.write_configuration(request, &site)?;
+        house.write_configuration(request, &site, prod)?;
         Ok(house)
     }
 
@@ -167,7 +169,7 @@ impl House {
     }
 
     /// The repository's own configuration with the lab's addresses, fingerprints and token in it.
-    fn write_configuration(&self, request: &LabRequest, site: &str) -> Result<(), AppError> {
+    fn write_configuration(&self, request: &LabRequest, site: &str, prod: bool) -> Result<(), AppError> {
         let (Some(tree), _) = yaml::parse(&Source::new("cluster-config.yaml", SITE)) else {
             return Err(AppError::new(
                 Exit::Failed,
@@ -184,6 +186,9 @@ impl House {
         let token = request.token.as_deref().unwrap_or(TOKEN);
         let secret = self.secret(token).unwrap_or("00000000-0000-0000-0000-000000000000");
         files::write_private(self.folder.join("token"), format!("{token}\n{secret}\n").as_bytes()).map_err(cannot)?;
+        // For whoever wants to try a login with a ticket instead.
+        let password = self.lab.access().password("ops@pve").unwrap_or_default();
+        files::write_private(self.folder.join("password"), password.as_bytes()).map_err(cannot)?;
         let mut credentials = json!({"token": format!("file:{}", self.folder.join("token").display())});
         if let SshMode::Sshd { config, .. } = self.ssh.mode() {
             credentials["ssh_config"] = config.display().to_string().into();
@@ -192,7 +197,7 @@ impl House {
         }
         config["credentials"] = credentials;
         self.write("cluster-config.yaml", &config)?;
-        if self.with_world(|world| world.guest_node(crate::model::ids::Vmid(1051))).flatten().is_some() {
+        if prod {
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;
             files::write_private(self.folder.join("clusters").join("prod.yaml"), PROD.as_bytes()).map_err(cannot)?;
         }
