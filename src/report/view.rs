@@ -492,7 +492,8 @@ mod tests {
             view.see(&sample::event(99, Fact::Finished { path: path.clone(), attempt: 9, ending }));
             view.step(&path).unwrap().outcome.clone()
         };
-        let lost = Failure::new(crate::model::failure::Class::Transient, "migrate", "reset by peer").done(Done::Unknown);
+        let lost =
+            Failure::new(crate::model::failure::Class::Transient, "migrate", "reset by peer").done(Done::Unknown);
         assert_eq!(ended(Ending::Failed { failure: lost.clone() }), Outcome::InDoubt("migrate: reset by peer".into()));
         assert_eq!(ended(Ending::NotApplied), Outcome::Failed(Box::new(lost.done(Done::None))));
     }
