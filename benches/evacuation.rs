@@ -38,7 +38,7 @@ async fn plan(scenario: &str, node: &str) -> Facts {
     house.settle_in(&mut settings);
     let redactor = Redactor::new();
     let start = Instant::now();
-    let site = OpenSite::open(&settings, &redactor).await.expect("a site");
+    let site = OpenSite::open(&settings, &redactor).await.unwrap_or_else(|error| panic!("{}", error.message));
     let opened = start.elapsed();
     let before = house.ledger().len();
     let book = books::find(&settings, "node-evacuation").expect("the shipped runbook");

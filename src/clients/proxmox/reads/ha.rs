@@ -218,11 +218,6 @@ impl HaManagerStatus {
     }
 }
 
-/// 8 of `8.4.2`.
-fn major(version: &str) -> Option<u32> {
-    version.split('.').next()?.parse().ok()
-}
-
 impl Site {
     pub async fn ha_resources(&self) -> Result<Vec<HaResource>, ProxmoxError> {
         self.get("/cluster/ha/resources", &[]).await?.each(HaResource::read)
@@ -230,7 +225,7 @@ impl Site {
 
     /// `None` on servers before 9.0, which have groups; where the version is known, they are not even asked.
     pub async fn ha_rules(&self) -> Result<Option<Vec<HaRule>>, ProxmoxError> {
-        if self.known_version().and_then(major).is_some_and(|major| major < 9) {
+        if self.is_before(9) {
             return Ok(None);
         }
         match self.get("/cluster/ha/rules", &[]).await {
