@@ -48,7 +48,7 @@ async fn a_killed_evacuation_is_resumed_and_nothing_is_asked_for_twice() {
 
 async fn one_case(seed: u64, case: usize, moments: RangeInclusive<usize>) {
     let mut dice = StdRng::seed_from_u64(seed.wrapping_add(case as u64));
-    let late: &[&str] = if case % 2 == 0 { &["tasks-late=40s"] } else { &[] };
+    let late: &[&str] = if case.is_multiple_of(2) { &["tasks-late=40s"] } else { &[] };
     let rig = Rig::start("three-node", SCALE, late).await;
     let mut story = format!("KILL_SEED={seed} case {case} {late:?}");
     let kill_at = dice.random_range(moments.clone());
@@ -56,7 +56,7 @@ async fn one_case(seed: u64, case: usize, moments: RangeInclusive<usize>) {
     // Some move several guests at once.
     let args: Vec<&str> = RUN
         .into_iter()
-        .chain(if case % 3 == 0 { &["--set", "max_parallel=3"][..] } else { &[] }.iter().copied())
+        .chain(if case.is_multiple_of(3) { &["--set", "max_parallel=3"][..] } else { &[] }.iter().copied())
         .collect();
     let later = Duration::from_millis(dice.random_range(0..25));
     let mut last = rig.run_and_kill(&args, kill_at, later).await;
