@@ -71,6 +71,7 @@ fn settings() -> Settings {
         actor: "bench@here".into(),
         poll: None,
         ssh_socket: None,
+        lab: None,
     }
 }
 
