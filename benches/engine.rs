@@ -7,7 +7,6 @@ mod tools;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use runbook::app::running::SystemClock;
 use runbook::engine::drivers::embedded::{self, Ports};
 use runbook::engine::drivers::memory::{MemoryDriver, Puppet};
 use runbook::engine::inject::Inject;
@@ -15,6 +14,7 @@ use runbook::engine::machine::{Kind, State, StepIx};
 use runbook::engine::ports::{Answer, Approver, Capabilities, Journal, JournalError, Observer};
 use runbook::engine::world::LiveWorld;
 use runbook::event::{Ending, Event, Fact, Invocation, Item, Question, RunStatus, Verdict};
+use runbook::journal::SystemClock;
 use runbook::journal::memory::{MemoryJournal, MemoryLocks};
 use runbook::journal::{NewRun, RunWriter, Store};
 use runbook::model::effect::{Done, Effect};

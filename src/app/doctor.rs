@@ -16,71 +16,67 @@ pub struct Finding {
     pub ok: bool,
     pub says: String,
     pub remedy: Option<String>,
+    /// What it means for the exit code.
+    exit: Exit,
 }
 
 impl Finding {
     fn good(what: impl Into<String>, says: impl Into<String>) -> Self {
-        Self { what: what.into(), ok: true, says: says.into(), remedy: None }
+        Self { what: what.into(), ok: true, says: says.into(), remedy: None, exit: Exit::Done }
     }
 
-    fn bad(what: impl Into<String>, says: impl Into<String>, remedy: Option<String>) -> Self {
-        Self { what: what.into(), ok: false, says: says.into(), remedy }
+    fn bad(exit: Exit, what: impl Into<String>, says: impl Into<String>, remedy: Option<String>) -> Self {
+        Self { what: what.into(), ok: false, says: says.into(), remedy, exit }
     }
 
     fn of(what: &str, error: &AppError) -> Self {
-        Self::bad(what, error.message.clone(), error.hint.clone())
+        Self::bad(error.exit, what, error.message.clone(), error.hint.clone())
     }
 }
 
-/// Asks everything.
+/// Asks everything. The exit code is that of the first thing that is not as it should be.
 ///
 /// # Errors
 /// There is no configuration to ask about, or it has problems.
 pub async fn doctor(settings: &Settings, redactor: &Redactor) -> Result<(Vec<Finding>, Exit), AppError> {
     let mut findings = Vec::new();
-    let mut exit = Exit::Done;
     let config = Config::load(settings)?;
     findings.push(Finding::good("configuration", config.path.display().to_string()));
     findings.push(match store(settings) {
-        Ok(_) => Finding::good("journal", settings.state.display().to_string()),
-        Err(error) => {
-            exit = error.exit;
-            Finding::of("journal", &error)
-        }
+        Ok(_) => Finding::good("journal", settings.state()?.display().to_string()),
+        Err(error) => Finding::of("journal", &error),
     });
     match process::which("ssh", None) {
         Ok(path) => findings.push(Finding::good("ssh", path.display().to_string())),
         Err(_) if settings.ssh_socket.is_some() => {
             findings.push(Finding::good("ssh", "answered in-process by the lab"))
         }
-        Err(error) => findings.push(Finding::bad("ssh", error.to_string(), Some("install openssh-client".into()))),
+        Err(error) => findings.push(Finding::bad(
+            Exit::Configuration,
+            "ssh",
+            error.to_string(),
+            Some("install openssh-client".into()),
+        )),
     }
     match OpenSite::connect(settings, config, redactor).await {
         Ok(site) => {
             findings.push(Finding::good("credential", "found"));
-            exit = ask_site(&site, &mut findings).await.unwrap_or(exit);
+            ask_site(&site, &mut findings).await;
         }
-        Err(error) => {
-            exit = error.exit;
-            findings.push(Finding::of("credential", &error));
-        }
+        Err(error) => findings.push(Finding::of("credential", &error)),
     }
+    let exit = findings.iter().map(|f| f.exit).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done);
     Ok((findings, exit))
 }
 
 /// Version and nodes as the site says, then what the token may do.
-async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) -> Option<Exit> {
-    let mut worst = None;
-    let mut bad = |what: &str, error: AppError, findings: &mut Vec<Finding>| {
-        worst.get_or_insert(error.exit);
-        findings.push(Finding::of(what, &error));
-    };
+async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) {
     for (resource, what) in
         [("proxmox/site", "site"), ("proxmox/nodes", "nodes"), ("proxmox/permissions", "privileges")]
     {
         match site.source.fetch(&resource.into()).await {
             Ok(value) => describe(what, &value, findings),
-            Err(failure) => bad(what, failure.into(), findings),
+            Err(failure) => findings.push(Finding::of(what, &failure.into())),
         }
     }
     for node in &site.config.site.cluster.nodes {
@@ -91,10 +87,12 @@ async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) -> Option<Exit> 
                 let says = format!("{}:{} answers, Proxmox VE {}", node.host, node.port, version.version);
                 findings.push(Finding::good(what, says));
             }
-            Err(error) => bad(&what, actions::proxmox::failure(&site.proxmox, attempted, &error).into(), findings),
+            Err(error) => {
+                let failure = actions::proxmox::failure(&site.proxmox, attempted, &error);
+                findings.push(Finding::of(&what, &failure.into()));
+            }
         }
     }
-    worst
 }
 
 fn describe(what: &str, value: &Value, findings: &mut Vec<Finding>) {
@@ -107,12 +105,17 @@ fn describe(what: &str, value: &Value, findings: &mut Vec<Finding>) {
                 value["version"].as_str().unwrap_or("of unknown version"),
                 if quorate { "quorate" } else { "NO QUORUM" },
             );
-            findings.push(if quorate { Finding::good(what, says) } else { Finding::bad(what, says, None) });
+            findings.push(if quorate { Finding::good(what, says) } else { Finding::bad(Exit::Gate, what, says, None) });
         }
         "nodes" => {
             for (name, node) in value.as_object().into_iter().flatten() {
                 if node["online"] != true {
-                    findings.push(Finding::bad(format!("node {name}"), "offline, as the cluster sees it", None));
+                    findings.push(Finding::bad(
+                        Exit::Unreachable,
+                        format!("node {name}"),
+                        "offline, as the cluster sees it",
+                        None,
+                    ));
                 }
             }
         }
@@ -122,7 +125,7 @@ fn describe(what: &str, value: &Value, findings: &mut Vec<Finding>) {
                 Finding::good(what, "all that the shipped runbooks need")
             } else {
                 let remedy = "grant them on the token, for example: pveum acl modify / --tokens 'USER@REALM!NAME' --roles PVEAdmin";
-                Finding::bad(what, format!("missing: {}", missing.join(", ")), Some(remedy.into()))
+                Finding::bad(Exit::Refused, what, format!("missing: {}", missing.join(", ")), Some(remedy.into()))
             });
         }
     }

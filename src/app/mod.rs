@@ -23,6 +23,11 @@ pub mod ports {
     pub use crate::engine::ports::{Answer, Approver, Observer};
 }
 
+/// Nothing leaves the process but through one of these.
+pub mod redact {
+    pub use crate::secrets::{RedactingMakeWriter, RedactingWriter, Redactor};
+}
+
 /// The catalogue of actions.
 pub fn action_specs() -> crate::model::action_spec::Catalogue {
     crate::actions::specs()

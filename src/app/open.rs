@@ -271,7 +271,7 @@ fn ssh(config: &Config, settings: &Settings) -> Ssh {
 /// # Errors
 /// The folder or the database cannot be used: which, why, and what to do.
 pub fn store(settings: &Settings) -> Result<Arc<Store>, AppError> {
-    Ok(Arc::new(Store::open(&settings.state)?))
+    Ok(Arc::new(Store::open(settings.state()?)?))
 }
 
 /// What the actions need of the configuration.
@@ -293,19 +293,20 @@ fn deps(site: &Site, settings: &Settings) -> actions::Deps {
     if let Some(poll) = settings.poll {
         deps.timing.poll = poll;
     }
+    if let Some(scale) = settings.lab_scale.filter(|scale| *scale >= 1.0) {
+        let timing = &mut deps.timing;
+        for wait in [&mut timing.late_task, &mut timing.late_command, &mut timing.settle] {
+            // Answers and workers take their own time, whatever the lab's clock does.
+            *wait = wait.div_f64(scale) + Duration::from_secs(2);
+        }
+    }
     deps
 }
 
 /// Holds a call against the official schema before it is sent (debug builds and tests).
 fn check_call(version: Option<&str>, verb: &str, path: &str, params: &[(String, String)]) -> Result<(), String> {
     let Some(version) = version else { return Ok(()) };
-    let verb = match verb {
-        "GET" => contracts::Verb::Get,
-        "POST" => contracts::Verb::Post,
-        "PUT" => contracts::Verb::Put,
-        "DELETE" => contracts::Verb::Delete,
-        other => return Err(format!("verb {other:?}")),
-    };
+    let verb = contracts::Verb::parse(verb).ok_or_else(|| format!("verb {verb:?}"))?;
     let params = params.iter().cloned().collect();
     let checked = match contracts::check_call(version, verb, path, &params) {
         // Nodes of a cluster may run different versions, and what another version has is asked for to learn whether

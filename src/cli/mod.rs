@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::app::redact::Redactor;
 use crate::app::{AppError, Exit};
-use crate::secrets::Redactor;
 use args::{Args, Command};
 use printer::Printer;
 
@@ -107,6 +107,6 @@ fn start_tracing(redactor: &Redactor) {
         return;
     }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
-    let writer = crate::secrets::RedactingMakeWriter::new(redactor.clone(), std::io::stderr);
+    let writer = crate::app::redact::RedactingMakeWriter::new(redactor.clone(), std::io::stderr);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).init();
 }

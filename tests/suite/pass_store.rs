@@ -12,10 +12,11 @@ pub struct PassStore {
 }
 
 impl PassStore {
-    /// `None` where `pass` or `gpg` is not installed.
-    pub async fn new() -> Option<Self> {
+    /// Fails where `pass` or `gpg` is not installed: `make test` sees to that.
+    pub async fn new() -> Self {
         for program in ["pass", "gpg", "gpgconf"] {
-            process::which(program, None).ok()?;
+            let found = process::which(program, None);
+            assert!(found.is_ok(), "{program} is not installed, and this test needs it; `make test` installs it");
         }
         let store = Self { dir: tempfile::tempdir().unwrap() };
         files::make_private_dir(store.path("gnupg")).unwrap();
@@ -23,7 +24,7 @@ impl PassStore {
             "--batch --pinentry-mode loopback --passphrase  --quick-generate-key runbook-test default default never";
         store.must("gpg", make_key.split(' '), "").await;
         store.must("pass", ["init", "runbook-test"], "").await;
-        Some(store)
+        store
     }
 
     /// Puts an entry of several lines into the store.

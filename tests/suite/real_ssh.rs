@@ -16,9 +16,10 @@ struct Sshd {
 }
 
 impl Sshd {
-    /// `None` where sshd is not installed or cannot run (as root it wants `/run/sshd`).
-    async fn start() -> Option<Self> {
-        let sshd = ["/usr/sbin/sshd", "/usr/bin/sshd"].map(PathBuf::from).into_iter().find(|p| p.exists())?;
+    /// Fails where sshd is not installed (`make test` sees to that) or cannot run (as root it wants `/run/sshd`).
+    async fn start() -> Self {
+        let sshd = ["/usr/sbin/sshd", "/usr/bin/sshd"].map(PathBuf::from).into_iter().find(|p| p.exists());
+        let sshd = sshd.expect("sshd is not installed, and this test needs it; `make test` installs openssh-server");
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
         for key in ["host", "client", "stranger"] {
@@ -37,12 +38,14 @@ impl Sshd {
         let mut daemon = Daemon::start(&spec, Some(Path::new(&path("sshd.log")))).unwrap();
         for _ in 0..100 {
             if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return Some(Self { dir, port, daemon });
+                return Self { dir, port, daemon };
             }
-            daemon.ended().unwrap().is_none().then_some(())?;
+            if daemon.ended().unwrap().is_some() {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        None
+        panic!("sshd did not start: {}", files::read_text(path("sshd.log")).unwrap_or_default());
     }
 
     /// `key`: whose key the client shows; `known`: whose key it takes for the host's (none: an empty file).
@@ -76,7 +79,7 @@ async fn key_pair(path: &str) {
 
 #[tokio::test]
 async fn commands_run_word_by_word_over_a_shared_connection() {
-    let Some(sshd) = Sshd::start().await else { return };
+    let sshd = Sshd::start().await;
     let ssh = sshd.ssh("client", Some("host"));
     let words = ["printf", "%s|", "a b", "$HOME", "it's", ";ls", "*", "", "ü\n"];
     let got = ssh.run("pve1", &words, LONG).await.unwrap();
@@ -98,7 +101,7 @@ async fn commands_run_word_by_word_over_a_shared_connection() {
 
 #[tokio::test]
 async fn keys_that_do_not_fit_are_told_apart() {
-    let Some(sshd) = Sshd::start().await else { return };
+    let sshd = Sshd::start().await;
     let run = async |ssh: Ssh| ssh.run("pve1", &["true"], LONG).await.unwrap_err();
     let error = run(sshd.ssh("client", Some("stranger"))).await;
     assert!(matches!(error, SshError::HostKeyChanged { .. }), "{error:?}");

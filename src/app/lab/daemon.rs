@@ -1,6 +1,7 @@
 //! A lab that stays up: a process of its own, asked over a socket in its folder.
 
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,9 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::house::{House, LabRequest};
 use crate::app::error::{AppError, Exit};
-use crate::app::settings::Settings;
 use crate::sys::files;
+
+const SOCKET: &str = "control.sock";
 
 /// What a lab that is up says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,11 +42,6 @@ enum Reply {
     Refused(String),
 }
 
-/// Where the lab is: the one that the environment is set for, else this user's own.
-fn place(settings: &Settings) -> PathBuf {
-    settings.lab.clone().unwrap_or_else(|| settings.state.join("lab"))
-}
-
 fn not_up() -> AppError {
     AppError::new(Exit::NotFound, "lab::down", "no lab is up").hint("start one: `runbook lab up`")
 }
@@ -53,8 +50,8 @@ fn not_up() -> AppError {
 ///
 /// # Errors
 /// One is up already, or it did not start: with its own words.
-pub async fn up(settings: &Settings, request: &LabRequest) -> Result<Status, AppError> {
-    if let Ok(status) = status(settings).await {
+pub async fn up(folder: &Path, request: &LabRequest) -> Result<Status, AppError> {
+    if let Ok(status) = status(folder).await {
         return Err(AppError::new(
             Exit::Locked,
             "lab::up",
@@ -62,11 +59,11 @@ pub async fn up(settings: &Settings, request: &LabRequest) -> Result<Status, App
         )
         .hint("use it: eval \"$(runbook lab env)\", or end it: `runbook lab down`"));
     }
-    let folder = place(settings);
-    files::make_private_dir(&settings.state).and_then(|()| files::make_private_dir(&folder)).map_err(cannot)?;
+    let above = folder.parent().unwrap_or(folder);
+    files::make_private_dir(above).and_then(|()| files::make_private_dir(folder)).map_err(cannot)?;
     let log = folder.join("log");
     let exe = std::env::current_exe().map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
-    let mut spec = crate::sys::process::Spec::new(exe).args(["lab", "serve", "--folder"]).arg(&folder);
+    let mut spec = crate::sys::process::Spec::new(exe).args(["lab", "serve", "--folder"]).arg(folder);
     spec = spec.args(["--scenario", &request.scenario, "--time-scale", &request.time_scale.to_string()]);
     for fault in &request.faults {
         spec = spec.args(["--fault", fault]);
@@ -81,7 +78,7 @@ pub async fn up(settings: &Settings, request: &LabRequest) -> Result<Status, App
         .map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        if let Ok(status) = status(settings).await {
+        if let Ok(status) = status(folder).await {
             return Ok(status);
         }
         if !crate::sys::process::is_alive(process) {
@@ -103,16 +100,13 @@ fn cannot(error: files::FileError) -> AppError {
 /// It did not start.
 pub async fn serve(folder: PathBuf, request: LabRequest) -> Result<(), AppError> {
     let house = House::start(&request, Some(folder.clone())).await?;
-    let socket = folder.join("control.sock");
-    let _ = std::fs::remove_file(&socket);
-    let listener = UnixListener::bind(&socket)
-        .map_err(|e| AppError::new(Exit::Failed, "lab::control", format!("{}: {e}", socket.display())))?;
+    let listener = listen(&house)?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(|e| AppError::new(Exit::Failed, "lab::signal", e.to_string()))?;
     loop {
         tokio::select! {
             Ok((stream, _)) = listener.accept() => {
-                if answer(stream, &house, &request).await {
+                if answer(stream, &house, &request, true).await {
                     break;
                 }
             }
@@ -124,8 +118,29 @@ pub async fn serve(folder: PathBuf, request: LabRequest) -> Result<(), AppError>
     Ok(())
 }
 
+/// Where a lab is asked for its state and told what is to go wrong.
+pub(super) fn listen(house: &House) -> Result<UnixListener, AppError> {
+    let socket = house.folder().join(SOCKET);
+    let _ = std::fs::remove_file(&socket);
+    UnixListener::bind(&socket)
+        .map_err(|e| AppError::new(Exit::Failed, "lab::control", format!("{}: {e}", socket.display())))
+}
+
+/// Answers for a lab that ends with the program that runs in it.
+pub(super) async fn answer_meanwhile(listener: UnixListener, house: &House, request: &LabRequest) -> Infallible {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                answer(stream, house, request, false).await;
+            }
+            // Out of file descriptors, for example; the program goes on.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
 /// Whether the lab is to end.
-async fn answer(stream: UnixStream, house: &House, request: &LabRequest) -> bool {
+async fn answer(stream: UnixStream, house: &House, request: &LabRequest, may_end: bool) -> bool {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     if stream.read_line(&mut line).await.is_err() {
@@ -137,7 +152,8 @@ async fn answer(stream: UnixStream, house: &House, request: &LabRequest) -> bool
             Ok(()) => (Reply::Done, false),
             Err(error) => (Reply::Refused(error.message), false),
         },
-        Ok(Ask::Down) => (Reply::Done, true),
+        Ok(Ask::Down) if may_end => (Reply::Done, true),
+        Ok(Ask::Down) => (Reply::Refused("this lab ends with the program that runs in it".to_owned()), false),
         Err(error) => (Reply::Refused(error.to_string()), false),
     };
     let mut text = serde_json::to_string(&reply).unwrap_or_default();
@@ -160,8 +176,8 @@ fn describe(house: &House, request: &LabRequest) -> Status {
     }
 }
 
-async fn ask(settings: &Settings, ask: &Ask) -> Result<Reply, AppError> {
-    let stream = UnixStream::connect(place(settings).join("control.sock")).await.map_err(|_| not_up())?;
+async fn ask(folder: &Path, ask: &Ask) -> Result<Reply, AppError> {
+    let stream = UnixStream::connect(folder.join(SOCKET)).await.map_err(|_| not_up())?;
     let mut stream = BufReader::new(stream);
     let broken = |e: String| AppError::new(Exit::Failed, "lab::control", format!("the lab does not answer: {e}"));
     let mut text = serde_json::to_string(ask).unwrap_or_default();
@@ -176,8 +192,8 @@ async fn ask(settings: &Settings, ask: &Ask) -> Result<Reply, AppError> {
 ///
 /// # Errors
 /// None is up.
-pub async fn status(settings: &Settings) -> Result<Status, AppError> {
-    match ask(settings, &Ask::Status).await? {
+pub async fn status(folder: &Path) -> Result<Status, AppError> {
+    match ask(folder, &Ask::Status).await? {
         Reply::Status(status) => Ok(status),
         other => Err(AppError::new(Exit::Failed, "lab::control", format!("unexpected answer: {other:?}"))),
     }
@@ -187,16 +203,16 @@ pub async fn status(settings: &Settings) -> Result<Status, AppError> {
 ///
 /// # Errors
 /// None is up.
-pub async fn env(settings: &Settings) -> Result<Vec<(String, String)>, AppError> {
-    Ok(status(settings).await?.env)
+pub async fn env(folder: &Path) -> Result<Vec<(String, String)>, AppError> {
+    Ok(status(folder).await?.env)
 }
 
 /// Lays a fault on the lab that is up.
 ///
 /// # Errors
 /// None is up, or it refused.
-pub async fn fault(settings: &Settings, text: &str) -> Result<(), AppError> {
-    match ask(settings, &Ask::Fault(text.to_owned())).await? {
+pub async fn fault(folder: &Path, text: &str) -> Result<(), AppError> {
+    match ask(folder, &Ask::Fault(text.to_owned())).await? {
         Reply::Refused(why) => Err(AppError::new(Exit::Usage, "lab::fault", why)),
         _ => Ok(()),
     }
@@ -206,9 +222,11 @@ pub async fn fault(settings: &Settings, text: &str) -> Result<(), AppError> {
 ///
 /// # Errors
 /// None is up, or it does not end.
-pub async fn down(settings: &Settings) -> Result<(), AppError> {
-    let process = status(settings).await?.process;
-    ask(settings, &Ask::Down).await?;
+pub async fn down(folder: &Path) -> Result<(), AppError> {
+    let process = status(folder).await?.process;
+    if let Reply::Refused(why) = ask(folder, &Ask::Down).await? {
+        return Err(AppError::new(Exit::Usage, "lab::down", why));
+    }
     for _ in 0..100 {
         if !crate::sys::process::is_alive(process) {
             return Ok(());

@@ -58,6 +58,7 @@ pub struct House {
     ssh: LabSsh,
     folder: PathBuf,
     remove: bool,
+    time_scale: f64,
 }
 
 impl House {
@@ -73,6 +74,8 @@ impl House {
         files::make_private_dir(&folder).map_err(cannot)?;
         let world = World::from_scenario(&scenario, request.seed, clock::now_ms() / 1000);
         let site = world.site().to_owned();
+        // The shipped profile describes guests of some scenarios; to others it would be an error in the configuration.
+        let prod = scenario.guests.iter().any(|guest| guest.id.0 == 1051 && guest.name == "cp1");
         let mut options = LabOptions::new(world);
         options.time_scale = request.time_scale;
         options.ledger.clone_from(&request.ledger);
@@ -93,11 +96,11 @@ impl House {
         let ssh = LabSsh::start(&lab, &ssh_options)
             .await
             .map_err(|e| AppError::new(Exit::Failed, "lab::ssh", e.to_string()))?;
-        let house = Self { lab, ssh, folder, remove };
+        let house = Self { lab, ssh, folder, remove, time_scale: request.time_scale };
         for fault in &request.faults {
             house.add_fault(fault)?;
         }
-        house.write_configuration(request, &site)?;
+        house.write_configuration(request, &site, prod)?;
         Ok(house)
     }
 
@@ -140,6 +143,7 @@ impl House {
             ("XDG_STATE_HOME".to_owned(), text(self.folder.join("state"))),
             ("RUNBOOK_LAB".to_owned(), text(self.folder.clone())),
             ("RUNBOOK_LAB_POLL".to_owned(), "50".to_owned()),
+            ("RUNBOOK_LAB_SCALE".to_owned(), self.time_scale.to_string()),
         ];
         if self.no_sshd().is_some() {
             env.push(("RUNBOOK_LAB_SSH".to_owned(), text(self.ssh.socket().to_owned())));
@@ -150,8 +154,10 @@ impl House {
     /// The same for a use case in this process.
     pub fn settle_in(&self, settings: &mut Settings) {
         settings.config = Some(self.folder.join("cluster-config.yaml"));
-        settings.state = self.folder.join("state").join("runbook");
+        settings.state = Some(self.folder.join("state").join("runbook"));
+        settings.lab = Some(self.folder.clone());
         settings.poll = Some(std::time::Duration::from_millis(50));
+        settings.lab_scale = Some(self.time_scale);
         settings.ssh_socket = self.no_sshd().is_some().then(|| self.ssh.socket().to_owned());
     }
 
@@ -166,7 +172,7 @@ impl House {
     }
 
     /// The repository's own configuration with the lab's addresses, fingerprints and token in it.
-    fn write_configuration(&self, request: &LabRequest, site: &str) -> Result<(), AppError> {
+    fn write_configuration(&self, request: &LabRequest, site: &str, prod: bool) -> Result<(), AppError> {
         let (Some(tree), _) = yaml::parse(&Source::new("cluster-config.yaml", SITE)) else {
             return Err(AppError::new(
                 Exit::Failed,
@@ -183,6 +189,9 @@ impl House {
         let token = request.token.as_deref().unwrap_or(TOKEN);
         let secret = self.secret(token).unwrap_or("00000000-0000-0000-0000-000000000000");
         files::write_private(self.folder.join("token"), format!("{token}\n{secret}\n").as_bytes()).map_err(cannot)?;
+        // For whoever wants to try a login with a ticket instead.
+        let password = self.lab.access().password("ops@pve").unwrap_or_default();
+        files::write_private(self.folder.join("password"), password.as_bytes()).map_err(cannot)?;
         let mut credentials = json!({"token": format!("file:{}", self.folder.join("token").display())});
         if let SshMode::Sshd { config, .. } = self.ssh.mode() {
             credentials["ssh_config"] = config.display().to_string().into();
@@ -191,19 +200,11 @@ impl House {
         }
         config["credentials"] = credentials;
         self.write("cluster-config.yaml", &config)?;
-        if self.is_home_of_prod() {
+        if prod {
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;
             files::write_private(self.folder.join("clusters").join("prod.yaml"), PROD.as_bytes()).map_err(cannot)?;
         }
         files::make_private_dir(self.folder.join("state")).map_err(cannot)
-    }
-
-    /// Whether the shipped profile is of this site: its first control plane is there, and the nodes that it names.
-    /// A fleet has a guest of that number too.
-    fn is_home_of_prod(&self) -> bool {
-        let nodes: Vec<_> = self.lab.endpoints().into_iter().map(|endpoint| endpoint.node).collect();
-        let has_guest = self.with_world(|world| world.guest_node(crate::model::ids::Vmid(1051))).flatten().is_some();
-        has_guest && ["pve1", "pve2", "pve3"].iter().all(|name| nodes.iter().any(|node| node.as_str() == *name))
     }
 
     fn write(&self, name: &str, value: &Value) -> Result<(), AppError> {
@@ -215,7 +216,7 @@ impl House {
 
     /// Ends the lab and takes its folder away, where it was its own.
     pub async fn leave(self) {
-        let Self { lab, ssh, folder, remove } = self;
+        let Self { lab, ssh, folder, remove, .. } = self;
         ssh.shutdown().await;
         lab.shutdown().await;
         if remove {

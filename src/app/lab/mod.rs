@@ -16,11 +16,19 @@ pub fn scenarios() -> Vec<&'static str> {
     crate::lab::scenario::Scenario::names()
 }
 
-/// Runs a program in a lab's environment, with our own streams; its exit code.
+/// Runs a program in a lab's environment, with our own streams; its exit code. `runbook lab status` and `fault` work in it.
 ///
 /// # Errors
 /// It cannot be started.
-pub async fn exec(house: &House, command: &[String]) -> Result<i32, crate::app::AppError> {
+pub async fn exec(house: &House, request: &LabRequest, command: &[String]) -> Result<i32, crate::app::AppError> {
+    let listener = daemon::listen(house)?;
+    tokio::select! {
+        ended = program(house, command) => ended,
+        never = daemon::answer_meanwhile(listener, house, request) => match never {},
+    }
+}
+
+async fn program(house: &House, command: &[String]) -> Result<i32, crate::app::AppError> {
     use crate::sys::process::{Ended, Spec, run_here};
     let (program, args) = command.split_first().map_or(("sh", &[][..]), |(p, a)| (p.as_str(), a));
     let mut spec = Spec::new(program).args(args);

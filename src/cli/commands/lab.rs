@@ -12,7 +12,7 @@ pub fn request(scenario: &str, global: &Global) -> LabRequest {
 }
 
 pub async fn run(face: &Face, command: Lab) -> Result<Exit, AppError> {
-    let settings = &face.settings;
+    let folder = || face.settings.lab_folder();
     match command {
         Lab::Up(args) => {
             let request = LabRequest {
@@ -21,7 +21,7 @@ pub async fn run(face: &Face, command: Lab) -> Result<Exit, AppError> {
                 fixed_addresses: args.fixed_addresses,
                 ..request(&args.scenario, &face.args)
             };
-            let status = app::up(settings, &request).await?;
+            let status = app::up(&folder()?, &request).await?;
             face.printer.note(&format!("The lab ({}) is up, process {}. Meet it:", status.scenario, status.process));
             face.printer.data("eval \"$(runbook lab env)\"");
             if let Some(why) = status.no_sshd {
@@ -29,11 +29,11 @@ pub async fn run(face: &Face, command: Lab) -> Result<Exit, AppError> {
             }
         }
         Lab::Down => {
-            app::down(settings).await?;
+            app::down(&folder()?).await?;
             face.printer.note("The lab is down.");
         }
         Lab::Status => {
-            let status = app::status(settings).await?;
+            let status = app::status(&folder()?).await?;
             if !face.printer.json(&serde_json::json!({"format_version": FORMAT_VERSION, "lab": status})) {
                 face.printer.data(&format!(
                     "lab {} is up, process {}\nfolder: {}\nrequests: {}, of which {} changed something",
@@ -46,13 +46,13 @@ pub async fn run(face: &Face, command: Lab) -> Result<Exit, AppError> {
             }
         }
         Lab::Env => {
-            let env = app::up_env(settings).await?;
+            let env = app::up_env(&folder()?).await?;
             let exports: Vec<String> =
                 env.iter().map(|(name, value)| format!("export {name}='{}'", value.replace('\'', "'\\''"))).collect();
             face.printer.data(&exports.join("\n"));
         }
         Lab::Fault { fault } => {
-            app::fault(settings, &fault).await?;
+            app::fault(&folder()?, &fault).await?;
             face.printer.note("So it will be.");
         }
         Lab::Scenarios => face.printer.data(&app::scenarios().join("\n")),
@@ -85,7 +85,7 @@ async fn exec(face: &Face, args: LabExec) -> Result<Exit, AppError> {
         ..request(&args.scenario, &face.args)
     };
     let house = House::start(&request, None).await?;
-    let ended = app::exec(&house, &args.command).await;
+    let ended = app::exec(&house, &request, &args.command).await;
     house.leave().await;
     let code = ended?;
     if code == 0 { Ok(Exit::Done) } else { std::process::exit(code) }

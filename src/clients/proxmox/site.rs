@@ -108,6 +108,12 @@ impl Site {
         self.inner.version.get().map(String::as_str)
     }
 
+    /// Whether the server's version is known and of an earlier major version than this one.
+    pub(super) fn is_before(&self, major: u32) -> bool {
+        let known = self.known_version().and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+        known.is_some_and(|known| known < major)
+    }
+
     /// A read. Asked of the node that the path names if it is configured, else of any; of another if that one cannot
     /// be reached.
     pub async fn get(&self, path: &str, params: &[(&str, &str)]) -> Result<Answer, ProxmoxError> {

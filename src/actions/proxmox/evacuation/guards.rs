@@ -36,11 +36,13 @@ fn coming(plan: &Evacuation, facts: &Facts) -> BTreeMap<NodeName, u64> {
     need
 }
 
-fn as_it_is(guest: &GuestFacts, mode: Mode) -> [Guard; 2] {
+fn as_it_is(guest: &GuestFacts, mode: Mode) -> [Guard; 3] {
     let status = if guest.running { "running" } else { "stopped" };
     let (who, at) = (title(guest.kind, guest.vmid, &guest.name), || Resource::Guest(guest.vmid));
     let how = if mode == Mode::Offline { "moves offline" } else { "moves while it runs" };
+    let node = &guest.node;
     [
+        look::guard(format!("{who} is on {node}"), at(), "/node", Predicate::Equals, json!(node)),
         look::guard(format!("{who} is {status} ({how})"), at(), "/status", Predicate::Equals, json!(status)),
         look::guard(format!("{who} is not locked"), at(), "/lock", Predicate::Absent, json!(null)),
     ]

@@ -83,12 +83,14 @@ impl ProxmoxSource {
     }
 
     pub(super) async fn ha_rules(&self) -> Result<Vec<HaRule>, Failure> {
+        // In the middle of an upgrade a node of 9.x has rules, and groups stay in force until every node is on 9.
         let read = async {
-            if let Some(rules) = self.site.ha_rules().await? {
-                return Ok(of_rules(rules));
+            let (rules, groups) = tokio::try_join!(self.site.ha_rules(), self.site.ha_groups())?;
+            let mut all = of_rules(rules.unwrap_or_default());
+            if let Some(groups) = groups.filter(|groups| !groups.is_empty()) {
+                all.extend(of_groups(groups, &self.site.ha_resources().await?));
             }
-            let (groups, resources) = tokio::try_join!(self.site.ha_groups(), self.site.ha_resources())?;
-            Ok::<_, ProxmoxError>(of_groups(groups.unwrap_or_default(), &resources))
+            Ok::<_, ProxmoxError>(all)
         };
         read.await.map_err(self.failed("read the HA rules"))
     }

@@ -223,8 +223,11 @@ impl Site {
         self.get("/cluster/ha/resources", &[]).await?.each(HaResource::read)
     }
 
-    /// `None` on servers before 9.0, which have groups.
+    /// `None` on servers before 9.0, which have groups; where the version is known, they are not even asked.
     pub async fn ha_rules(&self) -> Result<Option<Vec<HaRule>>, ProxmoxError> {
+        if self.is_before(9) {
+            return Ok(None);
+        }
         match self.get("/cluster/ha/rules", &[]).await {
             Err(ProxmoxError::NotImplemented { .. }) => Ok(None),
             answer => answer?.each(HaRule::read).map(Some),

@@ -117,6 +117,9 @@ impl Site {
         kind: GuestKind,
         vmid: Vmid,
     ) -> Result<Option<MigratePrecondition>, ProxmoxError> {
+        if kind == GuestKind::Lxc && self.is_before(9) {
+            return Ok(None);
+        }
         match self.get(&format!("/nodes/{}/{kind}/{vmid}/migrate", seg(node)), &[]).await {
             Err(ProxmoxError::NotImplemented { .. }) if kind == GuestKind::Lxc => Ok(None),
             answer => MigratePrecondition::read(&answer?).map(Some),
