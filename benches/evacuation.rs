@@ -62,17 +62,8 @@ async fn plan(scenario: &str, node: &str) -> Facts {
 }
 
 fn settings() -> Settings {
-    Settings {
-        config: None,
-        cwd: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
-        home: None,
-        config_home: None,
-        state: PathBuf::new(),
-        actor: "bench@here".into(),
-        poll: None,
-        ssh_socket: None,
-        lab: None,
-    }
+    let cwd = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    Settings { cwd, actor: "bench@here".into(), ..Settings::default() }
 }
 
 fn place(name: &str, facts: &Facts) {
