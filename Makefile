@@ -6,7 +6,7 @@ TORTURE ?= 20
 DOC_FLAGS = -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test torture bench docs fmt lint ci toolchain
+.PHONY: help demo build test torture bench docs pictures fmt lint ci toolchain
 
 help: ## what there is to make (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: toolchain ## measure (builds with optimisation: several minutes the first
 
 docs: toolchain ## the code's documentation: target/doc/runbook/index.html
 	RUSTDOCFLAGS="$(DOC_FLAGS)" $(CARGO) doc --no-deps --document-private-items
+
+pictures: toolchain ## compare the pictures and generated pages of docs/; UPDATE_PICTURES=1 UPDATE_DOCS=1 writes them anew
+	$(CARGO) test --test suite -- docs:: pictures::
 
 fmt: toolchain ## format the sources
 	$(CARGO) fmt

@@ -23,9 +23,19 @@ pub mod ports {
     pub use crate::engine::ports::{Answer, Approver, Observer};
 }
 
+/// Nothing leaves the process but through one of these.
+pub mod redact {
+    pub use crate::secrets::{RedactingMakeWriter, RedactingWriter, Redactor};
+}
+
 /// The catalogue of actions.
 pub fn action_specs() -> crate::model::action_spec::Catalogue {
     crate::actions::specs()
+}
+
+/// The name of whoever runs this process.
+pub fn user() -> String {
+    crate::sys::user()
 }
 
 /// This machine's name.

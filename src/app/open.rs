@@ -61,7 +61,7 @@ impl Config {
                 "config::clash",
                 format!("the cluster profiles clash in {count} ways"),
             );
-            let of = |file: &str| clusters.iter().map(|(s, _)| s).find(|s| s.name == file).unwrap_or(&source).clone();
+            let of = |file: &str| clusters.iter().map(|(s, _)| s).find(|s| Path::new(&s.name).ends_with(file)).unwrap_or(&source).clone();
             error.diagnostics = clashes.into_iter().map(|d| (of(&d.file), d)).collect();
             return Err(error);
         }
@@ -176,6 +176,18 @@ impl OpenSite {
             .await
             .map_err(|e| AppError::from(actions::proxmox::failure(&site.proxmox, attempted, &e)))?;
         Ok(site)
+    }
+
+    /// What a person must be told each time before this site is talked to.
+    pub fn warning(&self) -> Option<String> {
+        let cluster = &self.config.site.cluster;
+        cluster.tls.insecure.then(|| {
+            format!(
+                "Warning: {} is insecure: certificates are not checked, and whoever is on the way can read the credential; \
+                 pin a fingerprint instead",
+                cluster.name
+            )
+        })
     }
 
     /// As [`OpenSite::open`], but asks nobody.
@@ -293,19 +305,26 @@ fn deps(site: &Site, settings: &Settings) -> actions::Deps {
     if let Some(poll) = settings.poll {
         deps.timing.poll = poll;
     }
+    if let Some(scale) = settings.lab_scale.filter(|scale| *scale >= 1.0) {
+        let timing = &mut deps.timing;
+        for wait in [&mut timing.late_task, &mut timing.late_command, &mut timing.settle] {
+            // Answers and workers take their own time, whatever the lab's clock does.
+            *wait = wait.div_f64(scale) + Duration::from_secs(2);
+        }
+    }
     deps
 }
 
 /// Holds a call against the official schema before it is sent (debug builds and tests).
 fn check_call(version: Option<&str>, verb: &str, path: &str, params: &[(String, String)]) -> Result<(), String> {
     let Some(version) = version else { return Ok(()) };
-    let verb = match verb {
-        "GET" => contracts::Verb::Get,
-        "POST" => contracts::Verb::Post,
-        "PUT" => contracts::Verb::Put,
-        "DELETE" => contracts::Verb::Delete,
-        other => return Err(format!("verb {other:?}")),
-    };
+    let verb = contracts::Verb::parse(verb).ok_or_else(|| format!("verb {verb:?}"))?;
     let params = params.iter().cloned().collect();
-    contracts::check_call(version, verb, path, &params).map(drop).map_err(|violation| violation.to_string())
+    let checked = match contracts::check_call(version, verb, path, &params) {
+        // Nodes of a cluster may run different versions, and what another version has is asked for to learn whether
+        // this one has it: the server's own 501 is the answer.
+        Err(contracts::Violation::Unknown { .. }) => contracts::check_call(contracts::NEWEST, verb, path, &params),
+        checked => checked,
+    };
+    checked.map(drop).map_err(|violation| violation.to_string())
 }

@@ -13,10 +13,9 @@ use crate::engine::inject::{CrashingJournal, Inject};
 use crate::engine::ports::{Approver, Clock, Journal, JournalError, Observer};
 use crate::engine::world::LiveWorld;
 use crate::event::{RunStatus, Signal};
-use crate::journal::{NewRun, Store};
+use crate::journal::{NewRun, Store, SystemClock};
 use crate::model::ids::RunId;
 use crate::model::plan::Plan;
-use crate::sys::clock;
 
 /// How a run is watched, answered and disturbed.
 pub struct Attendance {
@@ -34,15 +33,6 @@ pub struct Ended {
     pub exit: Exit,
     /// Who holds the lock, where it was not to be had.
     pub lock_holder: Option<String>,
-}
-
-/// The system's clock, for runs.
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> u64 {
-        u64::try_from(clock::now_ms()).unwrap_or_default()
-    }
 }
 
 /// Carries a plan out, exactly.

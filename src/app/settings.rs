@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::error::{AppError, Exit};
 
 /// Where things are and who asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// `--config` or `RUNBOOK_CONFIG`.
     pub config: Option<PathBuf>,
@@ -22,6 +22,8 @@ pub struct Settings {
     pub actor: String,
     /// How often a task is asked for its state at first.
     pub poll: Option<Duration>,
+    /// In a lab: how many of its seconds pass in one of ours. What may show late there shows late by its time.
+    pub lab_scale: Option<f64>,
     /// The lab's SSH where there is no sshd: commands go to this socket.
     pub ssh_socket: Option<PathBuf>,
 }

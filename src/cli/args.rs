@@ -90,7 +90,10 @@ pub enum Command {
     /// The runbooks that there are
     List,
     /// What a runbook would do, and its parameters
-    Show { name: String },
+    Show {
+        /// A runbook's name or alias, or a file
+        name: String,
+    },
     /// What a runbook would change at the site now; never changes anything
     Plan(Plan),
     /// The same plan; --apply does it
@@ -114,6 +117,7 @@ pub enum Command {
     Logs {
         #[arg(default_value = "last")]
         run: String,
+        /// One step, as `runbook status` names it: 'move[104]'
         step: Option<String>,
     },
     /// Everything that is wrong with runbooks [default: all that there are]
@@ -124,7 +128,10 @@ pub enum Command {
         kind: String,
     },
     /// The actions that a runbook can use
-    Actions { name: Option<String> },
+    Actions {
+        /// One of them, with its parameters, outputs and privileges
+        name: Option<String>,
+    },
     /// Is everything there that a run needs: configuration, credential, site, tools
     #[command(alias = "check")]
     Doctor,
@@ -135,6 +142,25 @@ pub enum Command {
     Completions { shell: clap_complete::Shell },
     /// The version of this command and of the formats that it writes
     Version,
+}
+
+impl Command {
+    /// Whether it waits for anything: a site, a lab, a person, a child.
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Plan(_) | Self::Run(_) | Self::Apply(_) | Self::Resume(_) | Self::Doctor | Self::Lab(_) => true,
+            Self::List
+            | Self::Show { .. }
+            | Self::Runs { .. }
+            | Self::Status { .. }
+            | Self::Logs { .. }
+            | Self::Lint { .. }
+            | Self::Schema { .. }
+            | Self::Actions { .. }
+            | Self::Completions { .. }
+            | Self::Version => false,
+        }
+    }
 }
 
 /// What to plan.
@@ -195,8 +221,10 @@ pub struct Apply {
     pub plan: String,
     /// With a name: values of its positional parameters
     pub args: Vec<String>,
+    /// With a name: a parameter
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
     pub set: Vec<(String, String)>,
+    /// With a name: the guest cluster (clusters/NAME.yaml)
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
     #[command(flatten)]
@@ -252,6 +280,7 @@ In paths * is one segment, a trailing ** all the rest, a trailing *N how often."
 
 #[derive(Debug, Clone, ClapArgs)]
 pub struct LabUp {
+    /// `runbook lab scenarios` lists them
     #[arg(default_value = "three-node")]
     pub scenario: String,
     /// How many times faster than real time the lab's is
@@ -267,8 +296,10 @@ pub struct LabUp {
 
 #[derive(Debug, Clone, ClapArgs)]
 pub struct LabExec {
+    /// `runbook lab scenarios` lists them
     #[arg(long, default_value = "three-node")]
     pub scenario: String,
+    /// How many times faster than real time the lab's is
     #[arg(long, default_value_t = 60.0)]
     pub time_scale: f64,
     /// Appends every request that reaches the lab to this file, a JSON line each

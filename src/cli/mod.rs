@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::app::redact::Redactor;
 use crate::app::{AppError, Exit};
-use crate::secrets::Redactor;
 use args::{Args, Command};
 use printer::Printer;
 
@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
         Err(error) => return end(&printer, Err(error)),
     };
     let face = Face { settings, printer, redactor, args: args.global.clone() };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let runtime = match runtime(&face, &args.command) {
         Ok(runtime) => runtime,
         Err(error) => {
             let error = AppError::new(Exit::Failed, "runbook::internal", format!("cannot start: {error}"));
@@ -54,6 +54,19 @@ pub fn main() -> ExitCode {
     // What is still under way (a request whose answer nobody waits for) does not hold the process up.
     runtime.shutdown_background();
     end(&printer, ended)
+}
+
+/// Threads are begun for commands that meet a site or a lab; the rest are over before a thread would be there.
+fn runtime(face: &Face, command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
+    use tokio::runtime::Builder;
+    let mut builder = if face.args.lab.is_some() || command.waits() {
+        let mut threads = Builder::new_multi_thread();
+        threads.worker_threads(2);
+        threads
+    } else {
+        Builder::new_current_thread()
+    };
+    builder.enable_all().build()
 }
 
 /// `--lab` puts a fresh lab round any command.
@@ -87,9 +100,13 @@ fn end(printer: &Printer, ended: Result<Exit, AppError>) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
+/// Tracing is for whoever asks for it with `RUST_LOG`; nobody else pays for setting it up.
 fn start_tracing(redactor: &Redactor) {
     use tracing_subscriber::EnvFilter;
+    if std::env::var_os(EnvFilter::DEFAULT_ENV).is_none_or(|wanted| wanted.is_empty()) {
+        return;
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
-    let writer = crate::secrets::RedactingMakeWriter::new(redactor.clone(), std::io::stderr);
+    let writer = crate::app::redact::RedactingMakeWriter::new(redactor.clone(), std::io::stderr);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).init();
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::args::{Global, Output, When};
 use super::diagnostic;
 use crate::app::AppError;
+use crate::app::redact::Redactor;
 use crate::report::{Look, Style};
-use crate::secrets::Redactor;
 
 #[derive(Clone)]
 pub struct Printer {

@@ -1,16 +1,33 @@
 //! Ctrl-C, SIGTERM and SIGHUP as words to a run: the first stops starting, the second stops what can be stopped, the
 //! third leaves at once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::printer::Printer;
+use crate::app::Exit;
 use crate::event::Signal;
 
+/// By whom a run was interrupted: the exit code tells a person's Ctrl-C from a word of the system's.
+#[derive(Clone, Default)]
+pub struct Ended(Arc<AtomicBool>);
+
+impl Ended {
+    /// 143 after a SIGTERM or SIGHUP, in the place of 130.
+    pub fn exit(&self, exit: Exit) -> Exit {
+        if exit == Exit::Interrupted && self.0.load(Ordering::Relaxed) { Exit::Terminated } else { exit }
+    }
+}
+
 /// Words from this process's signals, for a run.
-pub fn listen(printer: &Printer) -> mpsc::UnboundedReceiver<Signal> {
+pub fn listen(printer: &Printer) -> (mpsc::UnboundedReceiver<Signal>, Ended) {
     let (tell, told) = mpsc::unbounded_channel();
     let printer = printer.clone();
+    let ended = Ended::default();
+    let by = ended.clone();
     tokio::spawn(async move {
         let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
             (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
@@ -18,11 +35,12 @@ pub fn listen(printer: &Printer) -> mpsc::UnboundedReceiver<Signal> {
             return;
         };
         for level in 1u8.. {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
+            let by_person = tokio::select! {
+                _ = interrupt.recv() => true,
+                _ = terminate.recv() => false,
+                _ = hangup.recv() => false,
+            };
+            by.0.fetch_or(!by_person, Ordering::Relaxed);
             printer.note(match level {
                 1 => "Stopping: what is under way finishes, nothing new starts. Again: stop what can be stopped.",
                 2 => "Stopping what is under way; its outcome is looked up on resume. Again: leave at once.",
@@ -33,5 +51,5 @@ pub fn listen(printer: &Printer) -> mpsc::UnboundedReceiver<Signal> {
             }
         }
     });
-    told
+    (told, ended)
 }

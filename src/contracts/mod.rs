@@ -27,6 +27,9 @@ pub use schema::Schema;
 pub use verb::Verb;
 pub use violation::{Violation, check_call};
 
+/// The newest version that the data is of.
+pub const NEWEST: &str = "9.2.3";
+
 /// The privileges that a method asks for, flattened: for messages such as "needs VM.Migrate on /vms/104".
 ///
 /// Empty where the method is unknown, open to every user, or for root alone.

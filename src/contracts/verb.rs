@@ -23,6 +23,11 @@ impl Verb {
         }
     }
 
+    /// Whether it is meant to change something.
+    pub fn is_change(self) -> bool {
+        self != Self::Get
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",

@@ -1,13 +1,14 @@
 //! Evaluates a step's expressions against what is known, in a run and while planning alike.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
 use super::machine::{Kind, State, StepIx};
 use super::ports::{Actions, Call};
 use crate::event::{Fact, Invocation, Item, Question, Verdict};
-use crate::expr::{self, Datum, Evaluated, ExprError, Reference, Scope};
+use crate::expr::{self, Datum, Evaluated, ExprError, Ready, Reference, Scope};
 use crate::model::effect::Effect;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{RunId, StepPath};
@@ -30,6 +31,9 @@ pub struct Evaluator {
     actions: Actions,
     /// While planning: outputs that are partly unknown.
     pub predicted: BTreeMap<StepPath, Datum>,
+    /// Outputs of steps that are over, converted once: each item of a fan-out may refer to the list that it is from,
+    /// which would be converted for every one of them.
+    ready: Mutex<BTreeMap<StepIx, Ready>>,
 }
 
 impl Evaluator {
@@ -52,7 +56,7 @@ impl Evaluator {
             let value = expr::render(template, &base).map_err(|e| broken(&format!("variable {name:?}"), &e))?;
             base.insert_in("vars", name, datum(value));
         }
-        Ok(Self { base, actions, predicted: BTreeMap::new() })
+        Ok(Self { base, actions, predicted: BTreeMap::new(), ready: Mutex::default() })
     }
 
     pub fn actions(&self) -> &Actions {
@@ -303,9 +307,9 @@ impl Evaluator {
                 Some("steps") => {
                     if let Some(id) = reference.names.get(1)
                         && let Some(found) = state.inner(ix, id).or_else(|| state.sibling(ix, id))
-                        && let Some(datum) = self.outputs(state, found)
+                        && let Some(ready) = self.ready(state, found)
                     {
-                        scope.insert_in("steps", id, datum);
+                        scope.insert_in("steps", id, ready);
                     }
                 }
                 Some(name @ ("before" | "result")) => {
@@ -317,6 +321,20 @@ impl Evaluator {
             }
         }
         scope
+    }
+
+    /// [`Self::outputs`], ready for a scope.
+    fn ready(&self, state: &State, ix: StepIx) -> Option<Ready> {
+        let kept = || self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = kept().get(&ix) {
+            return Some(ready.clone());
+        }
+        let ready = Ready::from(self.outputs(state, ix)?);
+        // What is not over may still put out something else.
+        if state.node(ix).outcome.is_final() {
+            kept().insert(ix, ready.clone());
+        }
+        Some(ready)
     }
 
     /// What a step has put out, as `steps.ID` shows it.

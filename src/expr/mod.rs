@@ -12,7 +12,7 @@ mod text;
 
 pub use engine::{eval, parse_check, render, truth};
 pub use names::{FUNCTIONS, Reference, references, template_references};
-pub use scope::{Datum, Scope};
+pub use scope::{Datum, Ready, Scope};
 pub use text::{Segment, segments};
 
 pub use crate::model::nearest::nearest;

@@ -53,14 +53,14 @@ impl Scope {
 
     /// Puts `key` below `name` (the outputs of one more step below `steps`) without converting its siblings again.
     /// What was not a map of names becomes one.
-    pub fn insert_in(&mut self, name: &str, key: &str, datum: Datum) {
+    pub fn insert_in(&mut self, name: &str, key: &str, datum: impl Into<Ready>) {
         let names = &mut Arc::make_mut(&mut self.names).0;
         let entry = names.entry(name.into()).or_insert_with(|| Entry::Map(Arc::default()));
         if !matches!(entry, Entry::Map(_)) {
             *entry = Entry::Map(Arc::default());
         }
         if let Entry::Map(map) = entry {
-            Arc::make_mut(map).0.insert(key.into(), Entry::from(datum));
+            Arc::make_mut(map).0.insert(key.into(), datum.into().0);
         }
     }
 
@@ -89,6 +89,16 @@ impl Scope {
             };
         }
         None
+    }
+}
+
+/// A datum that is converted already: putting it into one more scope costs nothing, however large it is.
+#[derive(Debug, Clone)]
+pub struct Ready(Entry);
+
+impl From<Datum> for Ready {
+    fn from(datum: Datum) -> Self {
+        Self(datum.into())
     }
 }
 

@@ -19,5 +19,6 @@ mod writer;
 pub use error::{Fault, StoreError};
 pub use header::{NewRun, RunFilter, RunHeader};
 pub use locks::StoreLocks;
+pub use place::SystemClock;
 pub use store::{Chain, EventStream, Options, Store};
 pub use writer::RunWriter;

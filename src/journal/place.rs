@@ -1,16 +1,17 @@
-//! The journal's place on this machine: the state folder, its file system, the runs' lock files, who and when we are.
+//! The journal's place on this machine: the state folder, its file system, the runs' lock files, the time.
 //!
-//! The one file of the journal that touches the machine; `sys` is to take its parts over.
+//! The one file of the journal that touches the machine beside the database.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::error::StoreError;
 use crate::engine::ports::Clock;
 use crate::model::ids::RunId;
+use crate::sys::{clock, files};
 
 /// How often and how long a process tries to own a run: another one may be looking whether it is owned, for a moment.
 const TRIES: u32 = 5;
@@ -127,10 +128,9 @@ fn judge(magic: u64, mounted_as: impl FnOnce() -> Option<String>) -> Option<&'st
     NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, shown)| *shown)
 }
 
-#[allow(clippy::disallowed_methods, reason = "until sys::files reads files for everyone")]
 fn mounted_as(dir: &Path) -> Option<String> {
     let full = dir.canonicalize().ok()?;
-    file_system_of(&std::fs::read_to_string("/proc/self/mountinfo").ok()?, &full)
+    file_system_of(&files::read_text("/proc/self/mountinfo").ok()?, &full)
 }
 
 /// The type of the deepest mount that holds `path`. Source: proc_pid_mountinfo(5).
@@ -145,19 +145,12 @@ fn file_system_of(mountinfo: &str, path: &Path) -> Option<String> {
     mounts.max_by_key(|(depth, _)| *depth).map(|(_, kind)| kind.to_owned())
 }
 
-/// The name of this machine.
-pub(super) fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// The time of this machine.
-pub(super) struct SystemClock;
+/// The time of this machine, for the journal's rows and for runs.
+pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "until sys::clock tells the time to everyone")]
     fn now(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(clock::now_ms()).unwrap_or_default()
     }
 }
 

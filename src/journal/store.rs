@@ -8,12 +8,13 @@ use super::entry::{Entry, root};
 use super::error::StoreError;
 use super::header::{NewRun, RunFilter, RunHeader};
 use super::locks::StoreLocks;
-use super::place::{self, Place, SystemClock};
+use super::place::{Place, SystemClock};
 use super::sqlite::{Db, Owner, Tip};
 use super::writer::RunWriter;
 use crate::engine::ports::Clock;
 use crate::event::{Event, FORMAT};
 use crate::model::ids::RunId;
+use crate::sys;
 
 /// Entries read at once: enough to cost little, few enough to hold.
 const PAGE: u32 = 500;
@@ -32,7 +33,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), host: place::host(), pid: std::process::id(), offset: 0 }
+        Self { clock: Arc::new(SystemClock), host: sys::host(), pid: std::process::id(), offset: 0 }
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use super::picture::escape;
 use super::style::Style;
-use super::text::clip;
+use super::text::{self, clip};
 use crate::model::effect::Effect;
 use crate::model::runbook::{Runbook, Step, Verb};
 
@@ -17,6 +17,8 @@ const LANE: f64 = 24.0;
 const GAP: (f64, f64) = (28.0, 44.0);
 const PAD: f64 = 24.0;
 const TITLE: usize = 24;
+/// A sign of the picture's title at most, in pixels: fonts differ.
+const TITLE_SIGN: f64 = 9.5;
 
 const CSS: &str = "text{font-family:ui-sans-serif,system-ui,'Segoe UI',sans-serif;fill:#1f2430}.m{font-size:13px;font-weight:600}\
 .s{font-size:11px;fill:#5b6270}.h{font-size:15px;font-weight:600}.y{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:15px;font-weight:700}\
@@ -51,10 +53,12 @@ pub fn graph_svg(runbook: &Runbook, effect_of: &dyn Fn(&str) -> Option<Effect>) 
         graph.cards[first..].iter_mut().for_each(|c| c.subtitle = format!("finally: {}", c.subtitle));
         graph.join(&exits, &entries);
     }
+    let title = runbook.title.as_deref().unwrap_or(&runbook.name);
     let mut layout = Layout::of(graph.cards, graph.edges);
+    layout.least = text::width(title) as f64 * TITLE_SIGN;
     layout.order();
     layout.place();
-    layout.draw(runbook.title.as_deref().unwrap_or(&runbook.name))
+    layout.draw(title)
 }
 
 struct Graph<'a> {
@@ -130,6 +134,8 @@ struct Layout {
     /// Each from one layer to the next.
     edges: Vec<(usize, usize)>,
     layers: Vec<Vec<usize>>,
+    /// What the title needs of width.
+    least: f64,
 }
 
 impl Layout {
@@ -153,7 +159,7 @@ impl Layout {
         }
         let mut layers = vec![Vec::new(); spots.iter().map(|s| s.layer + 1).max().unwrap_or(0)];
         spots.iter().enumerate().for_each(|(i, s)| layers[s.layer].push(i));
-        Self { spots, edges: short, layers }
+        Self { spots, edges: short, layers, least: 0.0 }
     }
 
     /// Puts each spot near the middle of those that lead to it, so that few edges cross.
@@ -189,7 +195,7 @@ impl Layout {
     }
 
     fn width(&self) -> f64 {
-        self.layers.iter().map(|l| self.span(l)).fold(CARD.0 + 2.0 * GAP.0, f64::max)
+        self.layers.iter().map(|l| self.span(l)).fold(self.least.max(CARD.0 + 2.0 * GAP.0), f64::max)
     }
 
     fn draw(&self, title: &str) -> String {

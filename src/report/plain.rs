@@ -69,7 +69,9 @@ impl<W: Write + Send> Observer for Plain<W> {
 pub(super) fn line(event: &Event, view: &RunView) -> Option<String> {
     match &event.body {
         Body::Note(Note::Progress { path, line, share }) => {
-            let far = share.map(|s| format!(" {:.0}%", s * 100.0)).unwrap_or_default();
+            // Many a line says its share itself.
+            let far = share.filter(|_| !line.contains('%'));
+            let far = far.map(|s| format!(" {:.0}%", s * 100.0)).unwrap_or_default();
             Some(format!("{path}:{far} {line}"))
         }
         Body::Note(Note::Log { path, line }) => Some(format!("{path} | {line}")),
@@ -101,7 +103,8 @@ fn of_fact(fact: &Fact, event: &Event, view: &RunView) -> Option<String> {
         Fact::Declined { path, who, why } => format!("{path}: declined by {who}: {why}"),
         Fact::Signalled { signal, .. } => of_signal(signal, &event.actor),
         Fact::DriverRestarted { host, process } => format!("taken over by process {process} on {host}"),
-        Fact::RunFinished { status } => format!("run {}: {}", view.run, status.as_str()),
+        // Somebody who looks on since a resume has not seen the run's beginning.
+        Fact::RunFinished { status } => format!("{}: {}", format!("run {}", view.run).trim_end(), status.as_str()),
     })
 }
 

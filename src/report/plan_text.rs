@@ -268,7 +268,9 @@ impl PlanText<'_> {
         out.push_str(&hang("  what:   ", &failure.attempted, self.look.width));
         out.push_str(&hang("  why:    ", &failure.cause, self.look.width));
         for line in &failure.details {
-            out.push_str(&hang("          - ", line, self.look.width));
+            // A line that begins with blanks says more of the one above it.
+            let head = if line.starts_with(' ') { "              " } else { "          - " };
+            out.push_str(&hang(head, line.trim_start(), self.look.width));
         }
         if let Some(remedy) = &failure.remedy {
             out.push_str(&hang("  remedy: ", remedy, self.look.width));

@@ -56,7 +56,7 @@ pub fn runs<'a>(lines: impl IntoIterator<Item = RunLine<'a>>, look: &Look) -> St
 /// beginning that names it.
 pub fn status(view: &RunView, state: &str, id: &str, look: &Look) -> String {
     let shown = state.replace('_', " ");
-    let mut out = format!("run {}: {} is {}\n", view.run, view.runbook(), look.style.paint(Ink::Bold, &shown));
+    let mut out = format!("run {}: {}, {}\n", view.run, view.runbook(), look.style.paint(Ink::Bold, &shown));
     if let Some(plan) = &view.plan {
         let site = format!("site {}", plan.inputs.site);
         let since = view.started.map(|at| format!(", since {}", clock(at, look.offset))).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! The wall clock and how times are written. The engine has a `Clock` port of its own; this is what stands behind it.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -19,7 +21,7 @@ pub fn rfc3339(ms: i64) -> String {
 
 /// `2026-11-21 23:15:38` in the machine's own zone: for people.
 pub fn local(ms: i64) -> String {
-    in_zone(ms, TimeZone::system())
+    in_zone(ms, zone())
 }
 
 /// As [`local`], in a zone of the caller's choice.
@@ -32,7 +34,20 @@ pub fn in_zone(ms: i64, zone: TimeZone) -> String {
 
 /// Seconds east of Greenwich, here and now.
 pub fn utc_offset() -> i32 {
-    TimeZone::system().to_offset(Timestamp::now()).seconds()
+    zone().to_offset(Timestamp::now()).seconds()
+}
+
+/// The machine's own zone. Where `TZ` does not say otherwise it is what /etc/localtime holds (localtime(5)): jiff
+/// would first walk all of /usr/share/zoneinfo to know the zone's name, at every start, and nobody here wants the name.
+fn zone() -> TimeZone {
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    let named = || std::env::var_os("TZ").is_some_and(|zone| !zone.is_empty());
+    ZONE.get_or_init(|| if named() { None } else { local_time_file() }.unwrap_or_else(TimeZone::system)).clone()
+}
+
+#[allow(clippy::disallowed_methods, reason = "the system's own file, and no text")]
+fn local_time_file() -> Option<TimeZone> {
+    TimeZone::tzif("local", &std::fs::read("/etc/localtime").ok()?).ok()
 }
 
 /// How long something took, for people: `0.4s`, `12s`, `3m 05s`, `2h 07m`, `3d 04h`.
@@ -57,6 +72,13 @@ mod tests {
         assert_eq!(rfc3339(1_763_766_938_004), "2025-11-21T23:15:38.004Z");
         assert_eq!(rfc3339(i64::MAX), i64::MAX.to_string());
         assert_eq!(in_zone(1_763_766_938_004, TimeZone::UTC), "2025-11-21 23:15:38");
+    }
+
+    #[test]
+    fn the_zone_is_the_one_that_jiff_finds() {
+        for ms in [0, 1_763_766_938_004, 1_750_000_000_000] {
+            assert_eq!(local(ms), in_zone(ms, TimeZone::system()));
+        }
     }
 
     #[test]

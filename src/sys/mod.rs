@@ -16,3 +16,12 @@ pub fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
     (size.ws_col > 0).then(|| usize::from(size.ws_col))
 }
+
+/// The name of whoever runs this process; their number where they have no name.
+#[allow(clippy::disallowed_methods, reason = "the table of users is the system's")]
+pub fn user() -> String {
+    let id = rustix::process::getuid().as_raw().to_string();
+    let table = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut rows = table.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    rows.find(|row| row.get(2) == Some(&id.as_str())).map_or_else(|| format!("uid {id}"), |row| row[0].to_owned())
+}

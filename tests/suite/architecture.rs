@@ -19,7 +19,7 @@ fn none(broken: Vec<String>) {
 fn arrows_of(module: &str) {
     let tree = Tree::of_this_crate();
     assert!(rules::WALLS.iter().any(|wall| wall.module == module), "rules.rs says nothing of {module}");
-    none(rules::broken_arrows(&tree, module));
+    none(rules::broken_arrows(tree, module));
 }
 
 #[test]
@@ -139,50 +139,50 @@ fn main_uses_the_command_line_alone() {
 
 #[test]
 fn every_module_has_a_wall() {
-    none(rules::modules_without_a_wall(&Tree::of_this_crate()));
+    none(rules::modules_without_a_wall(Tree::of_this_crate()));
 }
 
 #[test]
 fn the_machine_is_pure() {
-    none(rules::impurities(&Tree::of_this_crate(), &rules::MACHINE));
+    none(rules::impurities(Tree::of_this_crate(), &rules::MACHINE));
 }
 
 #[test]
 fn the_planning_modules_are_pure() {
     for purity in &rules::PURE {
-        none(rules::impurities(&Tree::of_this_crate(), purity));
+        none(rules::impurities(Tree::of_this_crate(), purity));
     }
 }
 
 #[test]
 fn replaceable_crates_are_named_in_one_place() {
     let tree = Tree::of_this_crate();
-    none(rules::OWNED.iter().flat_map(|owned| rules::trespasses(&tree, owned)).collect());
+    none(rules::OWNED.iter().flat_map(|owned| rules::trespasses(tree, owned)).collect());
 }
 
 #[test]
 fn only_the_embedded_driver_grants_the_right_to_change_the_world() {
-    none(rules::grants(&Tree::of_this_crate()));
+    none(rules::grants(Tree::of_this_crate()));
 }
 
 #[test]
 fn there_is_no_unsafe_code() {
-    none(rules::unsafe_code(&Tree::of_this_crate()));
+    none(rules::unsafe_code(Tree::of_this_crate()));
 }
 
 #[test]
 fn main_is_short() {
-    none(rules::longer_than(&Tree::of_this_crate(), "src/main.rs", 59));
+    none(rules::longer_than(Tree::of_this_crate(), "src/main.rs", 59));
 }
 
 #[test]
 fn no_file_is_too_long_to_read_in_one_sitting() {
-    none(rules::longer_than(&Tree::of_this_crate(), "src/", 800));
+    none(rules::longer_than(Tree::of_this_crate(), "src/", 800));
 }
 
 #[test]
 fn every_module_says_what_it_is_for() {
-    none(rules::modules_without_a_word(&Tree::of_this_crate()));
+    none(rules::modules_without_a_word(Tree::of_this_crate()));
 }
 
 #[test]

@@ -58,6 +58,7 @@ pub struct House {
     ssh: LabSsh,
     folder: PathBuf,
     remove: bool,
+    time_scale: f64,
 }
 
 impl House {
@@ -95,7 +96,7 @@ impl House {
         let ssh = LabSsh::start(&lab, &ssh_options)
             .await
             .map_err(|e| AppError::new(Exit::Failed, "lab::ssh", e.to_string()))?;
-        let house = Self { lab, ssh, folder, remove };
+        let house = Self { lab, ssh, folder, remove, time_scale: request.time_scale };
         for fault in &request.faults {
             house.add_fault(fault)?;
         }
@@ -142,6 +143,7 @@ impl House {
             ("XDG_STATE_HOME".to_owned(), text(self.folder.join("state"))),
             ("RUNBOOK_LAB".to_owned(), text(self.folder.clone())),
             ("RUNBOOK_LAB_POLL".to_owned(), "50".to_owned()),
+            ("RUNBOOK_LAB_SCALE".to_owned(), self.time_scale.to_string()),
         ];
         if self.no_sshd().is_some() {
             env.push(("RUNBOOK_LAB_SSH".to_owned(), text(self.ssh.socket().to_owned())));
@@ -155,6 +157,7 @@ impl House {
         settings.state = Some(self.folder.join("state").join("runbook"));
         settings.lab = Some(self.folder.clone());
         settings.poll = Some(std::time::Duration::from_millis(50));
+        settings.lab_scale = Some(self.time_scale);
         settings.ssh_socket = self.no_sshd().is_some().then(|| self.ssh.socket().to_owned());
     }
 
@@ -193,15 +196,27 @@ impl House {
         if let SshMode::Sshd { config, .. } = self.ssh.mode() {
             credentials["ssh_config"] = config.display().to_string().into();
             // Sessions are the invoking user's: the lab's sshd knows no other.
-            credentials["ssh_user"] = user().into();
+            credentials["ssh_user"] = crate::sys::user().into();
         }
         config["credentials"] = credentials;
         self.write("cluster-config.yaml", &config)?;
+<<<<<<< HEAD
         if prod {
+=======
+        if self.is_home_of_prod() {
+>>>>>>> main
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;
             files::write_private(self.folder.join("clusters").join("prod.yaml"), PROD.as_bytes()).map_err(cannot)?;
         }
         files::make_private_dir(self.folder.join("state")).map_err(cannot)
+    }
+
+    /// Whether the shipped profile is of this site: its first control plane is there, and the nodes that it names.
+    /// A fleet has a guest of that number too.
+    fn is_home_of_prod(&self) -> bool {
+        let nodes: Vec<_> = self.lab.endpoints().into_iter().map(|endpoint| endpoint.node).collect();
+        let has_guest = self.with_world(|world| world.guest_node(crate::model::ids::Vmid(1051))).flatten().is_some();
+        has_guest && ["pve1", "pve2", "pve3"].iter().all(|name| nodes.iter().any(|node| node.as_str() == *name))
     }
 
     fn write(&self, name: &str, value: &Value) -> Result<(), AppError> {
@@ -213,7 +228,7 @@ impl House {
 
     /// Ends the lab and takes its folder away, where it was its own.
     pub async fn leave(self) {
-        let Self { lab, ssh, folder, remove } = self;
+        let Self { lab, ssh, folder, remove, .. } = self;
         ssh.shutdown().await;
         lab.shutdown().await;
         if remove {
@@ -225,10 +240,6 @@ impl House {
 
 fn cannot(error: files::FileError) -> AppError {
     AppError::new(Exit::Failed, "lab::folder", error.to_string())
-}
-
-fn user() -> String {
-    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned())
 }
 
 /// A short path: sockets below it may have at most 107 bytes.

@@ -39,7 +39,7 @@ pub async fn apply(face: &Face, args: Apply) -> Result<Exit, AppError> {
     }
     let inject = inject(&args.answers)?;
     let plan = planning::read_saved(&path)?;
-    let site = OpenSite::open(&face.settings, &face.redactor).await?;
+    let site = super::open(face).await?;
     planning::still_holds(&site, &plan).await?;
     carry_out(face, &site, plan, args.answers, inject).await
 }
@@ -92,33 +92,33 @@ async fn carry_out(
             return Ok(Exit::Gate);
         }
     }
-    let (attendance, seen) = attend(face, answers, inject);
+    let (attendance, seen, by) = attend(face, answers, inject);
     let ended = running::apply(&face.settings, site, plan, attendance).await;
-    tell(face, ended, &seen)
+    Ok(by.exit(tell(face, ended, &seen)?))
 }
 
 /// Goes on with a run.
 pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
     let inject = inject(&args.answers)?;
     let found = inspect::run(&face.settings, &args.run)?;
-    let site = OpenSite::open(&face.settings, &face.redactor).await?;
-    let (attendance, seen) = attend(face, args.answers, inject);
+    let site = super::open(face).await?;
+    let (attendance, seen, by) = attend(face, args.answers, inject);
     // What happened before this process came is part of the story.
     found.events.iter().for_each(|event| seen.lock().unwrap_or_else(PoisonError::into_inner).see(event));
     face.printer.note(&format!("Going on with run {} of {}.", found.short, found.header.runbook));
     let ended = running::resume(&face.settings, &site, found.header.id.as_str(), attendance).await;
-    tell(face, ended, &seen)
+    Ok(by.exit(tell(face, ended, &seen)?))
 }
 
 type Seen = Arc<Mutex<RunView>>;
 
-fn attend(face: &Face, answers: Answers, inject: Inject) -> (Attendance, Seen) {
+fn attend(face: &Face, answers: Answers, inject: Inject) -> (Attendance, Seen, signals::Ended) {
     let seen = Seen::default();
     let (shown, pause) = observer(face);
     let observer = Box::new(Both { seen: seen.clone(), shown });
     let person = Person { answers, who: face.settings.actor.clone(), printer: face.printer.clone(), pause };
-    let signals = signals::listen(&face.printer);
-    (Attendance { approver: Arc::new(person), observer, signals, inject }, seen)
+    let (signals, by) = signals::listen(&face.printer);
+    (Attendance { approver: Arc::new(person), observer, signals, inject }, seen, by)
 }
 
 /// Keeps the view for the summary, and shows.
@@ -138,7 +138,7 @@ fn observer(face: &Face) -> (Box<dyn Observer>, Option<Pause>) {
     use std::io::IsTerminal;
     let look = *face.printer.err_look();
     let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
-    let out = || crate::secrets::RedactingWriter::new(face.redactor.clone(), std::io::stderr());
+    let out = || crate::app::redact::RedactingWriter::new(face.redactor.clone(), std::io::stderr());
     match face.args.progress {
         Progress::Quiet => (Box::new(Quiet), None),
         Progress::Jsonl => (Box::new(JsonLines::new(out())), None),

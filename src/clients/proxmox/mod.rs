@@ -15,8 +15,9 @@ mod site;
 mod task;
 mod task_log;
 
+pub use crate::contracts::Verb;
 pub use error::{At, ProxmoxError};
-pub use params::{Params, Verb, seg};
+pub use params::{Params, seg};
 pub use reads::*;
 pub use settings::{Credential, NodeEndpoint, Poll, SecretSink, SiteSettings};
 pub use site::{Answer, CallCheck, Site};

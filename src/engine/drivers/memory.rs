@@ -5,7 +5,8 @@
 
 use crate::engine::machine::{self, BadFact, Command, State, StepIx};
 use crate::event::{Ending, Fact, Intent, RunStatus, Signal};
-use crate::model::effect::Effect;
+use crate::model::effect::{Done, Effect};
+use crate::model::failure::{Class, Failure};
 
 /// The world and the people that the run meets.
 pub trait Puppet {
@@ -63,11 +64,29 @@ impl<P: Puppet> MemoryDriver<P> {
         self.log.push((self.now, fact));
         for command in commands {
             match command {
-                Command::Stop(_) | Command::Park => {}
+                Command::Stop(ix) => self.stop(ix),
+                Command::Park => {}
                 command => self.work.push(Work::Command(command)),
             }
         }
         Ok(())
+    }
+
+    /// What is not sent yet is not sent; of what is, the end is not seen.
+    fn stop(&mut self, ix: StepIx) {
+        let attempt = self.state.node(ix).attempt;
+        for work in &mut self.work {
+            match work {
+                Work::Command(Command::Attempt(of)) | Work::Intended(of) if *of == ix => {
+                    *work = Work::Answer(ix, attempt, Ending::Cancelled);
+                }
+                Work::Answer(of, _, ending) if *of == ix => {
+                    let failure = Failure::new(Class::Failed, "stop", "stopped while under way").done(Done::Unknown);
+                    *ending = Ending::Failed { failure };
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Whether nothing is left that could advance.

@@ -189,7 +189,9 @@ impl State {
         let state = &mut self.nodes[fan.0].scope.fan;
         state.closed = true;
         state.open.clear();
-        let mut left: Vec<StepIx> = state.lanes.values_mut().flat_map(|lane| lane.queue.drain(..)).collect();
+        // Taken, so that the items still under way, each of which may fail too, do not walk all lanes again.
+        let lanes = std::mem::take(&mut state.lanes);
+        let mut left: Vec<StepIx> = lanes.into_values().flat_map(|lane| lane.queue).collect();
         left.sort();
         left
     }

@@ -112,9 +112,14 @@ impl State {
             self.open_steps(region, &bodies);
         } else if self.region_is_over(Region::Finally) {
             self.leave(commands);
-        } else if self.active.is_empty() && self.in_doubt_count() > 0 {
+        } else if self.is_stuck() {
             self.park(commands);
         }
+    }
+
+    /// Nothing goes on by itself: something is in doubt, or was stopped before it was sent.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.active.is_empty() && (self.in_doubt_count() > 0 || !self.cancelled.is_empty())
     }
 
     /// All is done but giving the lock back.
@@ -368,11 +373,15 @@ impl State {
     }
 
     fn give_up_waiting(&mut self) {
+        // Each failure of a fan-out comes here: what is under way is not walked for nothing.
+        if self.waiting == 0 {
+            return;
+        }
         let waiting: Vec<StepIx> = self
             .active
             .iter()
             .copied()
-            .filter(|ix| matches!(self.node(*ix).awaiting, Awaiting::Timer(_) | Awaiting::Answer))
+            .filter(|ix| self.node(*ix).awaiting.is_for_time_or_person())
             .filter(|ix| self.node(*ix).region == Region::Main)
             .collect();
         for ix in waiting {
@@ -381,7 +390,7 @@ impl State {
                     self.failed = true;
                     self.over(ix, Outcome::Failed(failure));
                 }
-                None => self.over(ix, Outcome::Cancelled),
+                None => self.cancel(ix),
             }
         }
     }
@@ -397,6 +406,7 @@ impl State {
             }
         }
         self.held.clear();
+        self.cancelled.clear();
     }
 
     pub(super) fn stop_level(&self) -> u8 {

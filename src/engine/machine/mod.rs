@@ -11,7 +11,7 @@ mod transitions;
 mod unwind;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::engine) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -106,6 +106,10 @@ pub struct State {
     stop_level: u8,
     /// How many steps are being recovered; nothing new starts meanwhile.
     recovering: usize,
+    /// How many steps wait for a time or a person.
+    waiting: usize,
+    /// Steps that were stopped before anything was sent, or gave up waiting: still to do, should the run go on.
+    cancelled: BTreeSet<StepIx>,
     /// Ready points that a halt holds back.
     held: Vec<Point>,
     finish_issued: bool,
@@ -136,6 +140,8 @@ impl Default for State {
             finally_failed: false,
             stop_level: 0,
             recovering: 0,
+            waiting: 0,
+            cancelled: BTreeSet::new(),
             held: Vec::new(),
             finish_issued: false,
             lock_held: false,

@@ -97,6 +97,12 @@ pub enum Awaiting {
     Answer,
 }
 
+impl Awaiting {
+    pub(super) fn is_for_time_or_person(self) -> bool {
+        matches!(self, Self::Timer(_) | Self::Answer)
+    }
+}
+
 /// A scope's children and, for a fan-out, who may go.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {

@@ -1,6 +1,6 @@
 //! What each fact makes of the state. Facts that come late or twice are dropped; facts that nobody asked for are refused.
 
-use super::node::{Awaiting, Fan, Kind, StepIx};
+use super::node::{Awaiting, Fan, Kind, Region, StepIx};
 use super::{BadFact, Command, Halt, Stage, State};
 use crate::event::{Ending, Fact, Item, Outcome, RunStatus, Signal, Verdict};
 use crate::model::effect::{Done, Effect};
@@ -151,11 +151,19 @@ impl State {
         node.attempt += 1;
         node.tries += 1;
         node.failure = None;
+        // An earlier attempt's: it is not what this one leaves to be recovered.
+        node.intent = None;
+        node.handle = None;
         self.set(ix, Awaiting::Attempt { intent: false }, Outcome::Running);
         commands.push(Command::Attempt(ix));
     }
 
     pub(super) fn recover(&mut self, ix: StepIx, commands: &mut Vec<Command>) {
+        if self.node(ix).intent.is_none() {
+            // Nothing was sent: there is nothing to find out.
+            self.attempt(ix, commands);
+            return;
+        }
         // Counted as an attempt of its own, so that what it answers is told apart from a late answer of the one before.
         self.nodes[ix.0].attempt += 1;
         self.set(ix, Awaiting::Recovery, Outcome::Running);
@@ -177,6 +185,10 @@ impl State {
                 self.failed_attempt(ix, failure.clone(), commands);
             }
             Ending::Failed { failure } if recovering => self.doubt(ix, &failure.to_string(), commands),
+            Ending::Failed { failure } if self.node(ix).awaiting == (Awaiting::Attempt { intent: false }) => {
+                // Without an intent nothing was sent, whatever the failure says.
+                self.failed_attempt(ix, failure.clone().done(Done::None), commands);
+            }
             Ending::Failed { failure } => {
                 self.nodes[ix.0].failure = Some(Box::new(failure.clone()));
                 if self.stop_level() >= 2 {
@@ -188,7 +200,7 @@ impl State {
             }
             Ending::NotApplied => self.not_applied(ix, commands),
             Ending::InDoubt { evidence } => self.doubt(ix, evidence, commands),
-            Ending::Cancelled => self.over(ix, Outcome::Cancelled),
+            Ending::Cancelled => self.cancel(ix),
         }
     }
 
@@ -203,8 +215,8 @@ impl State {
             let failure = Failure::new(Class::Precondition, format!("step {}", node.path), cause)
                 .remedy("nothing was destroyed; start a new run if it is still wanted");
             self.fail(ix, failure, commands);
-        } else if self.halt.is_some() {
-            self.over(ix, Outcome::Cancelled);
+        } else if self.halt.is_some() && node.region == Region::Main {
+            self.cancel(ix);
         } else {
             self.attempt(ix, commands);
         }
@@ -230,7 +242,7 @@ impl State {
             && retry.errors.contains(&failure.class)
             && failure.done == Done::None
             && node.effect != Effect::Destroy
-            && self.halt.is_none();
+            && (self.halt.is_none() || node.region != Region::Main);
         may.then(|| {
             let wait = retry.backoff as f64 * retry.factor.powi(node.tries as i32 - 1);
             (wait as u64).min(retry.max)
@@ -274,6 +286,7 @@ impl State {
                 }
                 if self.halt == Some(Halt::InDoubt) && self.in_doubt_count() == 0 {
                     self.halt = None;
+                    self.revive(commands);
                 }
             }
         }
@@ -305,17 +318,44 @@ impl State {
     fn resumed(&mut self, commands: &mut Vec<Command>) {
         self.parked = false;
         self.unwind.paused = false;
+        self.stop_level = 0;
         let cancelled = matches!(self.halt, Some(Halt::Cancelled { .. })) && self.stage == Stage::Main;
         if cancelled || self.halt == Some(Halt::InDoubt) {
             self.halt = None;
-            self.stop_level = 0;
         }
+        self.revive(commands);
         let doubtful: Vec<StepIx> = (0..self.nodes.len())
             .map(StepIx)
             .filter(|ix| matches!(self.node(*ix).outcome, Outcome::InDoubt(_)))
             .collect();
         for ix in doubtful {
             self.recover(ix, commands);
+        }
+    }
+
+    /// Stopped with nothing sent. The graph is not told: should the run go on, the step is still to do.
+    pub(super) fn cancel(&mut self, ix: StepIx) {
+        if self.node(ix).region == Region::Require {
+            // Before anything was begun there is nothing to go on with.
+            self.over(ix, Outcome::Cancelled);
+            return;
+        }
+        self.set(ix, Awaiting::Nothing, Outcome::Cancelled);
+        self.cancelled.insert(ix);
+    }
+
+    /// What was cancelled is done after all, where the run goes on.
+    fn revive(&mut self, commands: &mut Vec<Command>) {
+        let goes_on = |region| region != Region::Main || self.halt.is_none();
+        let due: Vec<StepIx> = self.cancelled.iter().copied().filter(|ix| goes_on(self.node(*ix).region)).collect();
+        for ix in due {
+            self.cancelled.remove(&ix);
+            if matches!(self.node(ix).kind, Kind::Confirm) {
+                self.set(ix, Awaiting::Answer, Outcome::Waiting);
+                commands.push(Command::Ask(ix));
+            } else {
+                self.attempt(ix, commands);
+            }
         }
     }
 
@@ -328,6 +368,8 @@ impl State {
         let was = self.node(ix).awaiting;
         self.recovering -= usize::from(was == Awaiting::Recovery);
         self.recovering += usize::from(awaiting == Awaiting::Recovery);
+        self.waiting -= usize::from(was.is_for_time_or_person());
+        self.waiting += usize::from(awaiting.is_for_time_or_person());
         if awaiting == Awaiting::Nothing {
             self.active.remove(&ix);
         } else {

@@ -52,7 +52,7 @@ impl State {
 
     pub(super) fn unwinding(&mut self, commands: &mut Vec<Command>) {
         if self.unwind.current.is_some() {
-            if self.active.is_empty() && self.in_doubt_count() > 0 {
+            if self.is_stuck() {
                 self.park(commands);
             }
             return;

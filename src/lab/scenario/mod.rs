@@ -199,6 +199,7 @@ const FILES: &[(&str, &str)] = &[
     ("mixed-cpu", include_str!("mixed-cpu.yaml")),
     ("no-shared-storage", include_str!("no-shared-storage.yaml")),
     ("full", include_str!("full.yaml")),
+    ("tiny", include_str!("tiny.yaml")),
     ("empty-node", include_str!("empty-node.yaml")),
     ("fleet", include_str!("fleet.yaml")),
 ];

@@ -362,7 +362,7 @@ fn an_alias_bomb_is_refused_at_once() {
         text.push_str(&format!("a{i}: &a{i} [{aliases}]\n"));
     }
     let report = report(&text);
-    assert!(report.contains("RB003") && report.contains("more than 100000 values"), "{report}");
+    assert!(report.contains("RB003") && report.contains("more than 300000 values"), "{report}");
 }
 
 #[test]

@@ -52,8 +52,10 @@ pub struct Tree {
 }
 
 impl Tree {
-    pub fn of_this_crate() -> Self {
-        Self::read(Path::new(env!("CARGO_MANIFEST_DIR")))
+    /// Parsed once for all tests.
+    pub fn of_this_crate() -> &'static Self {
+        static TREE: std::sync::OnceLock<Tree> = std::sync::OnceLock::new();
+        TREE.get_or_init(|| Self::read(Path::new(env!("CARGO_MANIFEST_DIR"))))
     }
 
     /// Reads the crate in `root`.

@@ -20,7 +20,7 @@ use crate::engine::ports::{
     Actions, Answer, Approver, Call, Capabilities, Clock, Journal, JournalError, Locks, Observer, Stop, World,
 };
 use crate::event::{Body, Ending, Event, Fact, Note, RunStatus, Signal};
-use crate::model::effect::Effect;
+use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{RunId, StepPath};
 use crate::model::plan::{Plan, PlanStep, Planned};
@@ -125,6 +125,12 @@ struct Dispatcher {
     timers: BTreeSet<(u64, StepIx)>,
     stops: BTreeMap<StepIx, Stop>,
     units: JoinSet<()>,
+    /// Which step each unit is about, for one that dies without a word.
+    manned: BTreeMap<tokio::task::Id, (StepIx, u32)>,
+    /// People who are being asked; nobody waits for them when the run is given up.
+    questions: JoinSet<()>,
+    /// When what is in the buffer is committed at the latest.
+    lazy: Option<tokio::time::Instant>,
     ear: mpsc::UnboundedSender<(StepIx, u32, Said)>,
     said: mpsc::UnboundedReceiver<(StepIx, u32, Said)>,
     answers_tx: mpsc::UnboundedSender<(StepIx, Answer)>,
@@ -150,6 +156,9 @@ impl Dispatcher {
             timers: BTreeSet::new(),
             stops: BTreeMap::new(),
             units: JoinSet::new(),
+            manned: BTreeMap::new(),
+            questions: JoinSet::new(),
+            lazy: None,
             ear,
             said,
             answers_tx,
@@ -170,6 +179,7 @@ impl Dispatcher {
 
     fn record(&mut self, at: u64, body: Body) {
         self.seq += 1;
+        self.lazy.get_or_insert_with(|| tokio::time::Instant::now() + LAZY);
         self.buffer.push(Event { seq: self.seq, at, actor: self.ports.actor.clone(), body });
     }
 
@@ -178,6 +188,7 @@ impl Dispatcher {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        self.lazy = None;
         let events = std::mem::take(&mut self.buffer);
         let written = self.ports.journal.append(&events);
         for ack in self.acks.drain(..) {
@@ -195,10 +206,16 @@ impl Dispatcher {
     async fn drive(mut self, mut signals: mpsc::UnboundedReceiver<Signal>) -> Result<RunEnd, DriverError> {
         let ended = self.drive_on(&mut signals).await;
         if let Err(DriverError::Journal(JournalError::Unwritable(_))) = &ended {
-            // Nothing more is released; what is under way is let finish.
-            while self.units.join_next().await.is_some() {}
+            self.drain().await;
         }
         ended
+    }
+
+    /// Nothing more is released; what is under way is let finish. Whoever waits for the journal is told that it is gone.
+    async fn drain(&mut self) {
+        self.said.close();
+        while self.said.try_recv().is_ok() {}
+        while self.units.join_next().await.is_some() {}
     }
 
     async fn drive_on(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) -> Result<RunEnd, DriverError> {
@@ -210,7 +227,7 @@ impl Dispatcher {
             if !self.acks.is_empty() {
                 self.commit()?;
             }
-            let lazy = !self.buffer.is_empty();
+            let lazy = self.lazy;
             let timer = self.timers.first().map(|(at, _)| at.saturating_sub(self.ports.clock.now()));
             tokio::select! {
                 Some((ix, attempt, said)) = self.said.recv() => {
@@ -229,8 +246,8 @@ impl Dispatcher {
                     self.signalled(signal)?;
                 }
                 () = sleep_or_never(timer) => self.fire()?,
-                () = tokio::time::sleep(LAZY), if lazy => self.commit()?,
-                Some(_) = self.units.join_next(), if !self.units.is_empty() => {}
+                () = sleep_until_or_never(lazy) => self.commit()?,
+                Some(ended) = self.units.join_next_with_id(), if !self.units.is_empty() => self.unit_ended(ended)?,
             }
         }
     }
@@ -241,6 +258,8 @@ impl Dispatcher {
             match command {
                 Command::AcquireLock => self.acquire()?,
                 Command::ReleaseLock => {
+                    // Whoever has the lock next must not meet a run that still believes to be at work.
+                    self.commit()?;
                     if let (Some(run), Some(lock)) = (self.state.run().cloned(), self.lock_name()) {
                         self.ports.locks.release(&lock, &run)?;
                     }
@@ -299,7 +318,7 @@ impl Dispatcher {
         let node = self.state.node(ix);
         let Some(question) = node.question.clone() else { return Ok(()) };
         let (path, approver, answers) = (node.path.clone(), self.ports.approver.clone(), self.answers_tx.clone());
-        self.units.spawn(async move {
+        self.questions.spawn(async move {
             let answer = approver.ask(&path, &question).await;
             let _ = answers.send((ix, answer));
         });
@@ -376,10 +395,11 @@ impl Dispatcher {
             Err(failure) => return self.feed(Fact::Finished { path, attempt, ending: Ending::Failed { failure } }),
         };
         self.stops.insert(ix, unit.stop.clone());
-        match intent.filter(|_| recover) {
+        let unit = match intent.filter(|_| recover) {
             Some(intent) => self.units.spawn(unit.recover(intent, handle)),
             None => self.units.spawn(unit.attempt()),
         };
+        self.manned.insert(unit.id(), (ix, attempt));
         Ok(())
     }
 
@@ -427,13 +447,25 @@ impl Dispatcher {
         let (world, clock, ear, stop) =
             (self.ports.world.clone(), self.ports.clock.clone(), self.ear.clone(), Stop::default());
         self.stops.insert(ix, stop.clone());
-        self.units.spawn(async move {
+        let unit = self.units.spawn(async move {
             let ending = match prepared.run(Seen::default(), &*world, &*clock, &stop).await {
                 Ok(()) => Ending::Ok { outputs: Value::Null },
+                Err(_) if stop.is_set() => Ending::Cancelled,
                 Err(failure) => Ending::Failed { failure },
             };
             let _ = ear.send((ix, attempt, Said::Finished(ending)));
         });
+        self.manned.insert(unit.id(), (ix, attempt));
+    }
+
+    /// A unit says how its step ended before it ends itself. One that panicked cannot: what it did is looked up.
+    fn unit_ended(&mut self, ended: Result<(tokio::task::Id, ()), tokio::task::JoinError>) -> Result<(), DriverError> {
+        let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
+        let (Some((ix, attempt)), Err(error)) = (self.manned.remove(&id), ended) else { return Ok(()) };
+        let path = self.state.node(ix).path.clone();
+        let failure = Failure::new(Class::Internal, format!("step {path}"), error.to_string()).done(Done::Unknown);
+        self.stops.remove(&ix);
+        self.feed(Fact::Finished { path, attempt, ending: Ending::Failed { failure } })
     }
 }
 
@@ -466,6 +498,13 @@ fn as_planned(
             refuse(format!("its parameter {name} is {now}, the plan says {value}"))
         }
         None => Ok(()),
+    }
+}
+
+async fn sleep_until_or_never(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

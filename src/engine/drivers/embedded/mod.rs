@@ -7,3 +7,6 @@ mod dispatcher;
 mod unit;
 
 pub use dispatcher::{DriverError, Ports, RunEnd, resume, start};
+
+#[cfg(test)]
+mod tests;

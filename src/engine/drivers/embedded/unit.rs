@@ -61,6 +61,11 @@ impl Unit {
     pub async fn attempt(self) {
         let ending = match self.try_once().await {
             Ok(ending) => ending,
+            // Told to stop, and nothing was done: it is still to do, not failed.
+            Err(failure) if self.told_to_stop(&failure) => {
+                self.say(Said::Note(Note::Log { path: self.call.path.clone(), line: failure.to_string() }));
+                Ending::Cancelled
+            }
             Err(failure) => Ending::Failed { failure },
         };
         self.say(Said::Finished(ending));
@@ -73,6 +78,10 @@ impl Unit {
             Err(failure) => Ending::Failed { failure: failure.done(Done::Unknown) },
         };
         self.say(Said::Finished(ending));
+    }
+
+    fn told_to_stop(&self, failure: &Failure) -> bool {
+        self.stop.is_set() && failure.done == Done::None && failure.class != Class::Timeout
     }
 
     async fn try_once(&self) -> Result<Ending, Failure> {
@@ -121,9 +130,13 @@ impl Unit {
         let seen = self.action.verify(&self.call, outputs, &*self.world).await;
         // It was done; what success means was not seen.
         seen.map_err(|failure| failure.done(Done::Whole))?;
-        self.check(Some(&intent.before), outputs).await.map_err(|failure| failure.done(Done::Whole))?;
+        let checked = self.check(Some(&intent.before), outputs).await;
+        // A check that was told to stop waiting has not said no.
+        let done = if self.stop.is_set() { Done::Unknown } else { Done::Whole };
+        checked.map_err(|failure| failure.done(done))?;
         if self.repeat {
-            let again = self.action.probe(&self.call, &*self.world).await.map_err(known_in_a_run)?;
+            let again = self.action.probe(&self.call, &*self.world).await;
+            let again = again.map_err(|why| known_in_a_run(why).done(Done::Whole))?;
             if !again.satisfied {
                 let cause = "looked at again, it is not as the step wants it (--inject repeat)";
                 return Err(Failure::new(Class::Verify, again.summary, cause).done(Done::Whole));

@@ -1,5 +1,5 @@
 //! The machine against worlds that nobody made up: random graphs, failures, orders, repeats and crashes.
 
-mod puppet;
+pub mod puppet;
 mod random;
 mod rules;

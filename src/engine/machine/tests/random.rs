@@ -85,6 +85,8 @@ fn check_end(driver: &MemoryDriver<Switches>) {
         assert!(main.map(|(_, on)| on).all(|on| !on), "rolled back, and something is on: {:?}", driver.puppet.on);
     }
     if status == RunStatus::Succeeded {
+        let cancelled = driver.state.nodes().find(|n| n.region == Region::Main && n.outcome == Outcome::Cancelled);
+        assert!(cancelled.is_none(), "succeeded with {} left out", cancelled.map_or("", |n| n.path.as_str()));
         let failed = driver.state.nodes().any(|n| {
             matches!(n.outcome, Outcome::Failed(_))
                 && n.parent.is_some()

@@ -3,7 +3,9 @@
 use super::puppet::{Switches, action, created, for_each, retry, step};
 use crate::engine::drivers::memory::MemoryDriver;
 use crate::engine::machine::Kind;
-use crate::event::{Fact, RunStatus, Signal};
+use crate::event::{Ending, Fact, RunStatus, Signal};
+use crate::model::effect::Done;
+use crate::model::failure::{Class, Failure};
 use crate::model::ids::StepPath;
 use crate::model::runbook::{OnFailure, Step, Verb};
 
@@ -160,6 +162,102 @@ fn a_cancelled_run_finishes_what_is_under_way_and_runs_finally() {
     driver.tell(Fact::Signalled { key: "c1".into(), signal }).unwrap();
     drive(&mut driver);
     assert_eq!(outcomes(&driver), "a ok, b not_run, finally/tidy ok, run cancelled");
+}
+
+/// Advances until `path` has reached `kind` in the log.
+fn drive_to(driver: &mut MemoryDriver<Switches>, path: &str, kind: &str) {
+    for _ in 0..1_000 {
+        let last = driver.log.last().map(|(_, f)| f);
+        if last.is_some_and(|f| f.kind() == kind && f.path().is_some_and(|p| p.as_str() == path)) {
+            return;
+        }
+        driver.advance(0).unwrap();
+    }
+    panic!("{path} never was {kind}: {}", outcomes(driver));
+}
+
+fn tell(driver: &mut MemoryDriver<Switches>, key: &str, signal: Signal) {
+    driver.tell(Fact::Signalled { key: key.into(), signal }).unwrap();
+}
+
+fn cancel(level: u8) -> Signal {
+    Signal::Cancel { level, rollback: false }
+}
+
+fn begun(steps: Vec<Step>, finally: Vec<Step>, on_failure: OnFailure) -> MemoryDriver<Switches> {
+    MemoryDriver::begin(created(steps, finally, on_failure), Switches::default()).unwrap()
+}
+
+#[test]
+fn an_undo_that_a_crash_kept_from_being_sent_is_sent_on_resume() {
+    let steps = vec![action("a", "works", &[]), action("b", "refuses", &["a"])];
+    let mut driver = begun(steps, vec![], OnFailure::Rollback);
+    drive_to(&mut driver, "a/undo", "started");
+    driver.crash().unwrap();
+    drive(&mut driver);
+    assert_eq!(outcomes(&driver), "a ok, b failed, a/undo ok, run rolled_back");
+    assert!(!driver.puppet.on[&StepPath::new("a")]);
+}
+
+#[test]
+fn a_step_of_finally_that_a_crash_kept_from_being_sent_is_sent_on_resume() {
+    let steps = vec![action("a", "refuses", &[])];
+    let mut driver = begun(steps, vec![action("tidy", "works", &[])], OnFailure::Stop);
+    drive_to(&mut driver, "finally/tidy", "started");
+    driver.crash().unwrap();
+    drive(&mut driver);
+    assert_eq!(outcomes(&driver), "a failed, finally/tidy ok, run failed");
+}
+
+#[test]
+fn in_finally_and_in_undos_retries_go_on_after_the_failure() {
+    let mut tidy = action("tidy", "flaky", &[]);
+    tidy.retry = Some(retry(2));
+    let driver = run(vec![action("a", "refuses", &[])], vec![tidy], OnFailure::Stop);
+    assert_eq!(outcomes(&driver), "a failed, finally/tidy ok, run failed");
+}
+
+#[test]
+fn what_was_stopped_before_it_was_sent_is_done_when_the_run_goes_on() {
+    // One item is under way when it is stopped, one has only its intent: neither may be left out of a success.
+    let mut fan = action("move", "works", &[]);
+    fan.for_each = Some(for_each(0));
+    let mut driver = begun(vec![fan], vec![], OnFailure::Stop);
+    drive_to(&mut driver, "move[a]", "started");
+    while !driver.puppet.taken.contains_key(&StepPath::new("move[a]")) {
+        driver.advance(0).unwrap();
+    }
+    tell(&mut driver, "c1", cancel(1));
+    tell(&mut driver, "c2", cancel(2));
+    drive(&mut driver);
+    assert!(driver.state.is_parked(), "{}", outcomes(&driver));
+    tell(&mut driver, "r", Signal::Resume);
+    drive(&mut driver);
+    assert_eq!(outcomes(&driver), "move ok, move[a] ok, move[b] ok, move[c] ok, move[d] ok, run succeeded");
+}
+
+#[test]
+fn a_second_cancel_pauses_an_unwinding_and_loses_no_undo() {
+    let steps = vec![action("a", "works", &[]), action("b", "refuses", &["a"])];
+    let mut driver = begun(steps, vec![], OnFailure::Rollback);
+    drive_to(&mut driver, "a/undo", "evaluated");
+    tell(&mut driver, "c1", cancel(1));
+    tell(&mut driver, "c2", cancel(2));
+    drive(&mut driver);
+    assert_eq!(driver.state.status(), RunStatus::Paused, "{}", outcomes(&driver));
+    tell(&mut driver, "r", Signal::Resume);
+    drive(&mut driver);
+    assert_eq!(outcomes(&driver), "a ok, b failed, a/undo ok, run rolled_back");
+}
+
+#[test]
+fn without_an_intent_nothing_was_done_whatever_the_failure_says() {
+    let mut driver = begun(vec![action("a", "works", &[])], vec![], OnFailure::Stop);
+    drive_to(&mut driver, "a", "evaluated");
+    let failure = Failure::new(Class::Timeout, "probe", "no answer").done(Done::Unknown);
+    driver.tell(Fact::Finished { path: "a".into(), attempt: 1, ending: Ending::Failed { failure } }).unwrap();
+    assert_eq!(outcomes(&driver), "a failed, run running");
+    assert_eq!(driver.state.in_doubt().count(), 0);
 }
 
 #[test]

@@ -57,6 +57,10 @@ fn spec() -> ActionSpec {
                 .choices(&["running", "stopped"])
                 .help("What it must be afterwards; default: as it was. `running` starts a guest that is stopped"),
         )
+        .param(
+            param("into_maintenance", ValueType::Bool)
+                .help("true: the target may be in HA maintenance, which is where a move back from an evacuation goes"),
+        )
         .output("vmid", ValueType::Vmid, "The guest")
         .output("from", ValueType::Node, "Where it was")
         .output("to", ValueType::Node, "Where it is")

@@ -21,6 +21,8 @@ pub(super) struct Order {
     pub storages: BTreeMap<StorageId, StorageId>,
     /// What it must be afterwards; absent: as before.
     pub status: Option<String>,
+    /// The target may be in maintenance: a guest that goes back to where it was.
+    pub into_maintenance: bool,
 }
 
 /// A part of the work that is a task of its own. In their order.
@@ -52,6 +54,7 @@ impl Order {
             mode: call.arg("mode")?,
             storages: call.arg::<Option<_>>("storages")?.unwrap_or_default(),
             status: call.arg("status")?,
+            into_maintenance: call.arg::<Option<bool>>("into_maintenance")?.unwrap_or(false),
         })
     }
 
@@ -140,7 +143,8 @@ impl Order {
         for (from, to) in self.storages.iter().rev() {
             storages.insert(to, from);
         }
-        let mut with = json!({"guest": self.vmid, "to": before.node, "status": before.status});
+        let mut with =
+            json!({"guest": self.vmid, "to": before.node, "status": before.status, "into_maintenance": true});
         if !storages.is_empty() {
             with["storages"] = json!(storages);
         }

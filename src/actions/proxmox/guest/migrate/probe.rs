@@ -58,7 +58,7 @@ fn possible(order: &Order, guest: &Guest, target: &Node) -> Result<Mode, Failure
     if guest.node == order.to {
         return Ok(Mode::Offline);
     }
-    if let Some(why) = look::unfit(target) {
+    if let Some(why) = look::unfit(target).filter(|_| !(target.online && order.into_maintenance)) {
         return Err(fail(Class::Precondition, why).remedy("choose another node, or bring this one back"));
     }
     order
@@ -99,7 +99,9 @@ fn guards(order: &Order, guest: &Guest) -> Vec<crate::model::world::Guard> {
         look::guard(format!("{title} is {status}"), at(), "/status", Predicate::Equals, json!(status)),
     ];
     if guest.node != order.to {
-        guards.extend(look::takes_guests(&order.to));
+        let [online, not_in_maintenance] = look::takes_guests(&order.to);
+        guards.push(online);
+        guards.extend((!order.into_maintenance).then_some(not_in_maintenance));
     }
     guards
 }

@@ -11,6 +11,7 @@ use crate::actions::proxmox::guest::trace::{Trace, known_before, new_tasks, trac
 use crate::actions::proxmox::look::live;
 use crate::actions::proxmox::object::{Guest, TaskEntry};
 use crate::actions::proxmox::resource::Resource;
+use crate::clients::proxmox::TaskOutcome;
 use crate::engine::ports::{Recovery, World};
 use crate::event::Intent;
 use crate::model::failure::Failure;
@@ -31,6 +32,10 @@ pub(super) async fn recover(
         Trace::Unseen(why) => search.without_its_node(&known, &why).await,
         // The HA manager has taken it over: its task only asks, and the work comes later.
         Trace::Ended(_) if known.upid.task_type() == "hamigrate" => search.after_asking_ha().await,
+        Trace::Ended(Some(task)) if order.is_one_task(before) && task.outcome.as_deref() != Some("ok") => {
+            let cause = task.cause.map(|c| format!(" (its task: {c})")).unwrap_or_default();
+            search.after_a_failed_task(&known, &cause).await
+        }
         Trace::Ended(task) if order.is_one_task(before) => {
             let cause = task.and_then(|t| t.cause).map(|c| format!(" (its task: {c})")).unwrap_or_default();
             Ok(search.by_object(search.look().await?, &cause))
@@ -62,6 +67,15 @@ impl Search<'_> {
             Verdict::Partial { what, .. } => Recovery::Partial(format!("{what}{cause}")),
             Verdict::Unclear(what) => Recovery::InDoubt(format!("{what}{cause}")),
         }
+    }
+
+    /// It was taken and has failed, which is not the same as never having been sent: attaching to it reads why from its
+    /// log, and the step's policy decides about another attempt.
+    async fn after_a_failed_task(&self, handle: &Handle, cause: &str) -> Result<Recovery, Failure> {
+        Ok(match self.look().await? {
+            Verdict::Untouched => Recovery::Running(handle.json()),
+            verdict => self.by_object(verdict, cause),
+        })
     }
 
     /// The task's node is down: only a guest that has arrived is an answer.
@@ -107,6 +121,7 @@ impl Search<'_> {
                 return Ok(match answer {
                     Found::Running(handle) => Recovery::Running(handle.json()),
                     Found::Several(what) => Recovery::InDoubt(what),
+                    Found::Failed(handle, cause) => self.after_a_failed_task(&handle, &cause).await?,
                     Found::Ended(cause) => self.by_object(self.look().await?, &cause),
                 });
             }
@@ -123,6 +138,10 @@ impl Search<'_> {
         let running: Vec<&(&TaskEntry, Phase)> = ours.iter().filter(|(task, _)| task.running).collect();
         match (&running[..], &ours[..]) {
             ([], []) => None,
+            ([], [(task, phase)]) if task.status.as_deref().is_some_and(failed) => {
+                let said = format!(" (its task: {})", task.status.as_deref().unwrap_or_default());
+                Some(Found::Failed(Handle::new(&task.upid, *phase), said))
+            }
             ([], _) => {
                 let said = ours.iter().filter_map(|(task, _)| task.status.clone()).collect::<Vec<_>>().join("; ");
                 Some(Found::Ended(format!(" (its task: {said})")))
@@ -151,8 +170,14 @@ impl Search<'_> {
     }
 }
 
+fn failed(exitstatus: &str) -> bool {
+    !TaskOutcome::from_exitstatus(exitstatus).is_success()
+}
+
 enum Found {
     Running(Handle),
+    /// Our one task, which was taken and has failed.
+    Failed(Handle, String),
     /// What the tasks said, for evidence.
     Ended(String),
     Several(String),

@@ -209,7 +209,8 @@ async fn with_a_handle_the_task_is_asked_first_and_the_object_last() {
     let running = world(vm()).with(&task_key(), task(true));
     assert_eq!(recover(live(), handle("migrate"), running).await, Recovery::Running(handle("migrate").unwrap()));
     let ended = |guest: Value| world(guest).with(&task_key(), task(false));
-    assert_eq!(recover(live(), handle("migrate"), ended(vm())).await, Recovery::NotApplied);
+    let failed = recover(live(), handle("migrate"), ended(vm())).await;
+    assert_eq!(failed, Recovery::Running(handle("migrate").unwrap()), "taken and failed: attaching reads why");
     let done = recover(live(), handle("migrate"), ended(but(vm(), json!({"node": "pve3"})))).await;
     assert!(matches!(done, Recovery::Done(ref outputs) if outputs["to"] == "pve3"), "{done:?}");
     let locked = recover(live(), handle("migrate"), ended(but(vm(), json!({"lock": "migrate"})))).await;
@@ -240,7 +241,8 @@ async fn without_a_handle_the_difference_of_the_task_lists_tells() {
     let (running, ended) = (json!([old, entry(UPID, true)]), json!([old, entry(UPID, false)]));
     let got = recover(live(), None, world(vm()).with(TASKS, running)).await;
     assert_eq!(got, Recovery::Running(handle("migrate").unwrap()));
-    assert_eq!(recover(live(), None, world(vm()).with(TASKS, ended.clone())).await, Recovery::NotApplied);
+    let failed = recover(live(), None, world(vm()).with(TASKS, ended.clone())).await;
+    assert_eq!(failed, Recovery::Running(handle("migrate").unwrap()), "taken and failed: attaching reads why");
     let locked = world(but(vm(), json!({"lock": "migrate"}))).with(TASKS, ended);
     assert!(matches!(recover(live(), None, locked).await, Recovery::Partial(_)));
     let two = json!([entry(UPID, true), entry(&UPID.replace("0001ABCD", "0001ABCE"), true)]);
@@ -341,14 +343,13 @@ fn undoing_moves_back_with_the_maps_turned_round() {
     let with = but(restart(), json!({"storages": {"a": "x", "b": "x", "c": "c"}}));
     let undo = action().undo(&call(with), &vm(), None).unwrap();
     assert_eq!(undo.uses, "proxmox.guest_migrate");
-    let wanted =
-        json!({"guest": 104, "to": "pve2", "mode": "restart", "status": "running", "storages": {"x": "a", "c": "c"}});
+    let wanted = json!({"guest": 104, "to": "pve2", "mode": "restart", "status": "running", "into_maintenance": true, "storages": {"x": "a", "c": "c"}});
     assert_eq!(undo.with, wanted);
     let there = but(vm(), json!({"node": "pve3"}));
     assert_eq!(action().undo(&call(live()), &there, None), None, "it was there before");
     let plain = json!({"guest": 104, "to": "pve3"});
     assert_eq!(
         action().undo(&call(plain), &vm(), None).unwrap().with,
-        json!({"guest": 104, "to": "pve2", "status": "running"})
+        json!({"guest": 104, "to": "pve2", "status": "running", "into_maintenance": true})
     );
 }
