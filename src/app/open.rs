@@ -61,7 +61,9 @@ impl Config {
                 "config::clash",
                 format!("the cluster profiles clash in {count} ways"),
             );
-            let of = |file: &str| clusters.iter().map(|(s, _)| s).find(|s| Path::new(&s.name).ends_with(file)).unwrap_or(&source).clone();
+            let of = |file: &str| {
+                clusters.iter().map(|(s, _)| s).find(|s| Path::new(&s.name).ends_with(file)).unwrap_or(&source).clone()
+            };
             error.diagnostics = clashes.into_iter().map(|d| (of(&d.file), d)).collect();
             return Err(error);
         }

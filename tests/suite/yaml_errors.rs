@@ -23,13 +23,13 @@ fn lint(text: &str, places: &[&str], parts: &[&str]) {
     assert_eq!(got.stdout, says);
     let json = world.runbook(&["lint", "x.yaml", "-o", "json"]).exits(2).json();
     assert_eq!(json["diagnostics"].as_array().unwrap().len(), problems);
-    let plan = world.runbook(&["--lab", "plan", "x.yaml"]);
+    let plan = world.runbook(&["plan", "x.yaml"]);
     plan.exits(2).without_data().complains(&["x.yaml: "]);
 }
 
 macro_rules! broken {
     ($($name:ident: $text:expr => [$($place:expr),+] $parts:expr;)+) => {
-        $(#[test] fn $name() { lint(&$text, &[$($place),+], &$parts); })+
+        $(#[test] fn $name() { let text: String = $text; lint(&text, &[$($place),+], &$parts); })+
     };
 }
 
