@@ -61,6 +61,7 @@ pub async fn doctor(settings: &Settings, redactor: &Redactor) -> Result<(Vec<Fin
     match OpenSite::connect(settings, config, redactor).await {
         Ok(site) => {
             findings.push(Finding::good("credential", "found"));
+            findings.extend(site.warning().map(|warning| Finding::good("certificates", warning)));
             ask_site(&site, &mut findings).await;
         }
         Err(error) => findings.push(Finding::of("credential", &error)),

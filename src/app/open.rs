@@ -61,7 +61,9 @@ impl Config {
                 "config::clash",
                 format!("the cluster profiles clash in {count} ways"),
             );
-            let of = |file: &str| clusters.iter().map(|(s, _)| s).find(|s| s.name == file).unwrap_or(&source).clone();
+            let of = |file: &str| {
+                clusters.iter().map(|(s, _)| s).find(|s| Path::new(&s.name).ends_with(file)).unwrap_or(&source).clone()
+            };
             error.diagnostics = clashes.into_iter().map(|d| (of(&d.file), d)).collect();
             return Err(error);
         }
@@ -176,6 +178,18 @@ impl OpenSite {
             .await
             .map_err(|e| AppError::from(actions::proxmox::failure(&site.proxmox, attempted, &e)))?;
         Ok(site)
+    }
+
+    /// What a person must be told each time before this site is talked to.
+    pub fn warning(&self) -> Option<String> {
+        let cluster = &self.config.site.cluster;
+        cluster.tls.insecure.then(|| {
+            format!(
+                "Warning: {} is insecure: certificates are not checked, and whoever is on the way can read the credential; \
+                 pin a fingerprint instead",
+                cluster.name
+            )
+        })
     }
 
     /// As [`OpenSite::open`], but asks nobody.

@@ -188,10 +188,16 @@ pub fn save(plan: &Plan, path: &Path) -> Result<(), AppError> {
 /// # Errors
 /// Not a plan, of another format, or edited.
 pub fn read_saved(path: &Path) -> Result<Plan, AppError> {
-    let text = files::read_text(path).map_err(|e| AppError::new(Exit::NotFound, "plan::unreadable", e.to_string()))?;
     let refuse = |why: String| {
         AppError::new(Exit::Gate, "plan::invalid", format!("plan {}: {why}", path.display()))
             .hint("make it again: `runbook plan … --out FILE`")
+    };
+    let text = match files::read_text(path) {
+        Ok(text) => text,
+        Err(error) if error.is_not_found() => {
+            return Err(AppError::new(Exit::NotFound, "plan::unreadable", error.to_string()));
+        }
+        Err(error) => return Err(refuse(format!("not a plan: {error}"))),
     };
     let value: Value = serde_json::from_str(&text).map_err(|e| refuse(format!("not a plan: {e}")))?;
     let format = value["format_version"].as_str().unwrap_or("none").to_owned();
@@ -226,9 +232,9 @@ pub async fn still_holds(site: &OpenSite, plan: &Plan) -> Result<(), AppError> {
     match moved.as_slice() {
         [] => Ok(()),
         failures => {
-            // Not being able to look is another thing than having looked.
-            if let Some(failure) = failures.iter().find(|f| f.class != crate::model::failure::Class::Precondition) {
-                return Err(failure.clone().into());
+            // Not being able to look is another thing than having looked; one thing that was seen to have moved is enough.
+            if failures.iter().all(|f| f.class != crate::model::failure::Class::Precondition) {
+                return Err(failures[0].clone().into());
             }
             let count = failures.len();
             let what = if count == 1 { "something that it rests on" } else { "things that it rests on" };

@@ -83,7 +83,9 @@ impl miette::Diagnostic for Shown<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let label = |span: &Span, text: Option<String>| LabeledSpan::new(text, span.offset, span.len.max(1));
-        let first = std::iter::once(label(&self.diagnostic.span, None));
+        // The place in the headline is the problem's own, not that of whatever label comes first in the file.
+        let (span, text) = (&self.diagnostic.span, None);
+        let first = std::iter::once(LabeledSpan::new_primary_with_span(text, (span.offset, span.len.max(1))));
         Some(Box::new(
             first.chain(self.diagnostic.labels.iter().map(move |(span, text)| label(span, Some(text.clone())))),
         ))

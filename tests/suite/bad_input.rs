@@ -212,7 +212,7 @@ fn a_broken_configuration_shows_all_its_problems() {
         "cluster-config.yaml:4:",
         "did you mean `fingerprint`?",
         "`pve1`",
-        "30s",
+        "expected a duration such as 90s",
         "did you mean `token`?",
         "keep_free",
         "`storage`",

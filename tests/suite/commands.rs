@@ -106,7 +106,7 @@ fn plan_says_by_its_exit_code_whether_there_is_something_to_do() {
         &[],
         "runbook run evacuate pve2 --apply --yes && runbook plan evacuate pve2 --detailed-exitcode",
     );
-    got.1.exits(0).says(&["Plan: nothing to change."]);
+    got.1.exits(0).says(&["No changes."]);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn saved_applied_and_looked_at() {
                   runbook logs last 'move[104]' >one.log && runbook logs last -o jsonl >logs.jsonl && \
                   runbook runs -o json >runs.json; echo exit $?; runbook logs last nostep; echo exit $?; runbook status zzz; echo exit $?";
     let (world, got) = lab_exec("three-node", &[], script);
-    got.exits(0).says(&["exit 0", "move[104]", "Done: node-evacuation", "TASK OK", "succeeded"]);
+    got.exits(0).says(&["exit 0", "move[104]", "node-evacuation, succeeded", "TASK OK"]);
     got.complains(&["has no step nostep", "its steps: placement", "no run \"zzz\""]);
     assert!(got.stdout.ends_with("exit 0\nexit 5\nexit 5\n"), "{}", got.stdout);
     let parse = |name: &str| serde_json::from_str::<Value>(&world.read(name)).unwrap();
@@ -159,7 +159,7 @@ fn a_lab_that_stays_up() {
         "set -e; runbook lab up --time-scale 600; eval \"$(runbook lab env)\"; trap 'runbook lab down 2>/dev/null' EXIT; \
          runbook doctor; runbook list; runbook show evacuate; runbook runs; runbook lab status; \
          runbook lab fault set-lock:104=backup; runbook plan evacuate pve2 -o name || echo refused $?; \
-         runbook lab up || echo twice $?; runbook lab down; runbook lab status || echo down $?",
+         runbook lab up || echo twice $?; runbook lab down; trap - EXIT; runbook lab status || echo down $?",
     );
     got.exits(0)
         .says(&["pve1", "answers, Proxmox VE 9.2.3", "node-evacuation", "Empty a Proxmox node for maintenance"])
@@ -197,7 +197,7 @@ fn commands_that_need_no_site() {
     }
     world.runbook(&["schema", "guest"]).exits(2).without_data().complains(&["expected runbook, site or cluster"]);
     let completions = world.runbook(&["completions", "bash"]);
-    completions.exits(0).says(&["complete -F _runbook", "evacuate"][..1].as_ref());
+    completions.exits(0).says(&["complete -F _runbook"]);
     world.runbook(&["--help"]).exits(0).says(&["plan NAME", "doctor", "runbook --lab plan evacuate pve2"]);
     world.runbook(&["frobnicate"]).exits(2).without_data().complains(&["unrecognized subcommand"]);
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-#[allow(clippy::disallowed_types, reason = "the tests start the program from outside, as a person does")]
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -169,6 +168,7 @@ impl World {
         assert_eq!(self.changes(), Vec::<String>::new());
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the tests start the program from outside, as a person does")]
     pub fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(args).env_clear().envs(&self.env).current_dir(self.dir.path().join("cwd")).stdin(Stdio::null());

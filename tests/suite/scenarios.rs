@@ -11,7 +11,7 @@ fn plan(scenario: &str, args: &str) -> (World, Got) {
 
 #[track_caller]
 fn possible(scenario: &str, args: &str, says: &[&str]) {
-    plan(scenario, args).1.exits(0).says(&["DRY RUN: nothing was changed", "to change."]).says(says);
+    plan(scenario, args).1.exits(0).says(&["DRY RUN: nothing was changed", "Plan: ", "to change"]).says(says);
 }
 
 #[track_caller]
@@ -31,7 +31,7 @@ fn done(scenario: &str, args: &str, moves: usize) {
         args.split(' ').next().unwrap()
     );
     let got = world.lab(&Lab { scenario, ..Lab::default() }, &script);
-    got.exits(0).says(&["Done: node-evacuation", "Plan: nothing to change."]);
+    got.exits(0).says(&["Done: node-evacuation", "No changes."]);
     let changes = world.changes();
     let migrations = changes.iter().filter(|c| c.ends_with("/migrate")).count();
     assert_eq!((migrations, changes.len() - migrations), (moves, 1), "{changes:#?}");
@@ -190,8 +190,15 @@ fn two_nodes() {
 
 #[test]
 fn a_fleet_is_planned_in_seconds() {
-    let (_, got) = plan("fleet", "pve07");
-    got.exits(6).says(&["site fleet.example", "needs a stop"]);
-    let json = plan("fleet", "pve07 --set allow_stop=true -o json").1.exits(0).json();
+    // Two thousand guests whose figures move every ten seconds are too much for a high time scale.
+    let plan = |args: &str| {
+        let world = World::new();
+        let lab = Lab { scenario: "fleet", time_scale: 60, ..Lab::default() };
+        let got = world.lab(&lab, &format!("runbook plan evacuate {args}"));
+        world.nothing_changed();
+        got
+    };
+    plan("pve07").exits(6).says(&["site fleet.example", "needs a stop"]);
+    let json = plan("pve07 --set allow_stop=true -o json").exits(0).json();
     assert!(json["steps"].as_array().unwrap().len() > 30, "{}", json["summary"]);
 }

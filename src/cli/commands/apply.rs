@@ -39,7 +39,7 @@ pub async fn apply(face: &Face, args: Apply) -> Result<Exit, AppError> {
     }
     let inject = inject(&args.answers)?;
     let plan = planning::read_saved(&path)?;
-    let site = OpenSite::open(&face.settings, &face.redactor).await?;
+    let site = super::open(face).await?;
     planning::still_holds(&site, &plan).await?;
     carry_out(face, &site, plan, args.answers, inject).await
 }
@@ -101,7 +101,7 @@ async fn carry_out(
 pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
     let inject = inject(&args.answers)?;
     let found = inspect::run(&face.settings, &args.run)?;
-    let site = OpenSite::open(&face.settings, &face.redactor).await?;
+    let site = super::open(face).await?;
     let (attendance, seen, by) = attend(face, args.answers, inject);
     // What happened before this process came is part of the story.
     found.events.iter().for_each(|event| seen.lock().unwrap_or_else(PoisonError::into_inner).see(event));

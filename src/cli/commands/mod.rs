@@ -12,7 +12,17 @@ mod show;
 
 use super::Face;
 use super::args::Command;
+use crate::app::open::OpenSite;
 use crate::app::{AppError, Exit};
+
+/// Opens the site, with the warning that it asks for.
+async fn open(face: &Face) -> Result<OpenSite, AppError> {
+    let site = OpenSite::open(&face.settings, &face.redactor).await?;
+    if let Some(warning) = site.warning() {
+        face.printer.note(&warning);
+    }
+    Ok(site)
+}
 
 pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
     match command {
