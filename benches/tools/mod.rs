@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use runbook::engine::ports::{Action, Actions, Call, Probe, Reading, Source, Unreadable, World};
+use runbook::engine::ports::{Action, Actions, Call, Mutate, Probe, Reading, Source, Unreadable, World};
+use runbook::event::Intent;
 use runbook::model::action_spec::{ActionSpec, Catalogue};
 use runbook::model::effect::Effect;
 use runbook::model::failure::Failure;
@@ -31,12 +32,9 @@ impl Action for Touch {
         Ok(Probe::new(format!("touch {}", call.get("thing")), (*before).clone()))
     }
 
-    async fn apply(
-        &self,
-        call: &Call,
-        _: &runbook::event::Intent,
-        _: &runbook::engine::ports::Mutate,
-    ) -> Result<Value, Failure> {
+    /// Leaves a handle behind, as a task's UPID is.
+    async fn apply(&self, call: &Call, _: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
+        mutate.checkpoint(json!({"handle": call.path})).await?;
         Ok(json!({"thing": call.get("thing"), "done": true}))
     }
 }

@@ -7,6 +7,7 @@ impl RunStatus {
     pub fn after(self, fact: &Fact) -> Self {
         match fact {
             Fact::RunFinished { status } => *status,
+            Fact::Parked => Self::Paused,
             Fact::RunCreated { .. } | Fact::DriverRestarted { .. } => Self::Running,
             Fact::Evaluated { verdict: Verdict::Run { question: Some(_), .. }, .. } => Self::Waiting,
             Fact::Approved { .. } | Fact::Declined { .. } if self == Self::Waiting => Self::Running,
@@ -31,5 +32,6 @@ mod tests {
         let answer = Fact::Approved { path: "gate".into(), who: "ops".into(), word: None };
         assert_eq!(RunStatus::Waiting.after(&answer), RunStatus::Running);
         assert_eq!(RunStatus::Paused.after(&answer), RunStatus::Paused);
+        assert_eq!(RunStatus::RollingBack.after(&Fact::Parked), RunStatus::Paused);
     }
 }

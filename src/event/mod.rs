@@ -150,6 +150,8 @@ pub enum Fact {
         host: String,
         process: u32,
     },
+    /// Nothing more can be done by this process: the run keeps its lock and waits to be resumed.
+    Parked,
     RunFinished {
         status: RunStatus,
     },
@@ -198,6 +200,7 @@ impl Fact {
             Self::Declined { .. } => "declined",
             Self::Signalled { .. } => "signalled",
             Self::DriverRestarted { .. } => "driver_restarted",
+            Self::Parked => "parked",
             Self::RunFinished { .. } => "run_finished",
         }
     }

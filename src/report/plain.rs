@@ -103,9 +103,14 @@ fn of_fact(fact: &Fact, event: &Event, view: &RunView) -> Option<String> {
         Fact::Declined { path, who, why } => format!("{path}: declined by {who}: {why}"),
         Fact::Signalled { signal, .. } => of_signal(signal, &event.actor),
         Fact::DriverRestarted { host, process } => format!("taken over by process {process} on {host}"),
-        // Somebody who looks on since a resume has not seen the run's beginning.
-        Fact::RunFinished { status } => format!("{}: {}", format!("run {}", view.run).trim_end(), status.as_str()),
+        Fact::Parked => format!("{}: paused; it keeps its lock", named(view)),
+        Fact::RunFinished { status } => format!("{}: {}", named(view), status.as_str()),
     })
+}
+
+/// `run 3f2a`; somebody who looks on since a resume has not seen the run's beginning.
+fn named(view: &RunView) -> String {
+    format!("run {}", view.run).trim_end().to_owned()
 }
 
 fn of_verdict(path: &StepPath, verdict: &Verdict) -> Option<String> {

@@ -39,6 +39,8 @@ pub struct StepView {
     pub question: Option<Question>,
     /// A group or fan-out: its steps are shown, not it.
     pub scope: bool,
+    /// The failure of an attempt of which it is still open what it did.
+    lost: Option<Box<Failure>>,
 }
 
 impl StepView {
@@ -56,6 +58,7 @@ impl StepView {
             log: Vec::new(),
             undo: UndoStatus::None,
             undo_cause: None,
+            lost: None,
             question: None,
             scope: false,
         }
@@ -276,7 +279,7 @@ impl RunView {
             Fact::LockRefused { holder } => self.lock_holder = Some(holder.clone()),
             Fact::LockLost { why } => self.ended_by = Some(format!("the lock was lost: {why}")),
             Fact::LockGranted => self.lock_holder = None,
-            Fact::LockReleased => {}
+            Fact::LockReleased | Fact::Parked => {}
             Fact::Expanded { path, .. } => self.at(path).scope = true,
             Fact::Evaluated { path, verdict } => self.evaluated(path, verdict, event.at),
             Fact::Started { path, attempt, intent } => {
@@ -284,7 +287,7 @@ impl RunView {
                 step.outcome = Outcome::Running;
                 (step.attempts, step.effect) = (*attempt, step.effect.max(intent.effect));
                 step.started.get_or_insert(event.at);
-                (step.ended, step.progress) = (None, None);
+                (step.ended, step.progress, step.lost) = (None, None, None);
             }
             Fact::Checkpoint { .. } => {}
             Fact::Finished { path, ending, .. } => self.finished(path, ending, event.at),
@@ -365,11 +368,20 @@ impl RunView {
         }
         let step = self.at(path);
         step.ended = Some(at);
+        let under_way = matches!(step.outcome, Outcome::Running | Outcome::InDoubt(_));
         step.outcome = match ending {
+            // Looked into next; where that cannot be, a person has to.
+            Ending::Failed { failure } if failure.done == Done::Unknown && under_way => {
+                step.lost.get_or_insert_with(|| Box::new(failure.clone()));
+                Outcome::InDoubt(failure.to_string())
+            }
             Ending::Ok { .. } => Outcome::Ok,
             Ending::Unchanged { .. } => Outcome::Unchanged,
             Ending::Failed { failure } => Outcome::Failed(Box::new(failure.clone())),
-            Ending::NotApplied => Outcome::Retrying,
+            Ending::NotApplied => match step.lost.take() {
+                Some(lost) => Outcome::Failed(Box::new(lost.done(Done::None))),
+                None => Outcome::Retrying,
+            },
             Ending::InDoubt { evidence } => Outcome::InDoubt(evidence.clone()),
             Ending::Cancelled => Outcome::Cancelled,
         };
@@ -469,5 +481,20 @@ mod tests {
         view.see(&sample::event(99, restarted));
         assert_eq!(view.running().count(), 0);
         assert_eq!(view.steps().filter(|s| s.outcome.as_str() == "in_doubt").count(), 1);
+    }
+    #[test]
+    fn a_lost_answer_is_in_doubt_until_it_is_found_out_and_its_cause_is_kept() {
+        let mut events = sample::failed_run();
+        events.truncate(sample::DURING);
+        let mut view = RunView::of(&events);
+        let path = view.running().next().unwrap().path.clone();
+        let mut ended = |ending| {
+            view.see(&sample::event(99, Fact::Finished { path: path.clone(), attempt: 9, ending }));
+            view.step(&path).unwrap().outcome.clone()
+        };
+        let lost =
+            Failure::new(crate::model::failure::Class::Transient, "migrate", "reset by peer").done(Done::Unknown);
+        assert_eq!(ended(Ending::Failed { failure: lost.clone() }), Outcome::InDoubt("migrate: reset by peer".into()));
+        assert_eq!(ended(Ending::NotApplied), Outcome::Failed(Box::new(lost.done(Done::None))));
     }
 }

@@ -133,10 +133,15 @@ impl Rig {
 
     /// The shipped evacuation, whose moves are given up after `timeout`.
     pub fn with_timeout(&self, timeout: &str) {
+        self.variant_of_moves("", &format!("timeout: {timeout}"));
+    }
+
+    /// As [`Rig::variant`], with modifiers on the step that moves the guests.
+    pub fn variant_of_moves(&self, head: &str, modifiers: &str) {
         let shipped = include_str!("../../runbooks/node-evacuation.yaml");
-        let text = shipped.replacen("    retry: {", &format!("    timeout: {timeout}\n    retry: {{"), 1);
+        let text = shipped.replacen("    retry: {", &format!("    {modifiers}\n    retry: {{"), 1);
         assert_ne!(text, shipped);
-        self.write_book(&text);
+        self.write_book(&text.replacen("target: proxmox\n", &format!("target: proxmox\n{head}"), 1));
     }
 
     fn write_book(&self, text: &str) {

@@ -116,6 +116,20 @@ async fn a_terminal_that_goes_away_does_not_end_a_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::disallowed_methods, reason = "the test plays a shell that ends before its child does")]
+async fn a_run_without_streams_whose_parent_is_gone_goes_on() {
+    let rig = rig().await;
+    let mut words = vec![env!("CARGO_BIN_EXE_runbook")];
+    words.extend(RUN);
+    let mut shell = tokio::process::Command::new("sh");
+    shell.args(["-c", "\"$@\" <&- >&- 2>&- & exit 0", "sh"]).args(words).envs(rig.house.env());
+    assert!(shell.status().await.unwrap().success());
+    until("the orphan has ended", || rig.status().is_some_and(|s| s.is_final())).await;
+    rig.assert_evacuated("an orphan");
+    rig.house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_driven_by_one_process_at_a_time() {
     let rig = rig().await;
     let child = under_way(&rig).await;

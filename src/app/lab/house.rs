@@ -74,6 +74,8 @@ impl House {
         files::make_private_dir(&folder).map_err(cannot)?;
         let world = World::from_scenario(&scenario, request.seed, clock::now_ms() / 1000);
         let site = world.site().to_owned();
+        // The shipped profile describes guests of some scenarios; to others it would be an error in the configuration.
+        let prod = scenario.guests.iter().any(|guest| guest.id.0 == 1051 && guest.name == "cp1");
         let mut options = LabOptions::new(world);
         options.time_scale = request.time_scale;
         options.ledger.clone_from(&request.ledger);
@@ -98,7 +100,7 @@ impl House {
         for fault in &request.faults {
             house.add_fault(fault)?;
         }
-        house.write_configuration(request, &site)?;
+        house.write_configuration(request, &site, prod)?;
         Ok(house)
     }
 
@@ -170,7 +172,7 @@ impl House {
     }
 
     /// The repository's own configuration with the lab's addresses, fingerprints and token in it.
-    fn write_configuration(&self, request: &LabRequest, site: &str) -> Result<(), AppError> {
+    fn write_configuration(&self, request: &LabRequest, site: &str, prod: bool) -> Result<(), AppError> {
         let (Some(tree), _) = yaml::parse(&Source::new("cluster-config.yaml", SITE)) else {
             return Err(AppError::new(
                 Exit::Failed,
@@ -198,19 +200,11 @@ impl House {
         }
         config["credentials"] = credentials;
         self.write("cluster-config.yaml", &config)?;
-        if self.is_home_of_prod() {
+        if prod {
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;
             files::write_private(self.folder.join("clusters").join("prod.yaml"), PROD.as_bytes()).map_err(cannot)?;
         }
         files::make_private_dir(self.folder.join("state")).map_err(cannot)
-    }
-
-    /// Whether the shipped profile is of this site: its first control plane is there, and the nodes that it names.
-    /// A fleet has a guest of that number too.
-    fn is_home_of_prod(&self) -> bool {
-        let nodes: Vec<_> = self.lab.endpoints().into_iter().map(|endpoint| endpoint.node).collect();
-        let has_guest = self.with_world(|world| world.guest_node(crate::model::ids::Vmid(1051))).flatten().is_some();
-        has_guest && ["pve1", "pve2", "pve3"].iter().all(|name| nodes.iter().any(|node| node.as_str() == *name))
     }
 
     fn write(&self, name: &str, value: &Value) -> Result<(), AppError> {

@@ -30,6 +30,8 @@ impl State {
                 }
             }
             Fact::DriverRestarted { .. } => self.restarted(commands),
+            // Decided here already; it is in the journal for those who only read it.
+            Fact::Parked => {}
             Fact::RunFinished { status } => return self.run_finished(fact, *status),
             Fact::Expanded { .. }
             | Fact::Evaluated { .. }

@@ -280,7 +280,10 @@ impl Dispatcher {
                 }
                 // Said before a resume that has un-parked it: void.
                 Command::Park if !self.state.is_parked() => {}
-                Command::Park => return Ok(Some(self.end(RunStatus::Paused))),
+                Command::Park => {
+                    self.feed(Fact::Parked)?;
+                    return Ok(Some(self.end(RunStatus::Paused)));
+                }
                 Command::Finish(status) => {
                     self.feed(Fact::RunFinished { status })?;
                     return Ok(Some(self.end(status)));

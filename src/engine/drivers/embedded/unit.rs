@@ -166,7 +166,13 @@ impl Unit {
                 let mutate = self.mutate();
                 match self.bounded(self.action.attach(&self.call, intent, &handle, &mutate)).await {
                     Ok(outputs) => Ok(self.seen_or_failed(intent, outputs).await),
-                    Err(failure) => Ok(Ending::Failed { failure }),
+                    Err(mut failure) => {
+                        if failure.done == Done::Unknown {
+                            // Whoever has to find out what became of it must know what to look for.
+                            failure.cause = format!("{}; it was left as {handle}", failure.cause);
+                        }
+                        Ok(Ending::Failed { failure })
+                    }
                 }
             }
             Recovery::InDoubt(evidence) => Ok(Ending::InDoubt { evidence }),
