@@ -14,7 +14,7 @@ pub enum Exit {
     Usage = 2,
     /// Configuration or credential.
     Configuration = 3,
-    /// Refused by the other end (401, 403).
+    /// Refused by the other end (401, 403), or the other end by us: another certificate than the pinned one.
     Refused = 4,
     NotFound = 5,
     /// A safety gate: approval missing, stale plan, policy, precondition, draft.
