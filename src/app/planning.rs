@@ -1,6 +1,6 @@
 //! Plans: made, saved, read back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
@@ -9,14 +9,17 @@ use super::books::Book;
 use super::error::{AppError, Exit};
 use super::open::OpenSite;
 use super::policy;
+use crate::actions::proxmox;
+use crate::engine::evaluate::text_of;
 use crate::engine::plan as planner;
 use crate::engine::ports::Observed;
 use crate::engine::ports::World as _;
 use crate::engine::world::LiveWorld;
 use crate::load::{bind_params, fill_defaults};
+use crate::model::effect::Effect;
 use crate::model::failure::Failure;
 use crate::model::param::ValueType;
-use crate::model::plan::{Inputs, Plan, PlanFailure};
+use crate::model::plan::{Inputs, Plan, PlanFailure, PlanStep, Planned};
 use crate::model::runbook::Runbook;
 use crate::model::value::ParamError;
 use crate::sys::{clock, files};
@@ -209,6 +212,47 @@ pub fn read_saved(path: &Path) -> Result<Plan, AppError> {
         return Err(refuse("the file was edited: its content does not match its hash".into()));
     }
     Ok(plan)
+}
+
+/// Refuses a plan of which some step would only be refused half-way: every privilege that its changes need is looked
+/// for before the first of them.
+///
+/// # Errors
+/// What is missing, or the site's own refusal.
+pub async fn may_be_done(site: &OpenSite, plan: &Plan) -> Result<(), AppError> {
+    let attempted = "read our own privileges";
+    let held = site.proxmox.permissions(None).await.map_err(|e| proxmox::failure(&site.proxmox, attempted, &e))?;
+    let mut missing = BTreeSet::new();
+    let changes =
+        |step: &&PlanStep| step.effect > Effect::Read && matches!(step.planned, Planned::Run | Planned::Maybe);
+    for step in plan.steps.iter().filter(changes) {
+        let Some(action) = site.actions.get(&step.uses) else { continue };
+        for needed in &action.spec().privileges {
+            if let Some((privilege, path)) = privilege_of(needed, step)
+                && !held.may(&path, &privilege)
+            {
+                missing.insert(format!("{privilege} on {path}"));
+            }
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} may not carry out all of this plan; nothing was changed", site.proxmox.user());
+    Err(AppError::new(Exit::Refused, "site::privilege", message)
+        .details(missing.into_iter().map(|what| format!("missing: {what}")).collect())
+        .hint("give it a role with these privileges: pveum acl modify PATH --tokens 'USER@REALM!NAME' --roles ROLE"))
+}
+
+/// `VM.Migrate on /vms/{guest}` for this step. What only holds in some cases says so in brackets, and is left to the
+/// step itself.
+fn privilege_of(needed: &str, step: &PlanStep) -> Option<(String, String)> {
+    let (privilege, path) = needed.split_once(" on ").filter(|_| !needed.ends_with(')'))?;
+    let mut path = path.to_owned();
+    for (name, value) in &step.with {
+        path = path.replace(&format!("{{{name}}}"), &text_of(value));
+    }
+    (!path.contains('{') && path.starts_with('/')).then(|| (privilege.to_owned(), path))
 }
 
 /// Refuses a plan that was made for another configuration, or whose world has moved: by name.

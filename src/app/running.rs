@@ -14,8 +14,9 @@ use crate::engine::ports::{Approver, Clock, Journal, JournalError, Observer};
 use crate::engine::world::LiveWorld;
 use crate::event::{RunStatus, Signal};
 use crate::journal::{NewRun, Store, SystemClock};
-use crate::model::ids::RunId;
+use crate::model::ids::{RunId, StepPath};
 use crate::model::plan::Plan;
+use crate::model::runbook::LockScope;
 
 /// How a run is watched, answered and disturbed.
 pub struct Attendance {
@@ -50,6 +51,12 @@ pub async fn apply(
     }
     let store = store(settings)?;
     planning::still_holds(site, &plan).await?;
+    planning::may_be_done(site, &plan).await?;
+    check_injections(&plan, &attendance.inject)?;
+    // Looked at before there is a run, so that a run that never began is not the last one; taken when it begins.
+    if plan.procedure.lock == LockScope::Site {
+        refuse_if_locked(settings, &plan.inputs.site)?;
+    }
     let run = RunId::new(new_id());
     let header = NewRun {
         id: run.clone(),
@@ -64,6 +71,38 @@ pub async fn apply(
     let (ports, signals) = ports(settings, site, &store, writer, attendance)?;
     let ended = embedded::start(ports, run.clone(), Arc::new(plan), signals).await;
     end(run, ended)
+}
+
+/// Says at once that the site is another run's, before a plan is made that would fail on that run's own work.
+///
+/// # Errors
+/// Who holds it since when, and how to go on with that run.
+pub fn refuse_if_locked(settings: &Settings, site: &str) -> Result<(), AppError> {
+    let holder = store(settings)?.locks()?.holder(&format!("site/{site}"))?;
+    holder.map_or(Ok(()), |holder| Err(locked(&holder)))
+}
+
+/// The site is somebody else's.
+pub fn locked(holder: &str) -> AppError {
+    AppError::new(Exit::Locked, "run::locked", format!("the site is locked: {holder}"))
+        .hint("nothing was changed; wait for that run, or go on with it")
+}
+
+/// An injection at a step that there is not would rehearse nothing.
+fn check_injections(plan: &Plan, inject: &Inject) -> Result<(), AppError> {
+    let mut asked = inject.fail.iter().chain(&inject.fail_undo).chain(&inject.repeat);
+    let known = |path: &StepPath| {
+        let base = path.as_str().strip_suffix("/undo").unwrap_or(path.as_str());
+        plan.steps.iter().any(|step| step.path.as_str() == base)
+    };
+    match asked.find(|path| !known(path)) {
+        None => Ok(()),
+        Some(path) => {
+            let steps: Vec<&str> = plan.steps.iter().map(|step| step.path.as_str()).collect();
+            Err(AppError::new(Exit::Usage, "inject::unknown_step", format!("--inject: the plan has no step {path}"))
+                .hint(format!("its steps: {}", steps.join(", "))))
+        }
+    }
 }
 
 /// Goes on with a run that was interrupted or parked.

@@ -53,3 +53,17 @@ pub fn listen(printer: &Printer) -> (mpsc::UnboundedReceiver<Signal>, Ended) {
     });
     (told, ended)
 }
+
+/// Returns when this process is told to end, with the exit code for it: for what has nothing to finish first.
+pub async fn cut_off() -> Exit {
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => Exit::Interrupted,
+        _ = terminate.recv() => Exit::Terminated,
+        _ = hangup.recv() => Exit::Terminated,
+    }
+}

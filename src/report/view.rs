@@ -282,10 +282,11 @@ impl RunView {
             Fact::LockReleased | Fact::Parked => {}
             Fact::Expanded { path, .. } => self.at(path).scope = true,
             Fact::Evaluated { path, verdict } => self.evaluated(path, verdict, event.at),
-            Fact::Started { path, attempt, intent } => {
+            Fact::Started { path, intent, .. } => {
                 let step = self.at(path);
                 step.outcome = Outcome::Running;
-                (step.attempts, step.effect) = (*attempt, step.effect.max(intent.effect));
+                // A recovery has a number too, but sends nothing: what was sent is what is counted.
+                (step.attempts, step.effect) = (step.attempts + 1, step.effect.max(intent.effect));
                 step.started.get_or_insert(event.at);
                 (step.ended, step.progress, step.lost) = (None, None, None);
             }

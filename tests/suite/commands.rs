@@ -312,3 +312,21 @@ fn nothing_to_do_is_said_and_makes_no_run() {
     assert_eq!(runs["runs"].as_array().unwrap().len(), 1);
     assert_eq!(world.changes().len(), 11, "{:#?}", world.changes());
 }
+
+#[test]
+fn a_lab_that_is_told_to_end_takes_everything_with_it() {
+    let world = World::new();
+    let script = "runbook lab exec -- sh -c 'echo $RUNBOOK_LAB > lab; kill -TERM $PPID; sleep 30'; echo ended with $?; \
+                  test -d $(cat lab) && echo the folder is still there; echo done";
+    let got = world.sh(script);
+    got.exits(0).says(&["ended with 143", "done"]);
+    assert!(!got.stdout.contains("still there"), "{}", got.stdout);
+}
+
+#[test]
+fn a_step_to_inject_at_must_be_in_the_plan() {
+    let (world, got) =
+        lab_exec("tiny", &[], "runbook run evacuate pve2 --apply --yes --inject fail:mvoe; runbook runs");
+    got.complains(&["the plan has no step mvoe", "move[", "No runs yet."]);
+    world.nothing_changed();
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::app::open::OpenSite;
+use crate::app::open::{Config, OpenSite};
 use crate::app::ports::{Inject, Observer};
 use crate::app::running::{self, Attendance, Ended};
 use crate::app::{AppError, Exit, inspect, planning};
@@ -12,11 +12,16 @@ use crate::cli::ask::{self, Person};
 use crate::cli::{Face, signals};
 use crate::event::Event;
 use crate::model::plan::Plan;
+use crate::model::runbook::LockScope;
 use crate::report::{Human, JsonLines, Pause, Plain, PlanText, Purpose, Quiet, RunView, run_json, summary};
 
 /// Plans, shows, asks, does it.
 pub async fn run(face: &Face, what: What, out: Option<&Path>, answers: Answers) -> Result<Exit, AppError> {
     let inject = inject(&answers)?;
+    if crate::app::books::find(&face.settings, &what.name)?.runbook.lock == LockScope::Site {
+        let config = Config::load(&face.settings)?;
+        running::refuse_if_locked(&face.settings, &config.site.cluster.name)?;
+    }
     let (site, plan) = super::plan::make(face, &what).await?;
     if let Some(path) = out {
         planning::save(&plan, path)?;
@@ -157,8 +162,7 @@ fn human(look: crate::report::Look) -> (Box<dyn Observer>, Option<Pause>) {
 fn tell(face: &Face, ended: Result<Ended, AppError>, seen: &Seen) -> Result<Exit, AppError> {
     let ended = ended?;
     if let Some(holder) = &ended.lock_holder {
-        return Err(AppError::new(Exit::Locked, "run::locked", format!("the site is locked: {holder}"))
-            .hint("nothing was changed; wait for that run, or go on with it"));
+        return Err(running::locked(holder));
     }
     let view = seen.lock().unwrap_or_else(PoisonError::into_inner);
     let id =

@@ -33,6 +33,7 @@ pub fn run(face: &Face) -> Result<Exit, AppError> {
     for book in &listed {
         let title = match book.problems {
             0 => book.title.clone(),
+            1 => format!("1 problem: runbook lint {}", book.name),
             n => format!("{n} problems: runbook lint {}", book.name),
         };
         table.row(vec![

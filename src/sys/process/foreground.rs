@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Ended, ProcessError, Spec, ended};
 
@@ -13,8 +14,26 @@ pub async fn run_here(spec: &Spec) -> Result<Ended, ProcessError> {
     let mut command = spec.command();
     command.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
     let mut child = command.spawn().map_err(|e| spec.start_error(e))?;
-    let status = child.wait().await.map_err(|source| ProcessError::Wait { program: spec.name(), source })?;
-    Ok(ended(status))
+    let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let wait_error = |source| ProcessError::Wait { program: spec.name(), source };
+    let listen = |kind| signal(kind).map_err(wait_error);
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    // Signals are the child's to answer; we outlive it, so that what was put up round it is taken down.
+    loop {
+        let told = tokio::select! {
+            status = child.wait() => return status.map(ended).map_err(wait_error),
+            // The terminal has told the child too.
+            _ = interrupt.recv() => continue,
+            _ = terminate.recv() => Signal::TERM,
+            _ = hangup.recv() => Signal::HUP,
+        };
+        if let Some(pid) = pid {
+            // It may have ended just now.
+            let _ = kill_process(pid, told);
+        }
+    }
 }
 
 /// Starts a child that goes on after us, with its output in `log`; returns its process id.
