@@ -13,13 +13,14 @@ use super::{Ended, ProcessError, Spec, ended};
 pub async fn run_here(spec: &Spec) -> Result<Ended, ProcessError> {
     let mut command = spec.command();
     command.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
-    let mut child = command.spawn().map_err(|e| spec.start_error(e))?;
-    let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let wait_error = |source| ProcessError::Wait { program: spec.name(), source };
+    // Before the child is there: it may be the one who sends them.
     let listen = |kind| signal(kind).map_err(wait_error);
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let mut hangup = listen(SignalKind::hangup())?;
+    let mut child = command.spawn().map_err(|e| spec.start_error(e))?;
+    let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     // Signals are the child's to answer; we outlive it, so that what was put up round it is taken down.
     loop {
         let told = tokio::select! {
