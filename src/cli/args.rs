@@ -1,5 +1,8 @@
 //! The words of the command line, as clap types; no logic.
 
+// Comments on arguments are their help texts, not links.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};

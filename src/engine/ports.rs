@@ -63,7 +63,7 @@ impl Observed {
     /// The value, or a failure of the kind that shows as *unknown* in a plan and cannot happen in a run.
     ///
     /// # Errors
-    /// [`Probed::unknown`] handles it: planning shows the step as known later.
+    /// [`Unreadable::Unknown`]: planning shows the step as known later.
     pub fn known(self, reading: &str) -> Result<Arc<Value>, Unreadable> {
         match self {
             Self::Known(value) => Ok(value),

@@ -1,6 +1,6 @@
 //! The evacuation planner: facts in, moves and reasons out.
 //!
-//! Two layers. [`pack`] is the abstract packer (targets with capacities, guests with sizes), [`check`] the
+//! Two layers. [`pack()`] is the abstract packer (targets with capacities, guests with sizes), [`check()`] the
 //! verifier that every answer must pass. [`evacuation`] turns facts about a Proxmox cluster into such a problem
 //! and its answer back into moves, stops, blockers and warnings. Nothing here reads the world, the clock or a
 //! random source: the same facts always give the same plan. It imports only `crate::model`.

@@ -57,6 +57,10 @@ pub(super) struct Summary {
 
 impl Summary {
     pub fn push(&mut self, line: &str) {
+        // A line that says how far it is makes the one before it stale; twenty of them would hide what led here.
+        if percent(line).is_some() && self.tail.back().is_some_and(|last| percent(last).is_some()) {
+            self.tail.pop_back();
+        }
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }

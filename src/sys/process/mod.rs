@@ -1,6 +1,6 @@
 //! Child processes: each in a process group of its own, bounded in time and output, never by way of a shell.
 //!
-//! Two shapes: [`run`] for a command whose output is wanted, [`Daemon`] for one that lives beside us.
+//! Two shapes: [`run()`] for a command whose output is wanted, [`Daemon`] for one that lives beside us.
 
 mod capture;
 mod daemon;
