@@ -29,6 +29,8 @@ const FILE: &str = "cluster-config.yaml";
 /// The configuration, read and checked; nothing has been contacted.
 pub struct Config {
     pub path: PathBuf,
+    /// Whether it was found by walking up from the current folder, and not named.
+    pub found: bool,
     pub site: Site,
     pub clusters: Vec<Cluster>,
     /// SHA-256 over the site's file and all cluster files.
@@ -46,7 +48,7 @@ impl Config {
     /// # Errors
     /// There is none, it may not be trusted, or it has problems: all of them.
     pub fn load(settings: &Settings) -> Result<Self, AppError> {
-        let path = find(settings)?;
+        let (path, found) = find(settings)?;
         let source = read(&path)?;
         let site = load_site(&source)
             .map_err(|found| AppError::invalid(Exit::Configuration, "config::invalid", &source, found))?;
@@ -68,7 +70,7 @@ impl Config {
             return Err(error);
         }
         let digest = digest.finalize().iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self { path, site, clusters: clusters.into_iter().map(|(_, c)| c).collect(), digest })
+        Ok(Self { path, found, site, clusters: clusters.into_iter().map(|(_, c)| c).collect(), digest })
     }
 
     /// The profile of that name.
@@ -93,9 +95,10 @@ impl Config {
     }
 }
 
-fn find(settings: &Settings) -> Result<PathBuf, AppError> {
+/// The file, and whether it was found by walking up.
+fn find(settings: &Settings) -> Result<(PathBuf, bool), AppError> {
     if let Some(path) = &settings.config {
-        return Ok(path.clone());
+        return Ok((path.clone(), false));
     }
     for folder in settings.cwd.ancestors() {
         let path = folder.join(FILE);
@@ -105,13 +108,13 @@ fn find(settings: &Settings) -> Result<PathBuf, AppError> {
                 AppError::new(Exit::Configuration, "config::untrusted", error.to_string())
                     .hint(format!("if you mean this file, say so: --config {}", path.display()))
             })?;
-            return Ok(path);
+            return Ok((path, true));
         }
     }
     if let Some(path) = settings.config_home.as_ref().map(|home| home.join("runbook").join(FILE))
         && path.is_file()
     {
-        return Ok(path);
+        return Ok((path, false));
     }
     let message = format!("no {FILE} in {} or any folder above it", settings.cwd.display());
     Err(AppError::new(Exit::Configuration, "config::missing", message).hint(
@@ -197,7 +200,7 @@ impl OpenSite {
     /// # Errors
     /// Configuration or credential.
     pub async fn connect(settings: &Settings, config: Config, redactor: &Redactor) -> Result<Self, AppError> {
-        let credential = credential(&config.site, redactor).await?;
+        let credential = credential(&config, redactor).await?;
         let proxmox = Arc::new(proxmox(&config, settings, credential, redactor)?);
         if cfg!(debug_assertions) {
             proxmox.set_check(check_call);
@@ -217,11 +220,21 @@ impl OpenSite {
     }
 }
 
-async fn credential(site: &Site, redactor: &Redactor) -> Result<Credential, AppError> {
+async fn credential(config: &Config, redactor: &Redactor) -> Result<Credential, AppError> {
     let secrets = Secrets::new(redactor.clone());
     let failed = |message: String| AppError::new(Exit::Configuration, "credential::unavailable", message);
-    let reference = |text: &str| text.parse::<SecretRef>().map_err(|e| failed(e.to_string()));
-    let given = &site.credentials;
+    let reference = |text: &str| {
+        let reference = text.parse::<SecretRef>().map_err(|e| failed(e.to_string()))?;
+        // A file that happens to lie above the current folder must not choose what program runs.
+        if config.found && reference.needs_trust() {
+            let hint = format!("if you trust this file, name it: --config {}", config.path.display());
+            return Err(
+                failed("cmd: runs a program, and the configuration was only found here, not named".into()).hint(hint)
+            );
+        }
+        Ok(reference)
+    };
+    let given = &config.site.credentials;
     if let Some(token) = &given.token {
         let pair = secrets.token(&reference(token)?).await.map_err(|e| failed(e.to_string()))?;
         return Ok(Credential::Token { id: pair.id, secret: pair.secret });

@@ -77,6 +77,20 @@ fn insecure_works_and_warns_each_time() {
 }
 
 #[test]
+fn a_program_is_run_only_for_a_configuration_that_was_named() {
+    let world = World::new();
+    world.write(
+        "cluster-config.yaml",
+        "cluster: {name: x, nodes: [{name: a, host: \"127.0.0.1:1\"}]}\n\
+         credentials: {token: 'cmd:[\"touch\", \"ran\"]'}\n",
+    );
+    let got = world.sh("runbook plan evacuate a; echo ended with $?; test -e ran && echo it ran; echo done");
+    got.says(&["ended with 3", "done"]).complains(&["cmd: runs a program", "--config"]);
+    assert!(!got.stdout.contains("it ran"), "{}", got.stdout);
+    world.sh("runbook --config cluster-config.yaml plan evacuate a; test -e ran && echo it ran").says(&["it ran"]);
+}
+
+#[test]
 fn a_token_that_is_rejected() {
     let by = ["not accepted", "Authentication failed!", "check that token ops@pve!runbook exists"];
     refused(&Lab { faults: &["token-rejected"], ..Lab::default() }, "runbook plan evacuate pve2", 4, &by);

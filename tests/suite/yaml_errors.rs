@@ -113,7 +113,7 @@ fn what_comes_with_a_later_version_is_refused_before_anything() {
 fn a_broken_runbook_beside_the_configuration_is_listed_with_its_problems() {
     let world = World::new();
     world.write("runbooks/mine.yaml", "runbook: mine\nschema: 1\ntarget: proxmox\ntilte: A\nsteps: []\n");
-    world.runbook(&["list"]).exits(0).says(&["mine", "1 problems: runbook lint mine", "node-evacuation"]);
+    world.runbook(&["list"]).exits(0).says(&["mine", "1 problem: runbook lint mine", "node-evacuation"]);
     world.runbook(&["lint"]).exits(2).says(&["mine.yaml: 1 problem", "runbooks/node-evacuation.yaml: ok"]);
     world.runbook(&["lint", "nosuch.yaml"]).exits(5).without_data().complains(&["no file nosuch.yaml"]);
     world
