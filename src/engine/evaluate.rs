@@ -248,7 +248,7 @@ impl Evaluator {
         // The way back costs what the way there did.
         let effect = if inverse.uses == invocation.uses { spec_effect.max(node.effect) } else { spec_effect };
         if effect >= Effect::Disrupt {
-            let manual = format!("runbook do {} {}", inverse.uses, arguments(&inverse.with));
+            let manual = format!("{}: {}", inverse.uses, arguments(&inverse.with));
             return Verdict::Listed { manual: manual.trim_end().to_owned() };
         }
         Verdict::Run { invocation: Some(inverse), effect, question: None }
