@@ -56,7 +56,15 @@ impl Puppet for Idle {
                 |i: usize| Item { key: i.to_string(), value: i.into(), lane: Some((i % self.width).to_string()) };
             let borne = node.step().and_then(|s| s.for_each.as_ref()).map_or(0, |f| f.max_failures.of(self.items));
             let items = (0..self.items).map(item).collect();
-            return Fact::Expanded { path, items, width: self.width, lane_width: self.width, borne };
+            return Fact::Expanded {
+                path,
+                items,
+                width: self.width,
+                lane_width: self.width,
+                borne,
+                waves: vec![],
+                hash: None,
+            };
         }
         let invocation = Some(Invocation { uses: "fake.touch".into(), with: Value::Null });
         Fact::Evaluated { path, verdict: Verdict::Run { invocation, effect: Effect::Change, question: None } }
@@ -75,7 +83,7 @@ impl Puppet for Idle {
     }
 
     fn ask(&mut self, state: &State, ix: StepIx) -> Fact {
-        Fact::Approved { path: state.node(ix).path.clone(), who: "bench".into(), word: None }
+        Fact::Approved { path: state.node(ix).path.clone(), who: "bench".into(), word: None, hash: None }
     }
 }
 
@@ -85,7 +93,7 @@ fn never(_: &StepPath) -> bool {
 
 /// A run from its first fact to its last in the in-memory driver.
 fn run(plan: &Arc<Plan>, puppet: Idle) -> MemoryDriver<Idle> {
-    let created = Fact::RunCreated { run: RunId::new("bench"), plan: plan.clone() };
+    let created = Fact::RunCreated { run: RunId::new("bench"), plan: plan.clone(), auto_expand: false };
     let mut driver = MemoryDriver::begin(created, puppet).expect("a first fact");
     while !driver.is_idle() {
         driver.advance(0).expect("a fact that follows");
@@ -220,6 +228,7 @@ impl Journal for Shared {
 /// Carries a plan out in the embedded driver.
 fn drive(plan: &Arc<Plan>, journal: Box<dyn Journal>) {
     let ports = Ports {
+        policy: Arc::new(runbook::engine::ports::Anything),
         actions: tools::actions(),
         world: Arc::new(LiveWorld(Arc::new(tools::Everything))),
         clients: Capabilities::default(),

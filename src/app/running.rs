@@ -156,6 +156,7 @@ fn ports(
         clients: site.clients.clone(),
         journal: Box::new(CrashingJournal::new(writer, &inject)),
         locks: Arc::new(store.locks()?),
+        policy: Arc::new(crate::engine::ports::Anything),
         clock: Arc::new(SystemClock),
         approver,
         observer,

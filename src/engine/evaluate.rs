@@ -105,7 +105,7 @@ impl Evaluator {
                 (Some(invocation), effect.max(step.effect.unwrap_or(Effect::Read)), None)
             }
             Verb::Confirm(_) => (None, Effect::Read, Some(self.question(state, ix, step, answer)?)),
-            Verb::Steps(_) | Verb::Parallel(_) => (None, Effect::Read, None),
+            Verb::Call { .. } | Verb::Steps(_) | Verb::Parallel(_) => (None, Effect::Read, None),
         };
         Ok(Verdict::Run { invocation, effect, question })
     }
@@ -165,7 +165,7 @@ impl Evaluator {
         let message = text_of(&get("message", &confirm.message)?);
         let show = confirm.show.as_ref().map_or(Ok(Value::Null), |t| get("show", t))?;
         let word = confirm.word.as_ref().map(|t| get("type", t)).transpose()?.map(|v| text_of(&v));
-        Ok(Question { message, show, word })
+        Ok(Question { message, show, word, options: Vec::new() })
     }
 
     fn expand(&self, state: &State, ix: StepIx) -> Result<Fact, Failure> {
@@ -196,7 +196,7 @@ impl Evaluator {
         };
         let lane_width = fan.limit.as_ref().map_or(usize::MAX, |limit| limit.max as usize);
         let borne = fan.max_failures.of(items.len());
-        Ok(Fact::Expanded { path: node.path.clone(), items, width, lane_width, borne })
+        Ok(Fact::Expanded { path: node.path.clone(), items, width, lane_width, borne, waves: Vec::new(), hash: None })
     }
 
     fn item(

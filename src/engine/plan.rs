@@ -45,6 +45,7 @@ pub async fn plan(
         summary: Summary::default(),
         steps: Vec::new(),
         guards: Vec::new(),
+        expanded: BTreeSet::new(),
         warnings: Vec::new(),
         failure: None,
         inputs,
@@ -159,7 +160,7 @@ impl Planner {
 
     async fn run(&mut self) -> Result<(), Failure> {
         let plan = Arc::new(self.plan.clone());
-        self.feed(Fact::RunCreated { run: RunId::new("plan"), plan })?;
+        self.feed(Fact::RunCreated { run: RunId::new("plan"), plan, auto_expand: true })?;
         while let Some(command) = self.commands.pop_front() {
             match command {
                 Command::AcquireLock => self.feed(Fact::LockGranted)?,
@@ -209,7 +210,7 @@ impl Planner {
             let gate = Planned::Gate { message: question.message, show: question.show, word: question.word };
             self.add(ix, gate, Change::None, &summary);
         }
-        self.feed(Fact::Approved { path, who: "plan".into(), word: None })
+        self.feed(Fact::Approved { path, who: "plan".into(), word: None, hash: None })
     }
 
     async fn attempt(&mut self, ix: StepIx) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::Notify as Bell;
 
-use crate::event::{Event, Intent, Invocation, Question};
+use crate::event::{Decision, Event, Intent, Invocation, Question};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
 use crate::model::failure::{Class, Failure};
@@ -244,6 +244,13 @@ pub trait Action: Send + Sync {
         None
     }
 
+    /// What a person would type to do the same by hand (`pvesh …`, `talosctl …`), for `plan --as commands`.
+    /// Empty: nothing equal can be typed.
+    fn commands(&self, call: &Call, before: &Probe) -> Vec<String> {
+        let _ = (call, before);
+        Vec::new()
+    }
+
     /// The inverse in words, for the plan.
     fn undo_summary(&self, call: &Call, before: &Probe) -> Option<String> {
         let _ = (call, before);
@@ -384,15 +391,48 @@ pub trait Journal: Send {
 }
 
 /// Locks belong to runs, not to processes.
+#[async_trait]
 pub trait Locks: Send + Sync {
     /// `Ok(Err(holder))`: another run holds it, as a person reads it.
     ///
     /// # Errors
     /// The store of locks failed.
-    fn acquire(&self, name: &str, run: &RunId) -> Result<Result<(), String>, JournalError>;
+    async fn acquire(&self, name: &str, run: &RunId) -> Result<Result<(), String>, JournalError>;
     /// # Errors
     /// As `acquire`.
-    fn release(&self, name: &str, run: &RunId) -> Result<(), JournalError>;
+    async fn release(&self, name: &str, run: &RunId) -> Result<(), JournalError>;
+}
+
+/// A change that is about to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Doing<'a> {
+    pub path: &'a StepPath,
+    pub effect: Effect,
+    /// The objects that it touches, as the probe made immediately before found them.
+    pub identities: &'a [Identity],
+}
+
+/// The leave to make one change; given back when it is dropped, which is when the step's attempt is over.
+pub type Permit = Box<dyn Any + Send>;
+
+/// What the site's policy says of a change, asked immediately before its intent, whatever the plan said.
+#[async_trait]
+pub trait Policy: Send + Sync {
+    /// May wait: members of a quorum group are not in flight together. Returns early when `stop` is set.
+    ///
+    /// # Errors
+    /// Policy forbids it, or what it rests on cannot be read.
+    async fn permit(&self, doing: Doing<'_>, world: &dyn World, stop: &Stop) -> Result<Permit, Failure>;
+}
+
+/// No policy at all, for tests and places that change nothing.
+pub struct Anything;
+
+#[async_trait]
+impl Policy for Anything {
+    async fn permit(&self, _: Doing<'_>, _: &dyn World, _: &Stop) -> Result<Permit, Failure> {
+        Ok(Box::new(()))
+    }
 }
 
 /// Time as runs see it: milliseconds since 1970.
@@ -403,8 +443,21 @@ pub trait Clock: Send + Sync {
 /// What a person answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    Approved { who: String, word: Option<String> },
-    Declined { who: String, why: String },
+    Approved {
+        who: String,
+        word: Option<String>,
+    },
+    Declined {
+        who: String,
+        why: String,
+    },
+    /// About a failed step, where the question has options.
+    Decided {
+        who: String,
+        decision: Decision,
+    },
+    /// There is nobody here to ask: the run waits for an answer from elsewhere.
+    Nobody,
 }
 
 /// Asks a person.

@@ -1,6 +1,6 @@
 //! How a run's status follows from its facts, as far as they show it; the one place that says so for journal and reports.
 
-use super::{Fact, RunStatus, Verdict};
+use super::{Fact, RunStatus, Signal, Verdict};
 
 impl RunStatus {
     /// The status after `fact`. A question makes a run wait until it is answered, though other steps may go on.
@@ -8,9 +8,12 @@ impl RunStatus {
         match fact {
             Fact::RunFinished { status } => *status,
             Fact::Parked => Self::Paused,
+            Fact::Signalled { signal: Signal::RollBack, .. } => Self::RollingBack,
             Fact::RunCreated { .. } | Fact::DriverRestarted { .. } => Self::Running,
             Fact::Evaluated { verdict: Verdict::Run { question: Some(_), .. }, .. } => Self::Waiting,
-            Fact::Approved { .. } | Fact::Declined { .. } if self == Self::Waiting => Self::Running,
+            Fact::Approved { .. } | Fact::Declined { .. } | Fact::Decided { .. } if self == Self::Waiting => {
+                Self::Running
+            }
             Fact::Started { path, .. } if path.as_str().ends_with("/undo") => Self::RollingBack,
             _ => self,
         }
@@ -29,7 +32,7 @@ mod tests {
         let intent = Intent { before: Value::Null, prepared: Value::Null, effect: Effect::Change };
         let undo = Fact::Started { path: "a/undo".into(), attempt: 1, intent };
         assert_eq!(RunStatus::Running.after(&undo), RunStatus::RollingBack);
-        let answer = Fact::Approved { path: "gate".into(), who: "ops".into(), word: None };
+        let answer = Fact::Approved { path: "gate".into(), who: "ops".into(), word: None, hash: None };
         assert_eq!(RunStatus::Waiting.after(&answer), RunStatus::Running);
         assert_eq!(RunStatus::Paused.after(&answer), RunStatus::Paused);
         assert_eq!(RunStatus::RollingBack.after(&Fact::Parked), RunStatus::Paused);

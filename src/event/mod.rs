@@ -19,7 +19,7 @@ use crate::model::plan::Plan;
 pub use status::{Outcome, RunStatus, UndoStatus};
 
 /// The version of the facts below; a journal that says a higher one is read, never written.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One line of a run's history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +85,9 @@ pub enum Fact {
     RunCreated {
         run: RunId,
         plan: Arc<Plan>,
+        /// Lists that become known only later are gone through without asking.
+        #[serde(default)]
+        auto_expand: bool,
     },
     LockGranted,
     /// Who holds it and since when, as a person reads it.
@@ -102,6 +105,12 @@ pub enum Fact {
         width: usize,
         lane_width: usize,
         borne: usize,
+        /// How many items each wave has; empty: one wave of all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        waves: Vec<usize>,
+        /// The run's hash with this expansion: over the hash before it and the items. `None` where the plan shows them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hash: Option<String>,
     },
     /// What a step's expressions said.
     Evaluated {
@@ -130,15 +139,28 @@ pub enum Fact {
         path: StepPath,
         attempt: u32,
     },
+    /// The deadline of a step or scope (`None`: of the run) has passed.
+    DeadlinePassed {
+        path: Option<StepPath>,
+    },
     Approved {
         path: StepPath,
         who: String,
         word: Option<String>,
+        /// The run's hash that was approved: the plan's, or that of the last expansion.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hash: Option<String>,
     },
     Declined {
         path: StepPath,
         who: String,
         why: String,
+    },
+    /// What a person wants to become of a step that failed.
+    Decided {
+        path: StepPath,
+        who: String,
+        decision: Decision,
     },
     /// A person's word; the key makes it count once.
     Signalled {
@@ -167,7 +189,9 @@ impl Fact {
             | Self::Finished { path, .. }
             | Self::TimerFired { path, .. }
             | Self::Approved { path, .. }
-            | Self::Declined { path, .. } => Some(path),
+            | Self::Declined { path, .. }
+            | Self::Decided { path, .. } => Some(path),
+            Self::DeadlinePassed { path } => path.as_ref(),
             _ => None,
         }
     }
@@ -196,8 +220,10 @@ impl Fact {
             Self::Checkpoint { .. } => "checkpoint",
             Self::Finished { .. } => "finished",
             Self::TimerFired { .. } => "timer_fired",
+            Self::DeadlinePassed { .. } => "deadline_passed",
             Self::Approved { .. } => "approved",
             Self::Declined { .. } => "declined",
+            Self::Decided { .. } => "decided",
             Self::Signalled { .. } => "signalled",
             Self::DriverRestarted { .. } => "driver_restarted",
             Self::Parked => "parked",
@@ -259,6 +285,58 @@ pub struct Question {
     pub show: Value,
     /// The word to type; none: yes or no.
     pub word: Option<String>,
+    /// What can be done about a failed step; empty for a gate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<Decision>,
+}
+
+/// What can become of a step that failed, where its author has said `on_failure: ask`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Another attempt.
+    Retry,
+    /// Go on without it.
+    Skip,
+    /// A person has done it by hand: it counts as done.
+    Done,
+    /// Roll the scope back.
+    RollBack,
+    Stop,
+}
+
+impl Decision {
+    pub const ALL: [Self; 5] = [Self::Retry, Self::Skip, Self::Done, Self::RollBack, Self::Stop];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Skip => "skip",
+            Self::Done => "done",
+            Self::RollBack => "roll-back",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// What a person says to a run from another process: kept in the journal until the run's owner takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    Signal(Signal),
+    /// Answers the question of the step (`None`: of the only step that waits).
+    Approve {
+        path: Option<StepPath>,
+        word: Option<String>,
+    },
+    Decline {
+        path: Option<StepPath>,
+        why: String,
+    },
+    Decide {
+        path: Option<StepPath>,
+        decision: Decision,
+    },
 }
 
 /// What recovery and undo will need, written down before anything is sent.
@@ -296,8 +374,14 @@ pub enum Ending {
 pub enum Signal {
     /// 1: start nothing new. 2: also stop what can be stopped.
     Cancel { level: u8, rollback: bool },
+    /// Start nothing new; when what is under way is over, park.
+    Pause,
     /// Goes on with a paused run.
     Resume,
+    /// Give up: what is in doubt is looked at once more, `finally` runs, the lock is given back.
+    Abandon,
+    /// Undo what a run that is over has done.
+    RollBack,
     /// What a person found out about a step in doubt.
     Resolve { path: StepPath, done: bool },
 }

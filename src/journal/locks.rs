@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
+
 use super::error::StoreError;
 use super::sqlite::{Db, LockRow};
 use super::store::Store;
@@ -87,12 +89,13 @@ impl StoreLocks {
     }
 }
 
+#[async_trait]
 impl Locks for StoreLocks {
-    fn acquire(&self, name: &str, run: &RunId) -> Result<Result<(), String>, JournalError> {
+    async fn acquire(&self, name: &str, run: &RunId) -> Result<Result<(), String>, JournalError> {
         Ok(self.try_acquire(name, run)?)
     }
 
-    fn release(&self, name: &str, run: &RunId) -> Result<(), JournalError> {
+    async fn release(&self, name: &str, run: &RunId) -> Result<(), JournalError> {
         Ok(self.db.lock().unwrap_or_else(PoisonError::into_inner).drop_lock(name, run)?)
     }
 }

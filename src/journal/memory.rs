@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
+
 use crate::engine::ports::{Journal, JournalError, Locks};
 use crate::event::Event;
 use crate::model::ids::RunId;
@@ -77,14 +79,15 @@ impl Journal for MemoryJournal {
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLocks(Arc<Mutex<BTreeMap<String, RunId>>>);
 
+#[async_trait]
 impl Locks for MemoryLocks {
-    fn acquire(&self, name: &str, run: &RunId) -> Result<Result<(), String>, JournalError> {
+    async fn acquire(&self, name: &str, run: &RunId) -> Result<Result<(), String>, JournalError> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let holder = held.entry(name.to_owned()).or_insert_with(|| run.clone());
         Ok(if holder == run { Ok(()) } else { Err(format!("run {holder}")) })
     }
 
-    fn release(&self, name: &str, run: &RunId) -> Result<(), JournalError> {
+    async fn release(&self, name: &str, run: &RunId) -> Result<(), JournalError> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if held.get(name) == Some(run) {
             held.remove(name);
@@ -119,15 +122,15 @@ mod tests {
         assert!(matches!(refused, Err(JournalError::Unwritable(_))));
     }
 
-    #[test]
-    fn a_lock_is_one_runs_and_only_its_holder_frees_it() {
+    #[tokio::test]
+    async fn a_lock_is_one_runs_and_only_its_holder_frees_it() {
         let (locks, a, b) = (MemoryLocks::default(), RunId::from("a"), RunId::from("b"));
-        assert_eq!(locks.acquire("site", &a), Ok(Ok(())));
-        assert_eq!(locks.acquire("site", &a), Ok(Ok(())));
-        assert_eq!(locks.acquire("site", &b), Ok(Err("run a".into())));
-        locks.release("site", &b).unwrap();
-        assert!(locks.acquire("site", &b).unwrap().is_err());
-        locks.release("site", &a).unwrap();
-        assert_eq!(locks.acquire("site", &b), Ok(Ok(())));
+        assert_eq!(locks.acquire("site", &a).await, Ok(Ok(())));
+        assert_eq!(locks.acquire("site", &a).await, Ok(Ok(())));
+        assert_eq!(locks.acquire("site", &b).await, Ok(Err("run a".into())));
+        locks.release("site", &b).await.unwrap();
+        assert!(locks.acquire("site", &b).await.unwrap().is_err());
+        locks.release("site", &a).await.unwrap();
+        assert_eq!(locks.acquire("site", &b).await, Ok(Ok(())));
     }
 }

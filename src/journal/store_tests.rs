@@ -236,32 +236,32 @@ fn a_folder_that_cannot_be_written_is_refused() {
     assert!(error.to_string().contains("/sys/runbook-state"), "{error}");
 }
 
-#[test]
-fn a_lock_is_its_runs_until_it_is_released_or_the_run_is_over() {
+#[tokio::test]
+async fn a_lock_is_its_runs_until_it_is_released_or_the_run_is_over() {
     let temp = tempfile::tempdir().unwrap();
     let store = store(temp.path());
     let locks = store.locks().unwrap();
     let mut first = store.create_run(&run("3f2a11111111")).unwrap();
     let mut second = store.create_run(&run("77aa11111111")).unwrap();
     let (a, b) = (first.run().clone(), second.run().clone());
-    assert_eq!(locks.acquire("site/home", &a), Ok(Ok(())));
-    assert_eq!(locks.acquire("site/home", &a), Ok(Ok(())), "it has it already");
-    let refused = locks.acquire("site/home", &b).unwrap().unwrap_err();
+    assert_eq!(locks.acquire("site/home", &a).await, Ok(Ok(())));
+    assert_eq!(locks.acquire("site/home", &a).await, Ok(Ok(())), "it has it already");
+    let refused = locks.acquire("site/home", &b).await.unwrap().unwrap_err();
     insta::assert_snapshot!(refused, @"run 3f2a (node-evacuation) since 02:13:05 by ops@host, pid 1234, running: `runbook status 3f2a`");
     first.append(&[note(1)]).unwrap();
     drop(first);
     let refused = locks.holder("site/home").unwrap().unwrap();
     insta::assert_snapshot!(refused, @"run 3f2a (node-evacuation) since 02:13:05 by ops@host, pid 1234, interrupted: `runbook resume 3f2a`");
 
-    locks.release("site/home", &b).unwrap();
-    assert!(locks.acquire("site/home", &b).unwrap().is_err(), "only its holder releases it");
+    locks.release("site/home", &b).await.unwrap();
+    assert!(locks.acquire("site/home", &b).await.unwrap().is_err(), "only its holder releases it");
     let (_, mut first) = store.take_over(&a).unwrap();
     first.append(&[finished(2, RunStatus::Cancelled)]).unwrap();
     assert_eq!(locks.holder("site/home"), Ok(None));
-    assert_eq!(locks.acquire("site/home", &b), Ok(Ok(())));
+    assert_eq!(locks.acquire("site/home", &b).await, Ok(Ok(())));
     insta::assert_snapshot!(locks.take_notes().join("\n"), @"the lock site/home was left behind and is taken over: run 3f2a (node-evacuation) is over: cancelled");
-    locks.release("site/home", &b).unwrap();
-    assert_eq!(locks.acquire("site/home", &a), Ok(Ok(())));
+    locks.release("site/home", &b).await.unwrap();
+    assert_eq!(locks.acquire("site/home", &a).await, Ok(Ok(())));
     second.append(&[note(1)]).unwrap();
 }
 

@@ -49,7 +49,7 @@ pub fn check(reader: &mut Reader<'_>, runbook: &Runbook, catalogue: &Catalogue) 
         checker.vars.push(name);
     }
     checker.body(&runbook.require, &runbook.steps, &runbook.finally, &runbook.outputs);
-    for define in &runbook.define {
+    for define in runbook.procedures.values() {
         checker.params = define.params.iter().map(|p| p.name.as_str()).collect();
         checker.body(&define.require, &define.steps, &define.finally, &define.outputs);
     }
@@ -207,7 +207,7 @@ impl<'m> Checker<'_, '_, 'm> {
         step.gate.iter().for_each(|c| self.check(c, outer));
         let mut inner = env.of(step);
         match &step.verb {
-            Verb::Uses { with, .. } => with.iter().for_each(|(_, t)| self.template(t, &env)),
+            Verb::Uses { with, .. } | Verb::Call { with, .. } => with.iter().for_each(|(_, t)| self.template(t, &env)),
             Verb::Confirm(confirm) => {
                 self.template(&confirm.message, &env);
                 confirm.show.iter().chain(&confirm.word).for_each(|t| self.template(t, &env));

@@ -14,7 +14,7 @@ use super::yaml::{self, Node, Value};
 use crate::model::action_spec::Catalogue;
 use crate::model::effect::Effect;
 use crate::model::param::Param;
-use crate::model::runbook::{Define, LockScope, OnFailure, Runbook, Step, Target, Verb};
+use crate::model::runbook::{LockScope, OnFailure, Procedure, Runbook, Step, Target, Verb};
 
 /// What reading a runbook gave.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +92,7 @@ fn runbook(reader: &mut Reader<'_>, root: &Node, catalogue: &Catalogue) -> Optio
         steps: steps_read,
         finally,
         outputs: root.get("outputs").map(|n| values(reader, n)).unwrap_or_default(),
-        define: root.get("define").map(|n| defines(reader, &callables, n)).unwrap_or_default(),
+        procedures: root.get("define").map(|n| defines(reader, &callables, n)).unwrap_or_default(),
     })
 }
 
@@ -139,8 +139,8 @@ fn declared(root: &Node) -> BTreeMap<String, Vec<Param>> {
         .collect()
 }
 
-fn defines(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> Vec<Define> {
-    let mut out = Vec::new();
+fn defines(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> BTreeMap<String, Procedure> {
+    let mut out = BTreeMap::new();
     for (name, node) in reader.map(node, "a map of local procedures") {
         if !is_identifier(&name.value) {
             reader
@@ -151,15 +151,19 @@ fn defines(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> V
             continue;
         }
         let mut ids = Ids::default();
-        out.push(Define {
-            name: name.value.clone(),
+        let procedure = Procedure {
+            title: None,
+            vars: Vec::new(),
+            deadline: None,
+            digest: None,
             params: node.get("params").map(|n| params(reader, n)).unwrap_or_default(),
             on_failure: node.get("on_failure").and_then(|n| on_failure(reader, n, false)),
             require: node.get("require").map(|n| checks(reader, callables, n)).unwrap_or_default(),
             steps: node.get("steps").map(|n| steps(reader, callables, n, false, &mut ids)).unwrap_or_default(),
             finally: node.get("finally").map(|n| steps(reader, callables, n, false, &mut ids)).unwrap_or_default(),
             outputs: node.get("outputs").map(|n| values(reader, n)).unwrap_or_default(),
-        });
+        };
+        out.insert(format!("local.{}", name.value), procedure);
     }
     out
 }
@@ -170,6 +174,7 @@ fn changes(steps: &[Step], catalogue: &Catalogue) -> bool {
         Verb::Uses { action, .. } => {
             catalogue.get(action).is_none_or(|spec| spec.effect > Effect::Read) || step.effect > Some(Effect::Read)
         }
+        Verb::Call { .. } => true,
         Verb::Confirm(_) => false,
         Verb::Steps(inner) | Verb::Parallel(inner) => changes(inner, catalogue),
     })

@@ -92,7 +92,7 @@ fn slug(text: &str) -> String {
 
 fn made_up_id(verb: &Verb, span: Span, ids: &mut Ids) -> String {
     let base = match verb {
-        Verb::Uses { action, .. } => {
+        Verb::Uses { action, .. } | Verb::Call { procedure: action, .. } => {
             let last = action.trim_end_matches(".yaml").rsplit(['.', ':', '/']).next().unwrap_or_default();
             slug(last)
         }
@@ -225,7 +225,11 @@ fn verb(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node, name: &
     Some(match name {
         "uses" => {
             let (action, with) = call(reader, callables, value, node.get("with"))?;
-            Verb::Uses { action, with }
+            if action.starts_with("local.") || action.starts_with("runbook:") || action.starts_with("./") {
+                Verb::Call { procedure: action, with }
+            } else {
+                Verb::Uses { action, with }
+            }
         }
         "confirm" => Verb::Confirm(confirm(reader, value)?),
         "parallel" => {

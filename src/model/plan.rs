@@ -1,6 +1,6 @@
 //! A plan: what a run would do, step by step, and what must still be true for it to be done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -120,6 +120,9 @@ pub struct Plan {
     pub steps: Vec<PlanStep>,
     /// Checked at the start of apply: they rest on observation.
     pub guards: Vec<Guard>,
+    /// The fan-outs whose items are among the steps; any other one is shown, and asked for, once its list is known.
+    #[serde(default)]
+    pub expanded: BTreeSet<StepPath>,
     pub warnings: Vec<String>,
     /// Why the plan cannot be applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]

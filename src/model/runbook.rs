@@ -1,5 +1,7 @@
 //! A runbook as it means, not as it was spelled: what `load` makes of a YAML file and what a plan keeps.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -79,19 +81,28 @@ pub struct Runbook {
     pub steps: Vec<Step>,
     pub finally: Vec<Step>,
     pub outputs: Vec<(String, Template)>,
-    pub define: Vec<Define>,
+    /// Everything that some step calls, directly or through another procedure, by the name that calls have:
+    /// `local.drain`, `runbook:etcd-backup`, and for what such a file defines itself `runbook:etcd-backup/local.drain`.
+    pub procedures: BTreeMap<String, Procedure>,
 }
 
-/// A local procedure, used as `local.NAME`.
+/// A local procedure (`define`) or another runbook, called by steps: a scope of its own in the same graph and journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Define {
-    pub name: String,
+pub struct Procedure {
+    /// What it does, in a line.
+    pub title: Option<String>,
     pub params: Vec<Param>,
+    /// In the order of the file; a later one may use an earlier one.
+    pub vars: Vec<(String, Template)>,
+    /// Milliseconds for one call.
+    pub deadline: Option<u64>,
     pub on_failure: Option<OnFailure>,
     pub require: Vec<Check>,
     pub steps: Vec<Step>,
     pub finally: Vec<Step>,
     pub outputs: Vec<(String, Template)>,
+    /// SHA-256 of its text, where it is a file of its own.
+    pub digest: Option<String>,
 }
 
 /// A reading and what must hold of it. Without `uses` it is a test of `result`, made once.
@@ -141,7 +152,15 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
-    Uses { action: String, with: Vec<(String, Template)> },
+    Uses {
+        action: String,
+        with: Vec<(String, Template)>,
+    },
+    /// A procedure of [`Runbook::procedures`].
+    Call {
+        procedure: String,
+        with: Vec<(String, Template)>,
+    },
     Confirm(Confirm),
     Steps(Vec<Step>),
     Parallel(Vec<Step>),
@@ -225,6 +244,10 @@ impl Runbook {
     pub fn each_expression<'a>(&'a self, see: &mut dyn FnMut(Written<'a>)) {
         self.steps.iter().chain(&self.finally).for_each(|step| step.each_expression(see));
         self.outputs.iter().for_each(|(_, template)| see(Written::Template(template)));
+        for procedure in self.procedures.values() {
+            procedure.steps.iter().chain(&procedure.finally).for_each(|step| step.each_expression(see));
+            procedure.outputs.iter().for_each(|(_, template)| see(Written::Template(template)));
+        }
     }
 }
 
@@ -244,7 +267,9 @@ impl Step {
             fan.max_parallel.iter().for_each(|t| see(Written::Template(t)));
         }
         match &self.verb {
-            Verb::Uses { with, .. } => with.iter().for_each(|(_, t)| see(Written::Template(t))),
+            Verb::Uses { with, .. } | Verb::Call { with, .. } => {
+                with.iter().for_each(|(_, t)| see(Written::Template(t)))
+            }
             Verb::Confirm(confirm) => {
                 see(Written::Template(&confirm.message));
                 confirm.show.iter().chain(&confirm.word).for_each(|t| see(Written::Template(t)));

@@ -108,6 +108,7 @@ impl Graph<'_> {
     fn card(&self, step: &Step, path: String, stacked: bool) -> Card {
         let (subtitle, known) = match &step.verb {
             Verb::Uses { action, .. } => (action.clone(), (self.effect_of)(action)),
+            Verb::Call { procedure, .. } => (procedure.clone(), None),
             Verb::Confirm(_) => {
                 return Card { title: path, subtitle: "asks a person".into(), sign: "*", class: "gate", stacked };
             }

@@ -82,7 +82,7 @@ pub(super) fn line(event: &Event, view: &RunView) -> Option<String> {
 
 fn of_fact(fact: &Fact, event: &Event, view: &RunView) -> Option<String> {
     Some(match fact {
-        Fact::RunCreated { run, plan } => {
+        Fact::RunCreated { run, plan, .. } => {
             let steps = count(plan.steps.len(), "planned step", "planned steps");
             format!("run {run} of {} begins: {steps}", plan.runbook)
         }
@@ -99,6 +99,9 @@ fn of_fact(fact: &Fact, event: &Event, view: &RunView) -> Option<String> {
             format!("{path}: {}", of_ending(ending, took))
         }
         Fact::TimerFired { path, .. } => format!("{path}: the wait before the next attempt is over"),
+        Fact::DeadlinePassed { path: Some(path) } => format!("{path}: its deadline has passed"),
+        Fact::DeadlinePassed { path: None } => "the run's deadline has passed".into(),
+        Fact::Decided { path, who, decision } => format!("{path}: {who} decides: {}", decision.as_str()),
         Fact::Approved { path, who, .. } => format!("{path}: approved by {who}"),
         Fact::Declined { path, who, why } => format!("{path}: declined by {who}: {why}"),
         Fact::Signalled { signal, .. } => of_signal(signal, &event.actor),
@@ -149,7 +152,10 @@ fn of_signal(signal: &Signal, actor: &str) -> String {
             format!("{actor} cancels: nothing new starts, what is in flight finishes{back}")
         }
         Signal::Cancel { .. } => format!("{actor} cancels again: what can be stopped is stopped"),
+        Signal::Pause => format!("{actor} pauses: nothing new starts, what is in flight finishes"),
         Signal::Resume => format!("{actor} resumes"),
+        Signal::Abandon => format!("{actor} gives the run up"),
+        Signal::RollBack => format!("{actor} rolls back what the run has done"),
         Signal::Resolve { path, done } => {
             format!("{actor} found out about {path}: it was {}done", if *done { "" } else { "not " })
         }

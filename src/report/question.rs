@@ -59,14 +59,15 @@ mod tests {
     fn a_question_shows_what_it_is_about() {
         let show =
             json!([{"vmid": 211, "name": "dns", "to": null, "why": "a container moves by restarting"}, "VM 104"]);
-        let asked = Question { message: "These guests will be down".into(), show, word: Some("pve2".into()) };
+        let asked =
+            Question { message: "These guests will be down".into(), show, word: Some("pve2".into()), options: vec![] };
         insta::assert_snapshot!(question(&asked, &Look::default()), @r"
         asks: These guests will be down
           - vmid 211, name dns, why a container moves by restarting
           - VM 104
         answer: type pve2
         ");
-        let plain = Question { message: "Go on?".into(), show: Value::Null, word: None };
+        let plain = Question { message: "Go on?".into(), show: Value::Null, word: None, options: vec![] };
         insta::assert_snapshot!(question(&plain, &Look::default()), @r"
         asks: Go on?
         answer: yes or no

@@ -92,7 +92,7 @@ pub fn runbook() -> Runbook {
         ],
         finally: vec![written("report", &[], uses("site.notify"))],
         outputs: Vec::new(),
-        define: Vec::new(),
+        procedures: Default::default(),
     }
 }
 
@@ -233,6 +233,7 @@ pub fn plan() -> Plan {
         summary: Summary { create: 0, change: 3, destroy: 1, disrupt: 1, unchanged: 2, unknown: 1 },
         steps: steps(),
         guards: vec![guard("pve3 has at least 12.0 GiB of memory free"), guard("104 is running")],
+        expanded: Default::default(),
         warnings: vec!["The lock holds on this host only: the token may not create pools (Pool.Allocate)".into()],
         failure: None,
         inputs: Inputs {
@@ -297,21 +298,36 @@ fn begun() -> Vec<Event> {
         message: "These guests will be down for a while".into(),
         show: json!(["CT 211 (dns)"]),
         word: Some("pve2".into()),
+        options: Vec::new(),
     };
     let asked = Verdict::Run { invocation: None, effect: Effect::Read, question: Some(question) };
     let halfway =
         Note::Progress { path: "move[107]".into(), line: "6.2 GiB of 16.0 GiB, 112.0 MiB/s".into(), share: Some(0.39) };
     vec![
-        event(0, Fact::RunCreated { run: "3f2a11111111".into(), plan: Arc::new(plan()) }),
+        event(0, Fact::RunCreated { run: "3f2a11111111".into(), plan: Arc::new(plan()), auto_expand: false }),
         event(0, Fact::LockGranted),
         started(0, "placement", 1, Effect::Read),
         ended(1, "placement", 1, ok()),
         event(1, Fact::Evaluated { path: "stops".into(), verdict: asked }),
-        event(9, Fact::Approved { path: "stops".into(), who: "ops@host".into(), word: Some("pve2".into()) }),
+        event(
+            9,
+            Fact::Approved { path: "stops".into(), who: "ops@host".into(), word: Some("pve2".into()), hash: None },
+        ),
         evaluated(9, "maintenance", "proxmox.ha_maintenance", Effect::Change),
         started(9, "maintenance", 1, Effect::Change),
         ended(109, "maintenance", 1, ok()),
-        event(109, Fact::Expanded { path: "move".into(), items: vec![], width: 1, lane_width: 1, borne: 0 }),
+        event(
+            109,
+            Fact::Expanded {
+                path: "move".into(),
+                items: vec![],
+                width: 1,
+                lane_width: 1,
+                borne: 0,
+                waves: vec![],
+                hash: None,
+            },
+        ),
         evaluated(109, "move[104]", "proxmox.guest_migrate", Effect::Change),
         started(109, "move[104]", 1, Effect::Change),
         ended(141, "move[104]", 1, ok()),

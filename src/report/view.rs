@@ -275,7 +275,7 @@ impl RunView {
     fn fact(&mut self, fact: &Fact, event: &Event) {
         self.status = self.status.after(fact);
         match fact {
-            Fact::RunCreated { run, plan } => self.begin(run, plan),
+            Fact::RunCreated { run, plan, .. } => self.begin(run, plan),
             Fact::LockRefused { holder } => self.lock_holder = Some(holder.clone()),
             Fact::LockLost { why } => self.ended_by = Some(format!("the lock was lost: {why}")),
             Fact::LockGranted => self.lock_holder = None,
@@ -302,6 +302,8 @@ impl RunView {
                 (step.outcome, step.ended) = (Outcome::Cancelled, Some(event.at));
                 self.ended_by = Some(format!("{who} declined {path}: {why}"));
             }
+            Fact::DeadlinePassed { path: None } => self.ended_by = Some("the run's deadline passed".into()),
+            Fact::DeadlinePassed { .. } | Fact::Decided { .. } => {}
             Fact::Signalled { signal, .. } => self.signalled(signal, &event.actor),
             Fact::DriverRestarted { .. } => self.restarted(),
             Fact::RunFinished { status } => self.over(*status),
@@ -391,6 +393,9 @@ impl RunView {
     fn signalled(&mut self, signal: &Signal, actor: &str) {
         match signal {
             Signal::Cancel { .. } => self.ended_by = Some(format!("{actor} cancelled it")),
+            Signal::Pause => self.ended_by = Some(format!("{actor} paused it")),
+            Signal::Abandon => self.ended_by = Some(format!("{actor} gave it up")),
+            Signal::RollBack => self.ended_by = Some(format!("{actor} rolled it back")),
             Signal::Resume => self.ended_by = None,
             Signal::Resolve { path, done } => {
                 self.at(path).outcome = if *done { Outcome::Ok } else { Outcome::Retrying };

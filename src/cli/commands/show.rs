@@ -60,6 +60,7 @@ fn steps(steps: &[Step], depth: usize, text: &mut String) {
     for step in steps {
         let what = match &step.verb {
             Verb::Uses { action, .. } => action.clone(),
+            Verb::Call { procedure, .. } => procedure.clone(),
             Verb::Confirm(_) => "asks a person".into(),
             Verb::Steps(_) => "one after another".into(),
             Verb::Parallel(_) => "at the same time".into(),

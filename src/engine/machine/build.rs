@@ -233,6 +233,6 @@ fn kind_of(body: &Body, as_item: bool) -> Kind {
     match &body.step.verb {
         Verb::Uses { .. } => Kind::Action,
         Verb::Confirm(_) => Kind::Confirm,
-        Verb::Steps(_) | Verb::Parallel(_) => Kind::Group,
+        Verb::Call { .. } | Verb::Steps(_) | Verb::Parallel(_) => Kind::Group,
     }
 }

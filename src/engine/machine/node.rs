@@ -32,7 +32,7 @@ impl Body {
     fn new(step: &Step) -> Self {
         let children = match &step.verb {
             Verb::Steps(steps) | Verb::Parallel(steps) => Self::of(steps),
-            Verb::Uses { .. } | Verb::Confirm(_) => Vec::new(),
+            Verb::Uses { .. } | Verb::Call { .. } | Verb::Confirm(_) => Vec::new(),
         };
         let rollback = match &step.rollback {
             Rollback::Steps(steps) => Self::of(steps),

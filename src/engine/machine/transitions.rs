@@ -12,7 +12,7 @@ impl State {
             return Err(bad(fact, "a run begins with run_created"));
         }
         match fact {
-            Fact::RunCreated { run, plan } => {
+            Fact::RunCreated { run, plan, .. } => {
                 if self.plan.is_some() {
                     return Ok(());
                 }
@@ -31,7 +31,7 @@ impl State {
             }
             Fact::DriverRestarted { .. } => self.restarted(commands),
             // Decided here already; it is in the journal for those who only read it.
-            Fact::Parked => {}
+            Fact::Parked | Fact::DeadlinePassed { .. } | Fact::Decided { .. } => {}
             Fact::RunFinished { status } => return self.run_finished(fact, *status),
             Fact::Expanded { .. }
             | Fact::Evaluated { .. }
@@ -261,6 +261,7 @@ impl State {
             Signal::Cancel { level, rollback } => {
                 self.halt_with(Halt::Cancelled { level: *level, rollback: *rollback }, commands);
             }
+            Signal::Pause | Signal::Abandon | Signal::RollBack => {}
             Signal::Resume => self.resumed(commands),
             Signal::Resolve { path, done } => {
                 let Some(ix) = self.find(path) else { return };

@@ -17,7 +17,7 @@ use crate::engine::evaluate::Evaluator;
 use crate::engine::inject::Inject;
 use crate::engine::machine::{self, BadFact, Command, Kind, State, StepIx};
 use crate::engine::ports::{
-    Actions, Answer, Approver, Call, Capabilities, Clock, Journal, JournalError, Locks, Observer, Stop, World,
+    Actions, Answer, Approver, Call, Capabilities, Clock, Journal, JournalError, Locks, Observer, Policy, Stop, World,
 };
 use crate::event::{Body, Ending, Event, Fact, Note, RunStatus, Signal};
 use crate::model::effect::{Done, Effect};
@@ -36,6 +36,7 @@ pub struct Ports {
     pub clients: Capabilities,
     pub journal: Box<dyn Journal>,
     pub locks: Arc<dyn Locks>,
+    pub policy: Arc<dyn Policy>,
     pub clock: Arc<dyn Clock>,
     pub approver: Arc<dyn Approver>,
     pub observer: Box<dyn Observer>,
@@ -80,7 +81,7 @@ pub async fn start(
     let at = ports.clock.now();
     let evaluator = Evaluator::new(&plan, Some((&run, at)), ports.actions.clone()).map_err(DriverError::Unusable)?;
     let mut dispatcher = Dispatcher::new(ports, State::default(), 0, evaluator, &plan);
-    dispatcher.feed(Fact::RunCreated { run, plan })?;
+    dispatcher.feed(Fact::RunCreated { run, plan, auto_expand: false })?;
     dispatcher.drive(signals).await
 }
 
@@ -220,7 +221,7 @@ impl Dispatcher {
 
     async fn drive_on(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) -> Result<RunEnd, DriverError> {
         loop {
-            if let Some(end) = self.carry_out_all()? {
+            if let Some(end) = self.carry_out_all().await? {
                 self.commit()?;
                 return Ok(end);
             }
@@ -253,15 +254,15 @@ impl Dispatcher {
     }
 
     /// Carries out what the machine asked for, until it has nothing more to ask or the run is at its end.
-    fn carry_out_all(&mut self) -> Result<Option<RunEnd>, DriverError> {
+    async fn carry_out_all(&mut self) -> Result<Option<RunEnd>, DriverError> {
         while let Some(command) = self.commands.pop_front() {
             match command {
-                Command::AcquireLock => self.acquire()?,
+                Command::AcquireLock => self.acquire().await?,
                 Command::ReleaseLock => {
                     // Whoever has the lock next must not meet a run that still believes to be at work.
                     self.commit()?;
                     if let (Some(run), Some(lock)) = (self.state.run().cloned(), self.lock_name()) {
-                        self.ports.locks.release(&lock, &run)?;
+                        self.ports.locks.release(&lock, &run).await?;
                     }
                     self.feed(Fact::LockReleased)?;
                 }
@@ -302,11 +303,11 @@ impl Dispatcher {
         self.state.plan().map(|plan| format!("site/{}", plan.inputs.site))
     }
 
-    fn acquire(&mut self) -> Result<(), DriverError> {
+    async fn acquire(&mut self) -> Result<(), DriverError> {
         let (Some(run), Some(lock)) = (self.state.run().cloned(), self.lock_name()) else { return Ok(()) };
         // The run must be in the journal before it holds anything.
         self.commit()?;
-        match self.ports.locks.acquire(&lock, &run)? {
+        match self.ports.locks.acquire(&lock, &run).await? {
             Ok(()) => self.feed(Fact::LockGranted),
             Err(holder) => {
                 self.lock_holder = Some(holder.clone());
@@ -331,8 +332,10 @@ impl Dispatcher {
     fn answered(&mut self, ix: StepIx, answer: Answer) -> Result<(), DriverError> {
         let path = self.state.node(ix).path.clone();
         self.feed(match answer {
-            Answer::Approved { who, word } => Fact::Approved { path, who, word },
+            Answer::Approved { who, word } => Fact::Approved { path, who, word, hash: None },
             Answer::Declined { who, why } => Fact::Declined { path, who, why },
+            Answer::Decided { who, decision } => Fact::Decided { path, who, decision },
+            Answer::Nobody => Fact::Declined { path, who: self.ports.actor.clone(), why: "nobody to ask".into() },
         })
     }
 
@@ -437,6 +440,7 @@ impl Dispatcher {
             timeout: step.and_then(|s| s.timeout),
             identities: planned.map(|p| p.identities.clone()).unwrap_or_default(),
             guards: planned.map(|p| p.guards.clone()).unwrap_or_default(),
+            policy: self.ports.policy.clone(),
             pinned: planned.and_then(|p| p.pinned.clone()),
             verify,
             injected: self.ports.inject.failure_at(&path),

@@ -143,12 +143,13 @@ impl Journal for Book {
     }
 }
 
+#[async_trait]
 impl Locks for Diary {
-    fn acquire(&self, _: &str, _: &RunId) -> Result<Result<(), String>, JournalError> {
+    async fn acquire(&self, _: &str, _: &RunId) -> Result<Result<(), String>, JournalError> {
         Ok(Ok(()))
     }
 
-    fn release(&self, _: &str, _: &RunId) -> Result<(), JournalError> {
+    async fn release(&self, _: &str, _: &RunId) -> Result<(), JournalError> {
         self.write("unlock");
         Ok(())
     }
@@ -204,6 +205,7 @@ impl Stage {
             actions.insert(name.into(), Arc::new(Fake { spec, diary: self.diary.clone() }));
         }
         Ports {
+            policy: Arc::new(crate::engine::ports::Anything),
             actions,
             world: Arc::new(Nothing),
             clients: Capabilities::default(),

@@ -14,7 +14,7 @@ use crate::engine::check::{PreparedCheck, Seen};
 use crate::engine::guard::{check_guard, check_identity};
 use crate::engine::machine::StepIx;
 use crate::engine::ports::{
-    Action, Call, Capabilities, Channel, Clock, Mutate, Probe, Recovery, Stop, Unreadable, World,
+    Action, Call, Capabilities, Channel, Clock, Doing, Mutate, Policy, Probe, Recovery, Stop, Unreadable, World,
 };
 use crate::event::{Ending, Intent, Note};
 use crate::model::effect::{Done, Effect};
@@ -47,6 +47,7 @@ pub struct Unit {
     pub timeout: Option<u64>,
     pub identities: Vec<Identity>,
     pub guards: Vec<Guard>,
+    pub policy: Arc<dyn Policy>,
     /// Outputs that the plan has pinned: a reading that is not made again.
     pub pinned: Option<Value>,
     pub verify: Vec<PreparedCheck>,
@@ -103,11 +104,14 @@ impl Unit {
             let outputs = predicted(&*self.action, &self.call, &probe);
             return Ok(Ending::Unchanged { outputs });
         }
+        let effect = self.effect.max(probe.effect.unwrap_or(Effect::Read));
+        let doing = Doing { path: &self.call.path, effect, identities: &probe.identities };
+        let _permit = self.policy.permit(doing, &*self.world, &self.stop).await?;
+        // After a turn was waited for: it is to be read immediately before the intent.
         let prepared = self.action.prepare(&self.call, &*self.world).await?;
         if self.stop.is_set() {
             return Ok(Ending::Cancelled);
         }
-        let effect = self.effect.max(probe.effect.unwrap_or(Effect::Read));
         let intent = Intent { before: probe.before, prepared, effect };
         self.durable(|answer| Said::Started(intent.clone(), answer)).await?;
         let outputs = self.bounded(self.action.apply(&self.call, &intent, &self.mutate())).await?;

@@ -123,7 +123,15 @@ impl Puppet for Switches {
                 lane: Some(if key < "c" { "x".into() } else { "y".into() }),
             });
             let borne = node.step().and_then(|s| s.for_each.as_ref()).map_or(0, |f| f.max_failures.of(4));
-            return Fact::Expanded { path, items: items.into(), width: 2, lane_width: 1, borne };
+            return Fact::Expanded {
+                path,
+                items: items.into(),
+                width: 2,
+                lane_width: 1,
+                borne,
+                waves: vec![],
+                hash: None,
+            };
         }
         let uses = match node.step().map(|s| &s.verb) {
             Some(Verb::Uses { action, .. }) => action.clone(),
@@ -171,7 +179,7 @@ impl Puppet for Switches {
     }
 
     fn ask(&mut self, state: &State, ix: StepIx) -> Fact {
-        Fact::Approved { path: state.node(ix).path.clone(), who: "test".into(), word: None }
+        Fact::Approved { path: state.node(ix).path.clone(), who: "test".into(), word: None, hash: None }
     }
 }
 
@@ -236,7 +244,7 @@ pub fn created(steps: Vec<Step>, finally: Vec<Step>, on_failure: OnFailure) -> F
         steps,
         finally,
         outputs: vec![],
-        define: vec![],
+        procedures: BTreeMap::new(),
     };
     let inputs = Inputs {
         site: "lab".into(),
@@ -254,10 +262,11 @@ pub fn created(steps: Vec<Step>, finally: Vec<Step>, on_failure: OnFailure) -> F
         summary: Summary::default(),
         steps: vec![],
         guards: vec![],
+        expanded: Default::default(),
         warnings: vec![],
         failure: None,
         inputs,
         procedure,
     };
-    Fact::RunCreated { run: RunId::new("r1"), plan: Arc::new(plan) }
+    Fact::RunCreated { run: RunId::new("r1"), plan: Arc::new(plan), auto_expand: false }
 }
