@@ -3,7 +3,7 @@
 //! It proves that the machine does not lean on the embedded driver's habits; the machine's properties are tested
 //! with it. Each outstanding piece of work advances by one small step at a time, and whoever drives it chooses which.
 
-use crate::engine::machine::{self, BadFact, Command, State, StepIx};
+use crate::engine::machine::{self, BadFact, Command, Kind, State, StepIx};
 use crate::event::{Ending, Fact, Intent, RunStatus, Signal};
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
@@ -38,6 +38,8 @@ pub struct MemoryDriver<P> {
     pub log: Vec<(u64, Fact)>,
     pub puppet: P,
     work: Vec<Work>,
+    /// Deadlines that may pass.
+    deadlines: Vec<Option<StepIx>>,
     now: u64,
     pub finished: Option<RunStatus>,
 }
@@ -48,8 +50,15 @@ impl<P: Puppet> MemoryDriver<P> {
     /// # Errors
     /// The machine refused it.
     pub fn begin(created: Fact, puppet: P) -> Result<Self, BadFact> {
-        let mut driver =
-            Self { state: State::default(), log: Vec::new(), puppet, work: Vec::new(), now: 1_000, finished: None };
+        let mut driver = Self {
+            state: State::default(),
+            log: Vec::new(),
+            puppet,
+            work: Vec::new(),
+            deadlines: Vec::new(),
+            now: 1_000,
+            finished: None,
+        };
         driver.tell(created)?;
         Ok(driver)
     }
@@ -66,6 +75,7 @@ impl<P: Puppet> MemoryDriver<P> {
             match command {
                 Command::Stop(ix) => self.stop(ix),
                 Command::Park => {}
+                Command::StartDeadline(of, _) => self.deadlines.push(of),
                 command => self.work.push(Work::Command(command)),
             }
         }
@@ -128,6 +138,11 @@ impl<P: Puppet> MemoryDriver<P> {
             Command::Attempt(ix) => {
                 let node = self.state.node(ix);
                 let (path, attempt) = (node.path.clone(), node.attempt);
+                if matches!(node.kind, Kind::Check(_)) {
+                    let ending = self.puppet.send(&self.state, ix);
+                    self.work.push(Work::Answer(ix, attempt, ending));
+                    return Ok(());
+                }
                 let intent = Intent { before: path.as_str().into(), prepared: 0.into(), effect: Effect::Change };
                 self.work.push(Work::Intended(ix));
                 self.tell(Fact::Started { path, attempt, intent })
@@ -156,6 +171,18 @@ impl<P: Puppet> MemoryDriver<P> {
         }
     }
 
+    /// Lets a deadline pass, the one that `choice` falls on.
+    ///
+    /// # Errors
+    /// The machine refused it.
+    pub fn expire(&mut self, choice: usize) -> Result<(), BadFact> {
+        if self.deadlines.is_empty() {
+            return Ok(());
+        }
+        let of = self.deadlines.swap_remove(choice % self.deadlines.len());
+        self.tell(Fact::DeadlinePassed { path: of.map(|ix| self.state.node(ix).path.clone()) })
+    }
+
     /// Tells the machine something again that it has been told already; it must not matter.
     ///
     /// # Errors
@@ -171,6 +198,7 @@ impl<P: Puppet> MemoryDriver<P> {
     /// The log does not fold.
     pub fn crash(&mut self) -> Result<(), BadFact> {
         self.work.clear();
+        self.deadlines.clear();
         self.state = State::replay(self.log.iter().map(|(at, fact)| (*at, fact)))?;
         if self.state.status().is_final() {
             return Ok(());
@@ -182,5 +210,14 @@ impl<P: Puppet> MemoryDriver<P> {
 }
 
 fn is_answer(fact: &Fact) -> bool {
-    !matches!(fact, Fact::DriverRestarted { .. } | Fact::Signalled { .. } | Fact::RunCreated { .. })
+    // Locks and a run's end are the driver's own words, which it says once.
+    !matches!(
+        fact,
+        Fact::DriverRestarted { .. }
+            | Fact::Signalled { .. }
+            | Fact::RunCreated { .. }
+            | Fact::LockGranted
+            | Fact::LockReleased
+            | Fact::RunFinished { .. }
+    )
 }

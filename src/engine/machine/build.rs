@@ -68,6 +68,7 @@ impl State {
             deadline: None,
             overdue: false,
             partial: false,
+            by_hand: false,
             pending: None,
             enter,
             leave,

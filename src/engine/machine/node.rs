@@ -215,6 +215,8 @@ pub struct Node {
     pub overdue: bool,
     /// Skipped by a person after it had changed something.
     pub(super) partial: bool,
+    /// Done by a person, who alone knows how to undo it.
+    pub(super) by_hand: bool,
     /// A fan-out's items that nobody has agreed to yet.
     pub pending: Option<Arc<(Vec<Item>, Fan)>>,
     pub(super) enter: Point,

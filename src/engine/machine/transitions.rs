@@ -161,6 +161,8 @@ impl State {
                         self.set(ix, Awaiting::Answer, Outcome::Waiting);
                         commands.push(Command::Ask(ix));
                     }
+                    // It was ready before the halt, and nothing of it has begun.
+                    Kind::Action if self.halt.is_some() && node.region == Region::Main => self.cancel(ix),
                     _ => self.attempt(ix, commands),
                 }
             }
@@ -215,6 +217,7 @@ impl State {
             }
             Decision::Done => {
                 self.nodes[ix.0].outputs = Some(Value::Null);
+                self.nodes[ix.0].by_hand = true;
                 self.over(ix, Outcome::Ok);
             }
             Decision::RollBack | Decision::Stop => {

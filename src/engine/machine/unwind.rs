@@ -23,7 +23,9 @@ impl State {
         // A scope that its author wrote a rollback for is undone as one, when the last of its steps would be.
         let mut left: BTreeMap<StepIx, u64> = BTreeMap::new();
         for ix in (0..self.nodes.len()).map(StepIx) {
-            if self.has_something_to_undo(ix)
+            if self.node(ix).by_hand && self.node(ix).region == Region::Main && self.is_within(ix, scope) {
+                self.nodes[ix.0].undo = UndoStatus::Listed("it was done by hand: undo it by hand".into());
+            } else if self.has_something_to_undo(ix)
                 && self.is_within(ix, scope)
                 && let Some(order) = self.node(ix).started
             {

@@ -1,5 +1,6 @@
 //! The machine against worlds that nobody made up: random graphs, failures, orders, repeats and crashes.
 
+mod language;
 pub mod puppet;
 mod random;
 mod rules;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::engine::drivers::memory::Puppet;
-use crate::engine::machine::{Kind, Region, State, StepIx};
-use crate::event::{Ending, Fact, Invocation, Item, Outcome, Verdict};
+use crate::engine::machine::{Awaiting, Kind, Region, State, StepIx};
+use crate::event::{Decision, Ending, Fact, Invocation, Item, Outcome, Verdict};
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{RunId, StepPath};
 use crate::model::plan::{Inputs, Plan, Summary};
 use crate::model::runbook::{
-    Amount, Expr, ForEach, LockScope, OnFailure, Place, Retry, Rollback, Runbook, Step, Target, Verb,
+    Amount, Check, Expr, ForEach, LockScope, OnFailure, Place, Procedure, Retry, Rollback, Runbook, Step, Target, Verb,
 };
 
 /// What a step does when it is tried; the first letter of its action's name says which.
@@ -54,7 +54,10 @@ pub struct Switches {
     pub half: BTreeMap<StepPath, bool>,
     /// How many requests the world took for each step since it was last undone.
     pub taken: BTreeMap<StepPath, u32>,
-    tried: BTreeMap<StepPath, u32>,
+    pub tried: BTreeMap<StepPath, u32>,
+    /// What a person decides about a step, the first time, the second time and so on; then to stop.
+    pub decisions: Vec<Decision>,
+    pub asked: BTreeMap<StepPath, usize>,
     /// What broke a rule of the language, found while it ran.
     pub broken: Vec<String>,
 }
@@ -122,19 +125,13 @@ impl Puppet for Switches {
                 value: key.into(),
                 lane: Some(if key < "c" { "x".into() } else { "y".into() }),
             });
-            let borne = node.step().and_then(|s| s.for_each.as_ref()).map_or(0, |f| f.max_failures.of(4));
-            return Fact::Expanded {
-                path,
-                items: items.into(),
-                width: 2,
-                lane_width: 1,
-                borne,
-                waves: vec![],
-                hash: None,
-            };
+            let fan = node.step().and_then(|s| s.for_each.as_ref());
+            let borne = fan.map_or(0, |f| f.max_failures.of(4));
+            let waves = fan.map_or(vec![], |f| f.batches.iter().map(|a| a.of(4).max(1)).collect());
+            return Fact::Expanded { path, items: items.into(), width: 2, lane_width: 1, borne, waves, hash: None };
         }
         let uses = match node.step().map(|s| &s.verb) {
-            Some(Verb::Uses { action, .. }) => action.clone(),
+            Some(Verb::Uses { action, .. } | Verb::Call { procedure: action, .. }) => action.clone(),
             _ => "works".into(),
         };
         let invocation = Some(Invocation { uses, with: Value::Null });
@@ -142,6 +139,12 @@ impl Puppet for Switches {
     }
 
     fn send(&mut self, state: &State, ix: StepIx) -> Ending {
+        if let Kind::Check(check) = &state.node(ix).kind {
+            return match check.expect.source.as_str() {
+                "false" => Ending::Failed { failure: Failure::new(Class::Verify, "check", "it does not hold") },
+                _ => Ending::Ok { outputs: Value::Null },
+            };
+        }
         self.check_order(state, ix);
         self.check_width(state, ix);
         let (path, on) = Self::target(state, ix);
@@ -179,7 +182,23 @@ impl Puppet for Switches {
     }
 
     fn ask(&mut self, state: &State, ix: StepIx) -> Fact {
-        Fact::Approved { path: state.node(ix).path.clone(), who: "test".into(), word: None, hash: None }
+        let node = state.node(ix);
+        let path = node.path.clone();
+        if node.awaiting != Awaiting::Decision {
+            return Fact::Approved { path, who: "test".into(), word: None, hash: None };
+        }
+        let options = &node.question.as_ref().unwrap().options;
+        let asked = self.asked.entry(path.clone()).or_default();
+        let decision = *self.decisions.get(*asked).unwrap_or(&Decision::Stop);
+        *asked += 1;
+        let decision = if options.contains(&decision) { decision } else { Decision::Stop };
+        match decision {
+            // A person who tries again has looked at what is there, and one who does it by hand does it.
+            Decision::Retry => drop(self.taken.remove(&path)),
+            Decision::Done if !node.kind.is_scope() => drop(self.on.insert(path.clone(), true)),
+            _ => {}
+        }
+        Fact::Decided { path, attempt: node.attempt, who: "test".into(), decision }
     }
 }
 
@@ -225,6 +244,52 @@ pub fn for_each(borne: u32) -> ForEach {
 
 pub fn retry(attempts: u32) -> Retry {
     Retry { attempts, backoff: 10, factor: 2.0, max: 1_000, errors: vec![Class::Transient, Class::Timeout] }
+}
+
+/// A check that holds, or does not.
+pub fn check(holds: bool) -> Check {
+    Check {
+        uses: None,
+        with: vec![],
+        expect: Expr { source: holds.to_string(), place: Place::default() },
+        every: 1,
+        within: 0,
+        stable_for: 0,
+        message: None,
+        place: Place::default(),
+    }
+}
+
+pub fn call(id: &str, procedure: &str, needs: &[&str]) -> Step {
+    step(id, Verb::Call { procedure: procedure.into(), with: vec![] }, needs)
+}
+
+pub fn procedure(require: Vec<Check>, steps: Vec<Step>, finally: Vec<Step>) -> Procedure {
+    Procedure {
+        title: None,
+        params: vec![],
+        vars: vec![],
+        deadline: None,
+        on_failure: None,
+        require,
+        steps,
+        finally,
+        outputs: vec![],
+        digest: None,
+    }
+}
+
+/// [`created`] with procedures that steps call.
+pub fn created_with(
+    procedures: &[(&str, Procedure)],
+    steps: Vec<Step>,
+    finally: Vec<Step>,
+    on_failure: OnFailure,
+) -> Fact {
+    let Fact::RunCreated { run, plan, auto_expand } = created(steps, finally, on_failure) else { unreachable!() };
+    let mut plan = (*plan).clone();
+    plan.procedure.procedures = procedures.iter().map(|(name, p)| ((*name).to_owned(), p.clone())).collect();
+    Fact::RunCreated { run, plan: Arc::new(plan), auto_expand }
 }
 
 /// The first fact of a run of these steps.

@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::puppet::{Habit, Switches, action, created, for_each, retry, step};
+use super::puppet::{Habit, Switches, action, call, check, created_with, for_each, procedure, retry, step};
 use crate::engine::drivers::memory::MemoryDriver;
 use crate::engine::machine::{Kind, Region};
-use crate::event::{Fact, Outcome, RunStatus, Signal, UndoStatus};
-use crate::model::runbook::{OnFailure, Step, Verb};
+use crate::event::{Decision, Fact, Outcome, RunStatus, Signal, UndoStatus};
+use crate::model::runbook::{Amount, OnFailure, Procedure, Step, Verb};
 
 fn habit() -> impl Strategy<Value = Habit> {
     prop_oneof![6 => Just(Habit::Works), 1 => proptest::sample::select(Habit::ALL.to_vec())]
@@ -18,7 +18,32 @@ fn on_failure() -> impl Strategy<Value = Option<OnFailure>> {
         1 => Just(Some(OnFailure::Continue)),
         1 => Just(Some(OnFailure::Rollback)),
         1 => Just(Some(OnFailure::Stop)),
+        1 => Just(Some(OnFailure::Ask)),
     ]
+}
+
+/// Calls of these are among the steps: what they come to is drawn with them.
+const PROCEDURES: [&str; 3] = ["local.plain", "local.careful", "local.nested"];
+
+fn procedures() -> impl Strategy<Value = Vec<(&'static str, Procedure)>> {
+    (steps(0), steps(0), habit(), on_failure(), proptest::bool::weighted(0.8)).prop_map(
+        |(plain, careful, tidy, policy, holds)| {
+            let tidy = vec![action("tidy", &tidy.name(), &[])];
+            let mut careful = procedure(vec![check(true), check(holds)], careful, tidy.clone());
+            careful.on_failure = policy;
+            let inner = vec![action("first", "works", &[]), call("inner", PROCEDURES[1], &["first"])];
+            let nested = procedure(vec![], inner, tidy);
+            vec![(PROCEDURES[0], procedure(vec![], plain, vec![])), (PROCEDURES[1], careful), (PROCEDURES[2], nested)]
+        },
+    )
+}
+
+fn decisions() -> impl Strategy<Value = Vec<Decision>> {
+    proptest::collection::vec(proptest::sample::select(Decision::ALL.to_vec()), 0..3)
+}
+
+fn begin(created: Fact, decisions: Vec<Decision>) -> MemoryDriver<Switches> {
+    MemoryDriver::begin(created, Switches { decisions, ..Switches::default() }).unwrap()
 }
 
 /// The shape of one step, before it has its id and its needs.
@@ -31,6 +56,11 @@ fn shape(depth: u32) -> BoxedStrategy<Step> {
         step.optional = optional;
         step.for_each = fan.then(|| for_each(borne));
         step.on_failure = policy;
+        step.deadline = (borne == 1).then_some(50);
+        if fan && with_retry {
+            step.for_each.as_mut().unwrap().batches = vec![Amount::Count(1), Amount::Percent(50)];
+            step.gate = vec![check(true), check(borne != 2)];
+        }
         step
     });
     if depth == 0 {
@@ -42,7 +72,13 @@ fn shape(depth: u32) -> BoxedStrategy<Step> {
         group.for_each = fan.then(|| for_each(1));
         group
     });
-    prop_oneof![4 => leaf, 1 => group].boxed()
+    let call = (0..PROCEDURES.len(), on_failure(), any::<bool>()).prop_map(|(which, policy, limited)| {
+        let mut step = call("s", PROCEDURES[which], &[]);
+        step.on_failure = policy;
+        step.deadline = limited.then_some(50);
+        step
+    });
+    prop_oneof![6 => leaf, 1 => group, 1 => call].boxed()
 }
 
 /// A list of steps with random needs among earlier ones.
@@ -71,7 +107,10 @@ fn check_end(driver: &MemoryDriver<Switches>) {
         assert!(node.outcome.is_final(), "{} ended as {:?}", node.path, node.outcome);
         let is_leaf = matches!(node.kind, Kind::Action) && node.region == Region::Main;
         let on = driver.puppet.on.get(&node.path).copied().unwrap_or(false);
+        let half = driver.puppet.half.contains_key(&node.path);
         match (&node.outcome, &node.undo) {
+            // What was half done when a person went on without it stays so.
+            (Outcome::Skipped(_), _) if half => {}
             (_, UndoStatus::RolledBack) if is_leaf => assert!(!on, "{} was undone and is on", node.path),
             (Outcome::Ok, _) if is_leaf => assert!(on, "{} is ok and off", node.path),
             (Outcome::Cancelled | Outcome::NotRun(_) | Outcome::Skipped(_), _) if is_leaf => {
@@ -81,7 +120,7 @@ fn check_end(driver: &MemoryDriver<Switches>) {
         }
     }
     if status == RunStatus::RolledBack {
-        let main = driver.puppet.on.iter().filter(|(path, _)| !path.as_str().starts_with("finally/"));
+        let main = driver.puppet.on.iter().filter(|(path, _)| !path.as_str().contains("finally/"));
         assert!(main.map(|(_, on)| on).all(|on| !on), "rolled back, and something is on: {:?}", driver.puppet.on);
     }
     if status == RunStatus::Succeeded {
@@ -145,19 +184,26 @@ proptest! {
 
     #[test]
     fn any_order_with_repeats_and_crashes_comes_to_a_right_end(
-        steps in steps(2), finally in steps(0), policy in root_policy(), seed in any::<u64>(),
+        steps in steps(2), finally in steps(1), procedures in procedures(), policy in root_policy(),
+        decisions in decisions(), seed in any::<u64>(),
     ) {
-        let mut driver = MemoryDriver::begin(created(steps, finally, policy), Switches::default()).unwrap();
+        let mut driver = begin(created_with(&procedures, steps, finally, policy), decisions);
         let mut picks = choices(seed);
         for _ in 0..300 {
             match picks.next().unwrap_or(0) % 23 {
                 0 => driver.crash().unwrap(),
                 1 | 2 => driver.redeliver(picks.next().unwrap_or(0)).unwrap(),
-                3 if seed % 5 == 0 => {
+                3 if seed % 5 < 3 => {
                     let level = 1 + u8::from(seed % 2 == 0);
-                    let signal = Signal::Cancel { level, rollback: seed % 3 == 0 };
-                    driver.tell(Fact::Signalled { key: "cancel".into(), signal }).unwrap();
+                    let signal = match seed % 7 {
+                        0..3 => Signal::Cancel { level, rollback: seed % 3 == 0 },
+                        3 | 4 => Signal::Pause,
+                        5 => Signal::Abandon,
+                        _ => Signal::RollBack,
+                    };
+                    driver.tell(Fact::Signalled { key: "word".into(), signal }).unwrap();
                 }
+                4 if seed % 3 == 0 => driver.expire(picks.next().unwrap_or(0)).unwrap(),
                 _ => driver.advance(picks.next().unwrap_or(0)).unwrap(),
             }
             if driver.state.status().is_final() {
@@ -166,6 +212,20 @@ proptest! {
         }
         finish(&mut driver, &mut picks);
         check_end(&driver);
+        // What was done is undone when somebody asks for it later, and asking twice undoes nothing twice.
+        for key in ["back", "back again"] {
+            let before = driver.state.status();
+            driver.tell(Fact::Signalled { key: key.into(), signal: Signal::RollBack }).unwrap();
+            finish(&mut driver, &mut picks);
+            check_end(&driver);
+            let status = driver.state.status();
+            let never_began = driver.state.regions[Region::Main as usize].is_none();
+            prop_assert!(
+                never_began && status == before
+                    || matches!(status, RunStatus::RolledBack | RunStatus::RollbackIncomplete | RunStatus::Failed),
+                "{:?} after {:?}", status, before,
+            );
+        }
     }
 }
 
@@ -174,10 +234,10 @@ proptest! {
 
     #[test]
     fn a_crash_after_every_fact_changes_nothing_in_the_end(
-        steps in steps(1), policy in root_policy(), seed in any::<u64>(),
+        steps in steps(1), procedures in procedures(), policy in root_policy(), decisions in decisions(),
+        seed in any::<u64>(),
     ) {
-        let created = created(steps, vec![], policy);
-        let mut driver = MemoryDriver::begin(created, Switches::default()).unwrap();
+        let mut driver = begin(created_with(&procedures, steps, vec![], policy), decisions);
         let mut picks = choices(seed);
         let mut undisturbed = driver.clone();
         finish(&mut undisturbed, &mut choices(seed));
@@ -198,8 +258,10 @@ proptest! {
     }
 
     #[test]
-    fn the_fold_of_the_log_is_the_live_state(steps in steps(2), policy in root_policy(), seed in any::<u64>()) {
-        let mut driver = MemoryDriver::begin(created(steps, vec![], policy), Switches::default()).unwrap();
+    fn the_fold_of_the_log_is_the_live_state(
+        steps in steps(2), procedures in procedures(), policy in root_policy(), seed in any::<u64>(),
+    ) {
+        let mut driver = begin(created_with(&procedures, steps, vec![], policy), vec![]);
         finish(&mut driver, &mut choices(seed));
         let replayed = crate::engine::machine::State::replay(driver.log.iter().map(|(at, f)| (*at, f))).unwrap();
         prop_assert_eq!(replayed.status(), driver.state.status());

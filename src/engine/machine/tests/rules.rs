@@ -9,13 +9,13 @@ use crate::model::failure::{Class, Failure};
 use crate::model::ids::StepPath;
 use crate::model::runbook::{OnFailure, Step, Verb};
 
-fn run(steps: Vec<Step>, finally: Vec<Step>, on_failure: OnFailure) -> MemoryDriver<Switches> {
+pub(super) fn run(steps: Vec<Step>, finally: Vec<Step>, on_failure: OnFailure) -> MemoryDriver<Switches> {
     let mut driver = MemoryDriver::begin(created(steps, finally, on_failure), Switches::default()).unwrap();
     drive(&mut driver);
     driver
 }
 
-fn drive(driver: &mut MemoryDriver<Switches>) {
+pub(super) fn drive(driver: &mut MemoryDriver<Switches>) {
     for _ in 0..10_000 {
         if driver.is_idle() {
             break;
@@ -25,11 +25,11 @@ fn drive(driver: &mut MemoryDriver<Switches>) {
     assert_eq!(driver.puppet.broken, Vec::<String>::new());
 }
 
-fn outcomes(driver: &MemoryDriver<Switches>) -> String {
+pub(super) fn outcomes(driver: &MemoryDriver<Switches>) -> String {
     let mut rows: Vec<String> = driver
         .state
         .nodes()
-        .filter(|n| !matches!(n.kind, Kind::Region))
+        .filter(|n| !matches!(n.kind, Kind::Region | Kind::Part(_)))
         .map(|n| format!("{} {}", n.path, n.outcome.as_str()))
         .collect();
     rows.push(format!("run {}", driver.state.status().as_str()));
@@ -165,7 +165,7 @@ fn a_cancelled_run_finishes_what_is_under_way_and_runs_finally() {
 }
 
 /// Advances until `path` has reached `kind` in the log.
-fn drive_to(driver: &mut MemoryDriver<Switches>, path: &str, kind: &str) {
+pub(super) fn drive_to(driver: &mut MemoryDriver<Switches>, path: &str, kind: &str) {
     for _ in 0..1_000 {
         let last = driver.log.last().map(|(_, f)| f);
         if last.is_some_and(|f| f.kind() == kind && f.path().is_some_and(|p| p.as_str() == path)) {
@@ -176,7 +176,7 @@ fn drive_to(driver: &mut MemoryDriver<Switches>, path: &str, kind: &str) {
     panic!("{path} never was {kind}: {}", outcomes(driver));
 }
 
-fn tell(driver: &mut MemoryDriver<Switches>, key: &str, signal: Signal) {
+pub(super) fn tell(driver: &mut MemoryDriver<Switches>, key: &str, signal: Signal) {
     driver.tell(Fact::Signalled { key: key.into(), signal }).unwrap();
 }
 
@@ -184,7 +184,7 @@ fn cancel(level: u8) -> Signal {
     Signal::Cancel { level, rollback: false }
 }
 
-fn begun(steps: Vec<Step>, finally: Vec<Step>, on_failure: OnFailure) -> MemoryDriver<Switches> {
+pub(super) fn begun(steps: Vec<Step>, finally: Vec<Step>, on_failure: OnFailure) -> MemoryDriver<Switches> {
     MemoryDriver::begin(created(steps, finally, on_failure), Switches::default()).unwrap()
 }
 

@@ -1,0 +1,248 @@
+//! Calls, waves and gates, deadlines, lists known late, and what people say to a run: one small graph each.
+
+use super::puppet::{Switches, action, call, check, created_with, for_each, procedure, retry, step};
+use super::rules::{begun, drive, drive_to, outcomes, run, tell};
+use crate::engine::drivers::memory::MemoryDriver;
+use crate::event::{Decision, Fact, Outcome, RunStatus, Signal, UndoStatus};
+use crate::model::ids::StepPath;
+use crate::model::runbook::{Amount, OnFailure, Procedure, Rollback, Step, Verb};
+
+fn called(procedure: Procedure, steps: Vec<Step>, finally: Vec<Step>, on_failure: OnFailure) -> MemoryDriver<Switches> {
+    let created = created_with(&[("local.p", procedure)], steps, finally, on_failure);
+    let mut driver = MemoryDriver::begin(created, Switches::default()).unwrap();
+    drive(&mut driver);
+    driver
+}
+
+/// Leaves only, in the order in which they ended.
+fn order(driver: &MemoryDriver<Switches>) -> String {
+    let ended = driver.log.iter().filter(|(_, f)| f.kind() == "finished").filter_map(|(_, f)| f.path());
+    ended.map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_call_checks_does_and_tidies_before_what_needs_it() {
+    let p = procedure(vec![check(true)], vec![action("x", "works", &[])], vec![action("tidy", "works", &[])]);
+    let driver = called(p, vec![call("p", "local.p", &[]), action("b", "works", &["p"])], vec![], OnFailure::Stop);
+    assert_eq!(order(&driver), "p/require[1] p/x p/finally/tidy b");
+    assert_eq!(driver.state.status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn requirements_of_a_call_that_do_not_hold_are_its_failure_before_anything_is_changed() {
+    let p =
+        procedure(vec![check(false), check(true)], vec![action("x", "works", &[])], vec![action("t", "works", &[])]);
+    let driver = called(p, vec![call("p", "local.p", &[]), action("b", "works", &["p"])], vec![], OnFailure::Stop);
+    assert_eq!(outcomes(&driver), "p failed, b not_run, p/require[1] failed, p/require[2] ok, run failed");
+}
+
+#[test]
+fn an_optional_call_whose_finally_fails_does_not_fail_the_run() {
+    let p = procedure(vec![], vec![action("x", "works", &[])], vec![action("tidy", "refuses", &[])]);
+    let mut step = call("p", "local.p", &[]);
+    let steps = |step: &Step| vec![step.clone(), action("b", "works", &["p"])];
+    let driver = called(p.clone(), steps(&step), vec![], OnFailure::Stop);
+    assert_eq!(outcomes(&driver), "p failed, b not_run, p/x ok, p/finally/tidy failed, run failed");
+    step.optional = true;
+    let driver = called(p, steps(&step), vec![], OnFailure::Stop);
+    assert_eq!(outcomes(&driver), "p failed, b ok, p/x ok, p/finally/tidy failed, run succeeded");
+}
+
+#[test]
+fn after_a_failure_the_finally_of_every_open_call_runs_after_the_unwinding_innermost_first() {
+    let inner = procedure(
+        vec![],
+        vec![action("x", "works", &[]), action("y", "refuses", &["x"])],
+        vec![action("tidy", "works", &[])],
+    );
+    let outer = procedure(vec![], vec![call("in", "local.in", &[])], vec![action("tidy", "works", &[])]);
+    let procedures = [("local.in", inner), ("local.out", outer)];
+    let steps = vec![call("out", "local.out", &[])];
+    let created = created_with(&procedures, steps, vec![action("last", "works", &[])], OnFailure::Rollback);
+    let mut driver = MemoryDriver::begin(created, Switches::default()).unwrap();
+    drive(&mut driver);
+    assert_eq!(order(&driver), "out/in/x out/in/y out/in/x/undo out/in/finally/tidy out/finally/tidy finally/last");
+    assert_eq!(driver.state.status(), RunStatus::RolledBack);
+}
+
+#[test]
+fn a_call_rolls_itself_back_where_its_file_says_so() {
+    let mut p = procedure(vec![], vec![action("x", "works", &[]), action("y", "refuses", &["x"])], vec![]);
+    p.on_failure = Some(OnFailure::Rollback);
+    let steps = vec![action("a", "works", &[]), call("p", "local.p", &["a"])];
+    let driver = called(p, steps, vec![], OnFailure::Stop);
+    assert_eq!(outcomes(&driver), "a ok, p failed, p/x ok, p/y failed, p/x/undo ok, run failed");
+}
+
+#[test]
+fn a_call_in_finally_keeps_its_own_finally() {
+    let p = procedure(vec![], vec![action("x", "refuses", &[])], vec![action("tidy", "works", &[])]);
+    let driver = called(p, vec![action("a", "works", &[])], vec![call("p", "local.p", &[])], OnFailure::Stop);
+    assert_eq!(order(&driver), "a finally/p/x finally/p/finally/tidy");
+    assert_eq!(driver.state.status(), RunStatus::Failed);
+}
+
+/// Four items, two at a time, in waves of 1, 2 and the rest, with a gate before each.
+fn waves(habit: &str, borne: u32, gate: bool) -> Step {
+    let mut fan = action("move", habit, &[]);
+    fan.for_each = Some(for_each(borne));
+    fan.for_each.as_mut().unwrap().batches = vec![Amount::Count(1), Amount::Percent(50)];
+    fan.gate = vec![check(gate)];
+    fan
+}
+
+#[test]
+fn waves_go_one_after_another_each_behind_its_gate() {
+    let driver = run(vec![waves("works", 0, true)], vec![], OnFailure::Stop);
+    assert_eq!(order(&driver), "move/gate[1]/1 move[a] move/gate[2]/1 move[b] move[c] move/gate[3]/1 move[d]");
+}
+
+#[test]
+fn a_gate_that_does_not_hold_closes_the_fan_out() {
+    let driver = run(vec![waves("works", 4, false), action("b", "works", &["move"])], vec![], OnFailure::Stop);
+    let ends = outcomes(&driver);
+    assert!(ends.contains("move failed, b not_run, move[a] not_run, move[b] not_run"), "{ends}");
+    assert!(ends.ends_with("run failed"), "{ends}");
+}
+
+#[test]
+fn failures_count_over_all_waves() {
+    let driver = run(vec![waves("refuses", 1, true)], vec![], OnFailure::Stop);
+    let ends = outcomes(&driver);
+    assert!(ends.contains("move[a] failed, move[b] failed, move[c] failed, move[d] not_run"), "{ends}");
+}
+
+#[test]
+fn an_item_that_goes_on_inside_still_counts_as_one_failure() {
+    let mut group = step("node", Verb::Steps(vec![action("x", "refuses", &[]), action("y", "refuses", &[])]), &[]);
+    group.for_each = Some(for_each(1));
+    let Verb::Steps(inner) = &mut group.verb else { unreachable!() };
+    inner.iter_mut().for_each(|s| s.on_failure = Some(OnFailure::Continue));
+    let driver = run(vec![group], vec![], OnFailure::Stop);
+    let ends = outcomes(&driver);
+    // Two go at once, one in each lane. The first failed item is borne, the second is not: what is under way ends.
+    assert!(ends.contains("node[a] failed, node[b] not_run, node[c] failed, node[d] failed"), "{ends}");
+}
+
+#[test]
+fn a_list_known_late_is_asked_for_once() {
+    let mut fan = action("move", "works", &[]);
+    fan.for_each = Some(for_each(0));
+    let driver = run(vec![fan.clone()], vec![], OnFailure::Stop);
+    assert_eq!(driver.log.iter().filter(|(_, f)| f.kind() == "approved").count(), 1);
+
+    let mut declined = begun(vec![fan], vec![], OnFailure::Stop);
+    drive_to(&mut declined, "move", "expanded");
+    declined.tell(Fact::Declined { path: "move".into(), who: "ops".into(), why: "too many".into() }).unwrap();
+    drive(&mut declined);
+    assert_eq!(declined.state.status(), RunStatus::Stopped);
+    assert!(declined.puppet.taken.is_empty());
+}
+
+#[test]
+fn the_deadline_of_a_scope_stops_it_and_runs_the_finally_of_a_call_all_the_same() {
+    let p = procedure(
+        vec![],
+        vec![action("x", "works", &[]), action("y", "works", &["x"])],
+        vec![action("tidy", "works", &[])],
+    );
+    let mut step = call("p", "local.p", &[]);
+    (step.deadline, step.optional) = (Some(10), true);
+    let created = created_with(&[("local.p", p)], vec![step, action("b", "works", &["p"])], vec![], OnFailure::Stop);
+    let mut driver = MemoryDriver::begin(created, Switches::default()).unwrap();
+    drive_to(&mut driver, "p/x", "finished");
+    driver.expire(0).unwrap();
+    drive(&mut driver);
+    assert_eq!(outcomes(&driver), "p failed, b ok, p/x ok, p/y not_run, p/finally/tidy ok, run succeeded");
+}
+
+#[test]
+fn a_step_whose_deadline_passes_is_not_tried_again() {
+    let mut a = action("a", "flaky", &[]);
+    (a.deadline, a.retry) = (Some(10), Some(retry(3)));
+    let mut driver = begun(vec![a], vec![], OnFailure::Stop);
+    drive_to(&mut driver, "a", "started");
+    driver.expire(0).unwrap();
+    drive(&mut driver);
+    assert_eq!(outcomes(&driver), "a failed, run failed");
+    let ix = driver.state.find(&StepPath::new("a")).unwrap();
+    let Outcome::Failed(failure) = &driver.state.node(ix).outcome else { unreachable!() };
+    assert_eq!(failure.class, crate::model::failure::Class::Timeout, "{failure}");
+}
+
+fn asked(decisions: &[Decision], habit: &str) -> MemoryDriver<Switches> {
+    let mut b = action("b", habit, &["a"]);
+    b.on_failure = Some(OnFailure::Ask);
+    let steps = vec![action("a", "works", &[]), b, action("c", "works", &["b"])];
+    let mut driver = begun(steps, vec![], OnFailure::Stop);
+    driver.puppet.decisions = decisions.to_vec();
+    drive(&mut driver);
+    driver
+}
+
+#[test]
+fn a_person_decides_what_becomes_of_a_failed_step() {
+    let ends = |decisions: &[Decision], habit| outcomes(&asked(decisions, habit));
+    assert_eq!(ends(&[Decision::Retry], "flaky"), "a ok, b ok, c ok, run succeeded");
+    assert_eq!(ends(&[Decision::Skip], "refuses"), "a ok, b skipped, c ok, run succeeded");
+    assert_eq!(ends(&[Decision::Done], "refuses"), "a ok, b ok, c ok, run succeeded");
+    assert_eq!(ends(&[Decision::Stop], "refuses"), "a ok, b failed, c not_run, run failed");
+    // The scope that asked is the step itself: what it did half is undone.
+    assert_eq!(ends(&[Decision::RollBack], "half"), "a ok, b failed, c not_run, b/undo ok, run failed");
+}
+
+#[test]
+fn what_was_done_by_hand_is_undone_by_hand() {
+    let mut driver = asked(&[Decision::Done], "refuses");
+    tell(&mut driver, "back", Signal::RollBack);
+    drive(&mut driver);
+    assert_eq!(driver.state.status(), RunStatus::RollbackIncomplete);
+    let ix = driver.state.find(&StepPath::new("b")).unwrap();
+    assert!(matches!(&driver.state.node(ix).undo, UndoStatus::Listed(how) if how.contains("by hand")));
+}
+
+#[test]
+fn a_paused_run_keeps_its_lock_and_goes_on_where_it_was() {
+    let mut a = action("a", "flaky", &[]);
+    a.retry = Some(retry(2));
+    let mut driver = begun(vec![a, action("b", "works", &["a"])], vec![], OnFailure::Stop);
+    drive_to(&mut driver, "a", "finished");
+    tell(&mut driver, "p", Signal::Pause);
+    drive(&mut driver);
+    assert!(driver.state.is_parked() && driver.state.lock_held(), "{}", outcomes(&driver));
+    tell(&mut driver, "r", Signal::Resume);
+    drive(&mut driver);
+    assert_eq!(outcomes(&driver), "a ok, b ok, run succeeded");
+}
+
+#[test]
+fn a_run_that_is_over_is_rolled_back_later_and_its_finally_does_not_run_again() {
+    let steps = vec![action("a", "works", &[]), action("b", "works", &["a"])];
+    let mut driver = run(steps, vec![action("tell", "works", &[])], OnFailure::Stop);
+    tell(&mut driver, "back", Signal::RollBack);
+    drive(&mut driver);
+    assert_eq!(order(&driver), "a b finally/tell b/undo a/undo");
+    assert_eq!(driver.state.status(), RunStatus::RolledBack);
+    assert!(!driver.state.lock_held());
+}
+
+#[test]
+fn a_run_that_is_given_up_runs_finally_and_undoes_nothing() {
+    let steps = vec![action("a", "works", &[]), action("b", "refuses", &["a"])];
+    let mut driver = begun(steps, vec![action("tell", "works", &[])], OnFailure::Rollback);
+    drive_to(&mut driver, "a", "finished");
+    tell(&mut driver, "p", Signal::Abandon);
+    drive(&mut driver);
+    assert_eq!(order(&driver), "a finally/tell");
+    assert_eq!(driver.state.status(), RunStatus::Cancelled);
+}
+
+#[test]
+fn a_group_with_its_author_s_own_rollback_is_undone_as_one() {
+    let mut group = step("g", Verb::Steps(vec![action("x", "works", &[]), action("y", "works", &["x"])]), &[]);
+    group.rollback = Rollback::Steps(vec![action("fix", "works", &[])]);
+    let steps = vec![group, action("b", "refuses", &["g"])];
+    let driver = run(steps, vec![], OnFailure::Rollback);
+    assert_eq!(order(&driver), "g/x g/y b g/undo/fix");
+    assert_eq!(driver.state.status(), RunStatus::RolledBack);
+}
