@@ -38,19 +38,28 @@ impl Store {
         Ok(held.collect())
     }
 
+    /// That nobody holds a lock of that name, with those that are held.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn unknown_lock(&self, name: &str) -> Result<StoreError, StoreError> {
+        let held: Vec<String> = self.reader().locks()?.into_iter().map(|(name, _)| name).collect();
+        let hint = if held.is_empty() { "none is".to_owned() } else { format!("held: {}", held.join(", ")) };
+        Ok(StoreError::UnknownLock { name: name.to_owned(), hint })
+    }
+
     /// Takes the lock from a run that no process has. A run that is not over must get it back before it goes on.
     ///
     /// # Errors
     /// Nobody holds it; the process that has its run lives; the journal cannot be written.
     pub fn break_lock(&self, name: &str, actor: &str, reason: &str) -> Result<HeldLock, StoreError> {
-        let all = self.lock_list()?;
-        let names: Vec<String> = all.iter().map(|held| held.name.clone()).collect();
-        let Some(held) = all.into_iter().find(|held| held.name == name) else { return Err(unknown_lock(name, &names)) };
+        let held = self.lock_list()?.into_iter().find(|held| held.name == name);
+        let Some(held) = held else { return Err(self.unknown_lock(name)?) };
         let mut db = self.connect()?;
         // Held while it is done, so that nobody goes on with the run meanwhile.
         let Some(_kept) = self.place.own(&held.run)? else { return Err(self.owned_by_another(&held.run)?) };
         let deed = self.deed(ActKind::LockBroken, actor, name, json!({"run": held.run, "reason": reason}));
-        if db.break_lock(name, &held.run, &deed, reason)? { Ok(held) } else { Err(unknown_lock(name, &names)) }
+        if db.break_lock(name, &held.run, &deed, reason)? { Ok(held) } else { Err(self.unknown_lock(name)?) }
     }
 
     /// The run, whole, as it is; it stays this journal's.
@@ -124,7 +133,8 @@ impl Store {
             Imported::Yes => {}
             Imported::Exists => return Err(StoreError::Exists { run: run.clone() }),
             Imported::Differs => {
-                let why = format!("run {run} is in this journal, and its events here are not the beginning of those there");
+                let why =
+                    format!("run {run} is in this journal, and its events here are not the beginning of those there");
                 return Err(StoreError::Parcel { why });
             }
             Imported::Locked { name, by } => {
@@ -152,11 +162,7 @@ impl Store {
 
     pub(super) fn is_elsewhere(&self, run: &RunId, elsewhere: &Elsewhere) -> StoreError {
         let (run, by, since) = (run.clone(), elsewhere.actor.clone(), self.time(elsewhere.at));
-        if elsewhere.copied {
-            StoreError::Copied { run, by, since }
-        } else {
-            StoreError::HandedOver { run, by, since }
-        }
+        if elsewhere.copied { StoreError::Copied { run, by, since } } else { StoreError::HandedOver { run, by, since } }
     }
 
     pub(super) fn lock_gone(&self, run: &RunId, lost: Surrendered) -> StoreError {
@@ -170,9 +176,4 @@ impl Store {
             holder: lost.now,
         }
     }
-}
-
-fn unknown_lock(name: &str, held: &[String]) -> StoreError {
-    let hint = if held.is_empty() { "none is".to_owned() } else { format!("held: {}", held.join(", ")) };
-    StoreError::UnknownLock { name: name.to_owned(), hint }
 }

@@ -84,11 +84,8 @@ impl Parcel {
     /// # Errors
     /// An event that this version does not know.
     pub fn events(&self) -> Result<Vec<Event>, StoreError> {
-        let unreadable = |seq, e: serde_json::Error| StoreError::Unreadable {
-            run: self.run.id.clone(),
-            seq,
-            why: e.to_string(),
-        };
+        let unreadable =
+            |seq, e: serde_json::Error| StoreError::Unreadable { run: self.run.id.clone(), seq, why: e.to_string() };
         self.entries.iter().map(|e| e.event().map_err(|error| unreadable(e.seq, error))).collect()
     }
 
@@ -185,9 +182,10 @@ impl Parcel {
         let locks = first.locks.iter().map(|l| (l.name.clone(), row(l))).collect();
         let handed_over = first.handed_over;
         let run = header(first);
-        let ends = entries.iter().filter_map(|e| e.event().ok()).fold(RunStatus::Running, |s, event| {
-            event.fact().map_or(s, |fact| s.after(fact))
-        });
+        let ends = entries
+            .iter()
+            .filter_map(|e| e.event().ok())
+            .fold(RunStatus::Running, |s, event| event.fact().map_or(s, |fact| s.after(fact)));
         // The header is in no chain: what it says of the end must follow from the events.
         if run.format <= FORMAT && ends.is_final() != status.is_final() {
             let (says, is) = (status.as_str(), ends.as_str());

@@ -283,8 +283,7 @@ fn note(conn: &Connection, run: &RunId, deed: &Deed, line: &str) -> rusqlite::Re
     let Some(tip) = tip(conn, run)? else { return Ok(()) };
     let body = Body::Note(Note::Message { line: line.to_owned() });
     let event = Event { seq: tip.events + 1, at: deed.at, actor: deed.actor.clone(), body };
-    let entry =
-        Entry::of(&event, &tip.head).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+    let entry = Entry::of(&event, &tip.head).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
     conn.execute(
         "UPDATE runs SET events = ?2, head = ?3, updated = max(updated, ?4) WHERE id = ?1",
         params![run.as_str(), entry.seq, entry.hash, entry.at],
