@@ -198,7 +198,7 @@ fn act(act: Act) -> Line {
         "lock_broken" => format!("took the lock {subject} from run {}: {}", text("run"), text("reason")),
         "frozen" => format!("froze site {subject}: {}", text("reason")),
         "unfrozen" => format!("ended the freeze of site {subject}"),
-        "pruned" => format!("deleted {subject}"),
+        "pruned" => "deleted what was over for long".into(),
         "exported" => "exported it".into(),
         "handed_over" => "handed it over to another machine".into(),
         "imported" if act.detail["copy"] == true => format!("imported a copy of it from {}", text("from")),

@@ -61,9 +61,15 @@ pub enum StoreError {
     Unreadable { run: RunId, seq: u64, why: String },
     #[error("run {run} is over: {status}; it takes nothing more")]
     Over { run: RunId, status: &'static str },
-    #[error("run {run} was handed over to another journal by {by} at {since}; it is gone on with there")]
+    #[error(
+        "run {run} was handed over to another machine by {by} at {since}, and is gone on with there; `runbook resume \
+         {run} --force` goes on with it here, if that never happened"
+    )]
     HandedOver { run: RunId, by: String, since: String },
-    #[error("run {run} is a copy that {by} imported at {since}; the journal that it came from has it still")]
+    #[error(
+        "run {run} is a copy that {by} imported at {since}, and the machine that it is from has it still; `runbook \
+         resume {run} --force` goes on with it here, if that machine never will"
+    )]
     Copied { run: RunId, by: String, since: String },
     #[error(
         "run {run}: its lock {name} was taken from it by {by} at {at} ({reason}), and run {holder} has it now; wait for \

@@ -9,6 +9,8 @@ mod entry;
 mod error;
 mod freeze;
 mod header;
+#[cfg(test)]
+mod keeping_tests;
 mod locks;
 pub mod memory;
 mod migrations;

@@ -64,7 +64,7 @@ impl Store {
             }));
         }
         let bytes: u64 = runs.iter().filter(|old| old.stays.is_none()).map(|old| old.bytes).sum();
-        let subject = format!("{} runs", going.len());
+        let subject = if going.len() == 1 { "1 run".to_owned() } else { format!("{} runs", going.len()) };
         let deed = self.deed(ActKind::Pruned, actor, &subject, json!({"bytes": bytes, "runs": going}));
         let ids: Vec<_> = runs.iter().filter(|old| old.stays.is_none()).map(|old| old.header.id.clone()).collect();
         let gone = db.prune(&ids, &deed)?;
