@@ -104,6 +104,7 @@ impl From<StoreError> for AppError {
             StoreFault::Configuration => Exit::Configuration,
             StoreFault::Usage => Exit::Usage,
             StoreFault::NotFound => Exit::NotFound,
+            StoreFault::Gate => Exit::Gate,
             StoreFault::Locked => Exit::Locked,
             StoreFault::Broken => Exit::Failed,
         };

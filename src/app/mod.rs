@@ -2,15 +2,20 @@
 //!
 //! Every face (command line, later web and MCP) calls these; none goes round them.
 
+pub mod audit;
 pub mod books;
 pub mod doctor;
 pub mod error;
+pub mod freeze;
+pub mod handing;
 pub mod inspect;
 pub mod lab;
 pub mod lint;
+pub mod locks;
 pub mod open;
 pub mod planning;
 pub mod policy;
+pub mod retention;
 pub mod running;
 pub mod settings;
 
@@ -46,6 +51,12 @@ pub fn host() -> String {
 /// Seconds east of Greenwich, here and now.
 pub fn utc_offset() -> i32 {
     crate::sys::clock::utc_offset()
+}
+
+/// A moment as messages name it, in this machine's time.
+fn moment(at: u64) -> String {
+    let offset = utc_offset();
+    format!("{} {}", crate::report::date(at, offset), crate::report::clock(at, offset))
 }
 
 /// Columns of the terminal, if there is one.

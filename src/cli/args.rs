@@ -3,9 +3,13 @@
 // Comments on arguments are their help texts, not links.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod journal;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+pub use journal::{Audit, Export, ExportFormat, Freeze, Import, Lock, LockBreak, Prune, Runs, RunsCommand};
 
 const HELP: &str = "\
 {about-with-newline}
@@ -25,6 +29,7 @@ Look:
   status [RUN]         how a run stands (also: runs, logs RUN [STEP])
   doctor               is everything there that a run needs
 
+The journal: audit, export, import, runs prune; the site's: lock, freeze, unfreeze
 More: lint, schema, actions, lab, completions, version; `runbook help COMMAND`
 
 {options}{after-help}";
@@ -106,11 +111,7 @@ pub enum Command {
     /// Goes on with a run that was interrupted or parked
     Resume(Resume),
     /// Runs, newest first
-    Runs {
-        /// At most so many
-        #[arg(long, default_value_t = 20)]
-        limit: u32,
-    },
+    Runs(Runs),
     /// How a run stands
     Status {
         #[arg(default_value = "last")]
@@ -123,6 +124,20 @@ pub enum Command {
         /// One step, as `runbook status` names it: 'move[104]'
         step: Option<String>,
     },
+    /// Proofs of the journal, and who did what when
+    #[command(subcommand)]
+    Audit(Audit),
+    /// A run as a file: to keep, or to go on with it on another machine
+    Export(Export),
+    /// Takes an exported run into this machine's journal
+    Import(Import),
+    /// Who holds the locks; breaks one
+    #[command(subcommand)]
+    Lock(Lock),
+    /// Lets no run that changes something start or go on at the site
+    Freeze(Freeze),
+    /// Ends a freeze
+    Unfreeze,
     /// Everything that is wrong with runbooks [default: all that there are]
     Lint { names: Vec<String> },
     /// The JSON Schema of a kind of file, for editors
@@ -154,7 +169,13 @@ impl Command {
             Self::Plan(_) | Self::Run(_) | Self::Apply(_) | Self::Resume(_) | Self::Doctor | Self::Lab(_) => true,
             Self::List
             | Self::Show { .. }
-            | Self::Runs { .. }
+            | Self::Runs(_)
+            | Self::Audit(_)
+            | Self::Export(_)
+            | Self::Import(_)
+            | Self::Lock(_)
+            | Self::Freeze(_)
+            | Self::Unfreeze
             | Self::Status { .. }
             | Self::Logs { .. }
             | Self::Lint { .. }
@@ -238,6 +259,9 @@ pub struct Apply {
 pub struct Resume {
     /// Any unique beginning of its id, or `last`
     pub run: String,
+    /// Goes on with a run that was handed over, or is a copy; first make sure that no other machine does
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub answers: Answers,
 }

@@ -77,6 +77,23 @@ impl Entry {
     }
 }
 
+/// A hash as people and files have it: hexadecimal.
+pub(super) fn hex(hash: &Hash) -> String {
+    hash.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What `hex` wrote; `None`: something else.
+pub(super) fn unhex(text: &str) -> Option<Hash> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+    }
+    Some(hash)
+}
+
 /// What the first entry of a run is chained to: the run itself, so that a history cannot be put under another run.
 pub(super) fn root(run: &RunId) -> Hash {
     Sha256::new().chain_update(b"runbook journal\0").chain_update(run.as_str()).finalize().into()

@@ -14,6 +14,8 @@ pub enum Fault {
     Usage,
     /// No such run: exit code 5.
     NotFound,
+    /// A safety gate: exit code 6.
+    Gate,
     /// Another process has it: exit code 8.
     Locked,
     /// What is stored is not what was written, or we are wrong: exit code 1.
@@ -52,9 +54,32 @@ pub enum StoreError {
     #[error("{asked:?} fits {} runs: {}; give more of the id", candidates.len(), candidates.join(", "))]
     Ambiguous { asked: String, candidates: Vec<String> },
     #[error("run {run}, event {seq}: {why}; the journal was changed by something other than runbook, or is damaged")]
-    Tampered { run: RunId, seq: u64, why: &'static str },
+    Tampered { run: RunId, seq: u64, why: String },
+    #[error("audit record {seq}: {why}; the journal was changed by something other than runbook, or is damaged")]
+    TamperedAudit { seq: u64, why: String },
     #[error("run {run}, event {seq}: it cannot be read: {why}")]
     Unreadable { run: RunId, seq: u64, why: String },
+    #[error("run {run} is over: {status}; it takes nothing more")]
+    Over { run: RunId, status: &'static str },
+    #[error(
+        "run {run} was handed over to another machine by {by} at {since}, and is gone on with there; `runbook resume \
+         {run} --force` goes on with it here, if that never happened"
+    )]
+    HandedOver { run: RunId, by: String, since: String },
+    #[error(
+        "run {run} is a copy that {by} imported at {since}, and the machine that it is from has it still; `runbook \
+         resume {run} --force` goes on with it here, if that machine never will"
+    )]
+    Copied { run: RunId, by: String, since: String },
+    #[error(
+        "run {run}: its lock {name} was taken from it by {by} at {at} ({reason}), and run {holder} has it now; wait for \
+         that run to end"
+    )]
+    LockGone { run: RunId, name: String, by: String, at: String, reason: String, holder: RunId },
+    #[error("no lock {name:?} is held; {hint}")]
+    UnknownLock { name: String, hint: String },
+    #[error("the export cannot be taken: {why}")]
+    Parcel { why: String },
 }
 
 impl StoreError {
@@ -64,10 +89,12 @@ impl StoreError {
                 Fault::Configuration
             }
             Self::NewerRun { .. } => Fault::Configuration,
+            Self::Over { .. } | Self::HandedOver { .. } | Self::Copied { .. } => Fault::Gate,
             Self::Ambiguous { .. } => Fault::Usage,
-            Self::Unknown { .. } => Fault::NotFound,
-            Self::Owned { .. } => Fault::Locked,
-            Self::Exists { .. } | Self::Tampered { .. } | Self::Unreadable { .. } => Fault::Broken,
+            Self::Unknown { .. } | Self::UnknownLock { .. } => Fault::NotFound,
+            Self::Owned { .. } | Self::LockGone { .. } => Fault::Locked,
+            Self::Exists { .. } | Self::Tampered { .. } | Self::TamperedAudit { .. } => Fault::Broken,
+            Self::Unreadable { .. } | Self::Parcel { .. } => Fault::Broken,
         }
     }
 
@@ -82,8 +109,14 @@ impl StoreError {
             Self::Exists { .. } => "journal::exists",
             Self::Unknown { .. } => "journal::unknown_run",
             Self::Ambiguous { .. } => "journal::ambiguous_run",
-            Self::Tampered { .. } => "journal::tampered",
+            Self::Tampered { .. } | Self::TamperedAudit { .. } => "journal::tampered",
             Self::Unreadable { .. } => "journal::unreadable",
+            Self::Over { .. } => "journal::over",
+            Self::HandedOver { .. } => "journal::handed_over",
+            Self::Copied { .. } => "journal::copied",
+            Self::LockGone { .. } => "journal::lock_gone",
+            Self::UnknownLock { .. } => "journal::unknown_lock",
+            Self::Parcel { .. } => "journal::parcel",
         }
     }
 

@@ -39,18 +39,26 @@ pub struct RunHeader {
     pub events: u64,
     /// Whether a process on this machine has it now.
     pub owned: bool,
+    /// Whether another journal has it: it was handed over, or is a copy.
+    pub elsewhere: bool,
+    /// The version of its events.
+    pub format: u32,
 }
 
 impl RunHeader {
     /// A run that should be going on and whose process is gone. One that waits for a person or was paused is parked
     /// on purpose, and needs no process for that.
     pub fn interrupted(&self) -> bool {
-        !self.owned && matches!(self.status, RunStatus::Running | RunStatus::RollingBack)
+        !self.owned && !self.elsewhere && matches!(self.status, RunStatus::Running | RunStatus::RollingBack)
     }
 
-    /// The word that people and JSON see: the status, or `interrupted`.
+    /// The word that people and JSON see: the status, `interrupted`, or `elsewhere`.
     pub fn state(&self) -> &'static str {
-        if self.interrupted() { "interrupted" } else { self.status.as_str() }
+        match self.status.is_final() {
+            false if self.elsewhere => "elsewhere",
+            false if self.interrupted() => "interrupted",
+            _ => self.status.as_str(),
+        }
     }
 }
 

@@ -40,6 +40,54 @@ pub(super) const MIGRATIONS: &[&str] = &[
         since INTEGER NOT NULL,
         holder TEXT NOT NULL
      ) STRICT;",
+    // 2. What is said to runs and done outside of them. New tables only: a process of the version before, which is in
+    // the middle of a run, goes on with it undisturbed.
+    "CREATE TABLE requests (
+        id INTEGER PRIMARY KEY,
+        run TEXT NOT NULL,
+        key TEXT NOT NULL UNIQUE,
+        at INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        body TEXT NOT NULL,
+        taken_at INTEGER
+     ) STRICT;
+     CREATE INDEX requests_pending ON requests (run, id) WHERE taken_at IS NULL;
+     CREATE TABLE freezes (
+        site TEXT PRIMARY KEY NOT NULL,
+        since INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        reason TEXT NOT NULL
+     ) STRICT;
+     -- AUTOINCREMENT remembers the last number that was given, so that a cut-off end shows.
+     CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        hash BLOB NOT NULL
+     ) STRICT;
+     -- Runs that this journal shows and does not go on with: another one has them.
+     CREATE TABLE elsewhere (
+        run TEXT PRIMARY KEY NOT NULL,
+        at INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        copied INTEGER NOT NULL
+     ) STRICT;
+     -- Locks that were taken from a run which believes to have them: it must get them back before it goes on.
+     CREATE TABLE surrendered (
+        run TEXT NOT NULL,
+        name TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        holder TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (run, name)
+     ) STRICT;
+     CREATE INDEX events_of_people ON events (at)
+        WHERE kind IN ('approved', 'declined', 'decided', 'signalled', 'driver_restarted');",
 ];
 
 /// The version that this binary writes.

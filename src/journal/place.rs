@@ -66,6 +66,11 @@ impl Place {
         Ok(None)
     }
 
+    /// The run is gone, and so is its lock file. One that stays harms nobody.
+    pub fn forget(&self, run: &RunId) {
+        let _ = std::fs::remove_file(self.lock_file(run));
+    }
+
     /// Whether a process has the run. It looks with a shared lock, so that those who look do not hinder each other.
     pub fn is_owned(&self, run: &RunId) -> bool {
         let Ok(file) = OpenOptions::new().read(true).open(self.lock_file(run)) else { return false };

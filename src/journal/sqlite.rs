@@ -1,16 +1,24 @@
 //! The one file that names the database. It stores and finds rows; what they mean is said elsewhere.
 
+mod acts;
+mod custody;
+mod requests;
+mod retention;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior, named_params, params};
 
+use super::act::Deed;
 use super::entry::{Entry, Hash};
 use super::error::StoreError;
 use super::header::{NewRun, RunFilter, RunHeader};
 use super::migrations::{MIGRATIONS, VERSION};
-use crate::event::{FORMAT, RunStatus};
+use crate::event::{Body, Event, Note, RunStatus};
 use crate::model::ids::RunId;
+
+pub(super) use custody::{Elsewhere, Imported, LockRow, Surrendered, Taken};
 
 /// How long a writer waits for another one's transaction.
 const BUSY: Duration = Duration::from_secs(10);
@@ -38,14 +46,6 @@ pub(super) struct Owner {
     pub host: String,
     pub pid: u32,
     pub since: u64,
-}
-
-/// A row of the table of locks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LockRow {
-    pub run: RunId,
-    pub since: u64,
-    pub holder: String,
 }
 
 impl Db {
@@ -80,6 +80,8 @@ impl Db {
         set("journal_mode", "WAL")
             .and_then(|()| set("synchronous", "FULL"))
             .and_then(|()| set("foreign_keys", "ON"))
+            // A damaged page is found when it is read, not when it is written to.
+            .and_then(|()| set("cell_size_check", "ON"))
             .map_err(|e| explain(&self.path, "cannot set it up", e))
     }
 
@@ -105,7 +107,7 @@ impl Db {
         self.newer.is_some()
     }
 
-    fn writable(&self) -> Result<(), StoreError> {
+    pub fn writable(&self) -> Result<(), StoreError> {
         match self.newer {
             Some(found) => Err(StoreError::Newer { path: self.path.clone(), found, known: VERSION }),
             None => Ok(()),
@@ -125,30 +127,27 @@ impl Db {
         Ok(done)
     }
 
-    /// `false`: there is a run of that id.
-    pub fn insert_run(&mut self, run: &NewRun, owner: &Owner, root: &Hash) -> Result<bool, StoreError> {
+    /// Writes the run down with its first entries, all or nothing, durably. `false`: there is a run of that id.
+    pub fn begin(&mut self, run: &NewRun, owner: &Owner, entries: &[Entry], tip: &Tip) -> Result<bool, StoreError> {
         self.writing(|conn| {
+            let updated = entries.last().map_or(run.created, |e| e.at);
             let rows = conn.execute(
-                "INSERT INTO runs VALUES (:id, :runbook, :site, :cluster, :created, :created, 'running', :plan, :actor,
-                    :format, 1, :host, :pid, :since, 0, :root) ON CONFLICT DO NOTHING",
+                "INSERT INTO runs (id, runbook, site, cluster, created, updated, status, plan_hash, actor, format,
+                    owner_epoch, host, pid, owned_since, events, head)
+                 VALUES (:id, :runbook, :site, :cluster, :created, :updated, :status, :plan, :actor, :format,
+                    :epoch, :host, :pid, :since, :events, :head) ON CONFLICT DO NOTHING",
                 named_params! {
                     ":id": run.id.as_str(), ":runbook": run.runbook, ":site": run.site, ":cluster": run.cluster,
-                    ":created": run.created, ":plan": run.plan_hash, ":actor": run.actor, ":format": FORMAT,
-                    ":host": owner.host, ":pid": owner.pid, ":since": owner.since, ":root": root,
+                    ":created": run.created, ":updated": updated, ":status": tip.status.as_str(),
+                    ":plan": run.plan_hash, ":actor": run.actor, ":format": tip.format, ":epoch": tip.epoch,
+                    ":host": owner.host, ":pid": owner.pid, ":since": owner.since, ":events": tip.events,
+                    ":head": tip.head,
                 },
             )?;
+            if rows == 1 {
+                insert_entries(conn, &run.id, entries)?;
+            }
             Ok(rows == 1)
-        })
-    }
-
-    /// Makes the run `owner`'s, so that whoever had it before can append no more. `None`: no such run.
-    pub fn take_over(&mut self, run: &RunId, owner: &Owner) -> Result<Option<Tip>, StoreError> {
-        self.writing(|conn| {
-            conn.execute(
-                "UPDATE runs SET owner_epoch = owner_epoch + 1, host = ?2, pid = ?3, owned_since = ?4 WHERE id = ?1",
-                params![run.as_str(), owner.host, owner.pid, owner.since],
-            )?;
-            tip(conn, run)
         })
     }
 
@@ -168,20 +167,7 @@ impl Db {
             if ours == 0 {
                 return Ok(false);
             }
-            let mut insert = conn.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
-            for e in entries {
-                insert.execute(params![
-                    run.as_str(),
-                    e.seq,
-                    e.at,
-                    e.actor,
-                    e.path,
-                    e.attempt,
-                    e.kind,
-                    e.payload,
-                    e.hash
-                ])?;
-            }
+            insert_entries(conn, run, entries)?;
             Ok(true)
         })
     }
@@ -221,45 +207,14 @@ impl Db {
         })
     }
 
-    pub fn lock(&self, name: &str) -> Result<Option<LockRow>, StoreError> {
-        self.reading(|conn| lock(conn, name))
-    }
-
-    /// Takes the lock if it is free or has still the holder `seen`; the row that stands in the way otherwise.
-    pub fn take_lock(
-        &mut self,
-        name: &str,
-        row: &LockRow,
-        seen: Option<&RunId>,
-    ) -> Result<Option<LockRow>, StoreError> {
-        self.writing(|conn| {
-            if let Some(held) = lock(conn, name)?
-                && seen != Some(&held.run)
-            {
-                return Ok((held.run != row.run).then_some(held));
-            }
-            conn.execute(
-                "INSERT OR REPLACE INTO locks VALUES (?1, ?2, ?3, ?4)",
-                params![name, row.run.as_str(), row.since, row.holder],
-            )?;
-            Ok(None)
-        })
-    }
-
-    pub fn drop_lock(&mut self, name: &str, run: &RunId) -> Result<(), StoreError> {
-        self.writing(|conn| {
-            conn.execute("DELETE FROM locks WHERE name = ?1 AND run = ?2", [name, run.as_str()]).map(|_| ())
-        })
-    }
-
     #[cfg(test)]
     pub fn execute(&mut self, sql: &str) {
         self.conn.execute_batch(sql).expect("a test's SQL is right");
     }
 }
 
-const HEADER: &str =
-    "id, runbook, site, cluster, created, updated, status, plan_hash, actor, host, pid, owned_since, events";
+const HEADER: &str = "id, runbook, site, cluster, created, updated, status, plan_hash, actor, host, pid, owned_since,
+    events, format, EXISTS (SELECT 1 FROM elsewhere WHERE elsewhere.run = runs.id)";
 
 fn header(row: &Row<'_>) -> rusqlite::Result<RunHeader> {
     Ok(RunHeader {
@@ -276,6 +231,8 @@ fn header(row: &Row<'_>) -> rusqlite::Result<RunHeader> {
         pid: row.get(10)?,
         owned_since: row.get(11)?,
         events: row.get(12)?,
+        format: row.get(13)?,
+        elsewhere: row.get(14)?,
         owned: false,
     })
 }
@@ -313,13 +270,25 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-fn lock(conn: &Connection, name: &str) -> rusqlite::Result<Option<LockRow>> {
-    let mut query = conn.prepare_cached("SELECT run, since, holder FROM locks WHERE name = ?1")?;
-    query
-        .query_row([name], |row| {
-            Ok(LockRow { run: RunId::new(row.get::<_, String>(0)?), since: row.get(1)?, holder: row.get(2)? })
-        })
-        .optional()
+fn insert_entries(conn: &Connection, run: &RunId, entries: &[Entry]) -> rusqlite::Result<()> {
+    let mut insert = conn.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
+    for e in entries {
+        insert.execute(params![run.as_str(), e.seq, e.at, e.actor, e.path, e.attempt, e.kind, e.payload, e.hash])?;
+    }
+    Ok(())
+}
+
+/// Appends a line for people to a run that no process has, in the name of whoever did the deed.
+fn note(conn: &Connection, run: &RunId, deed: &Deed, line: &str) -> rusqlite::Result<()> {
+    let Some(tip) = tip(conn, run)? else { return Ok(()) };
+    let body = Body::Note(Note::Message { line: line.to_owned() });
+    let event = Event { seq: tip.events + 1, at: deed.at, actor: deed.actor.clone(), body };
+    let entry = Entry::of(&event, &tip.head).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+    conn.execute(
+        "UPDATE runs SET events = ?2, head = ?3, updated = max(updated, ?4) WHERE id = ?1",
+        params![run.as_str(), entry.seq, entry.hash, entry.at],
+    )?;
+    insert_entries(conn, run, &[entry])
 }
 
 fn explain(path: &Path, doing: &str, error: rusqlite::Error) -> StoreError {
@@ -332,7 +301,8 @@ fn explain(path: &Path, doing: &str, error: rusqlite::Error) -> StoreError {
             "check the rights of the file, of the -wal and -shm files beside it and of the folder"
         }
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            "it is damaged or not a journal: move it away to begin a new one, and keep it for `sqlite3 .recover`"
+            "it is damaged or not a journal: `runbook audit verify` tells which runs are whole; restore a copy of it, or \
+             move it away to begin a new one and keep it for `sqlite3 .recover`"
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "another process writes to it all the time; see which ones with `fuser`"

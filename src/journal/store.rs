@@ -9,7 +9,7 @@ use super::error::StoreError;
 use super::header::{NewRun, RunFilter, RunHeader};
 use super::locks::StoreLocks;
 use super::place::{Place, SystemClock};
-use super::sqlite::{Db, Owner, Tip};
+use super::sqlite::{Db, Owner, Taken, Tip};
 use super::writer::RunWriter;
 use crate::engine::ports::Clock;
 use crate::event::{Event, FORMAT};
@@ -17,7 +17,7 @@ use crate::model::ids::RunId;
 use crate::sys;
 
 /// Entries read at once: enough to cost little, few enough to hold.
-const PAGE: u32 = 500;
+pub(super) const PAGE: u32 = 500;
 /// Ids that an error names.
 const SHOWN: u32 = 5;
 
@@ -75,36 +75,52 @@ impl Store {
     }
 
     fn owner(&self) -> Owner {
-        Owner { host: self.options.host.clone(), pid: self.options.pid, since: self.options.clock.now() }
+        Owner { host: self.options.host.clone(), pid: self.options.pid, since: self.now() }
     }
 
-    /// Begins a run and owns it.
+    pub(super) fn now(&self) -> u64 {
+        self.options.clock.now()
+    }
+
+    /// A connection of its own.
+    pub(super) fn connect(&self) -> Result<Db, StoreError> {
+        Db::open(&self.place.database())
+    }
+
+    /// Begins a run and owns it. It is in no list before its first event is appended, which is what brings it in.
     ///
     /// # Errors
     /// The id is taken, or the journal cannot be written.
     pub fn create_run(&self, run: &NewRun) -> Result<RunWriter, StoreError> {
-        let mut db = Db::open(&self.place.database())?;
+        let db = self.connect()?;
+        db.writable()?;
         let Some(lock) = self.place.own(&run.id)? else { return Err(self.owned_by_another(&run.id)?) };
-        let head = root(&run.id);
-        if !db.insert_run(run, &self.owner(), &head)? {
+        if db.tip(&run.id)?.is_some() {
             return Err(StoreError::Exists { run: run.id.clone() });
         }
+        let head = root(&run.id);
         let tip = Tip { epoch: 1, format: FORMAT, status: crate::event::RunStatus::Running, events: 0, head };
-        Ok(RunWriter::new(run.id.clone(), db, lock, tip))
+        Ok(RunWriter::beginning(run.clone(), self.owner(), db, lock, tip))
     }
 
     /// Takes a run over from a process that is gone: its history, proved, and the right to go on with it.
     ///
     /// # Errors
-    /// Another process owns it, it is of a newer version, or its history is not as it was written.
+    /// Another process owns it, another journal has it, one of its locks was taken from it and is another run's, it
+    /// is of a newer version, or its history is not as it was written.
     pub fn take_over(&self, run: &RunId) -> Result<(Vec<Event>, RunWriter), StoreError> {
-        let mut db = Db::open(&self.place.database())?;
+        let mut db = self.connect()?;
         let before = db.tip(run)?.ok_or_else(|| self.unknown(run.as_str()))?;
         if before.format > FORMAT {
             return Err(StoreError::NewerRun { run: run.clone(), found: before.format, known: FORMAT });
         }
         let Some(lock) = self.place.own(run)? else { return Err(self.owned_by_another(run)?) };
-        let tip = db.take_over(run, &self.owner())?.ok_or_else(|| self.unknown(run.as_str()))?;
+        let tip = match db.take_over(run, &self.owner())? {
+            Taken::Yes(tip) => tip,
+            Taken::Unknown => return Err(self.unknown(run.as_str())),
+            Taken::Elsewhere(elsewhere) => return Err(self.is_elsewhere(run, &elsewhere)),
+            Taken::LockGone(lost) => return Err(self.lock_gone(run, lost)),
+        };
         let mut events = Vec::new();
         self.walk(run, &tip, |entry| {
             let unreadable =
@@ -115,7 +131,7 @@ impl Store {
         Ok((events, RunWriter::new(run.clone(), db, lock, tip)))
     }
 
-    fn owned_by_another(&self, run: &RunId) -> Result<StoreError, StoreError> {
+    pub(super) fn owned_by_another(&self, run: &RunId) -> Result<StoreError, StoreError> {
         let header = self.reader().runs_like(run.as_str())?.into_iter().next();
         Ok(match header {
             Some(h) => {
@@ -175,7 +191,7 @@ impl Store {
         header
     }
 
-    fn unknown(&self, asked: &str) -> StoreError {
+    pub(super) fn unknown(&self, asked: &str) -> StoreError {
         let recent = self.reader().runs(&RunFilter { limit: Some(200), ..RunFilter::default() }).unwrap_or_default();
         let near = recent.iter().filter(|h| {
             let start: String = h.id.as_str().chars().take(asked.chars().count()).collect();
@@ -211,46 +227,8 @@ impl Store {
     /// # Errors
     /// As [`Store::events`].
     pub fn events_after(&self, run: &RunId, seq: u64) -> Result<EventStream, StoreError> {
-        let db = Db::open(&self.place.database())?;
-        Ok(EventStream { db, run: run.clone(), last: seq, page: VecDeque::new(), over: false })
-    }
-
-    /// Proves that the run's history is as it was written: each event after the one before it, and none missing.
-    ///
-    /// # Errors
-    /// [`StoreError::Tampered`] names the first event that does not fit.
-    pub fn verify_chain(&self, run: &RunId) -> Result<Chain, StoreError> {
-        let tip = self.reader().tip(run)?.ok_or_else(|| self.unknown(run.as_str()))?;
-        self.walk(run, &tip, |_| Ok(()))?;
-        Ok(Chain { events: tip.events, head: tip.head.iter().map(|b| format!("{b:02x}")).collect() })
-    }
-
-    /// Visits the entries that `tip` counts, in order, and proves the chain on the way.
-    fn walk(
-        &self,
-        run: &RunId,
-        tip: &Tip,
-        mut visit: impl FnMut(&Entry) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let tampered = |seq, why| StoreError::Tampered { run: run.clone(), seq, why };
-        let (mut seq, mut head) = (0, root(run));
-        while seq < tip.events {
-            let page = self.reader().entries(run, seq, PAGE)?;
-            if page.is_empty() {
-                return Err(tampered(seq + 1, "it and all after it are missing"));
-            }
-            for entry in page.iter().take(usize::try_from(tip.events - seq).unwrap_or(usize::MAX)) {
-                if entry.seq != seq + 1 {
-                    return Err(tampered(seq + 1, "it is missing"));
-                }
-                if entry.hash_after(&head) != entry.hash {
-                    return Err(tampered(entry.seq, "its hash does not fit it and the event before it"));
-                }
-                (seq, head) = (entry.seq, entry.hash);
-                visit(entry)?;
-            }
-        }
-        if head == tip.head { Ok(()) } else { Err(tampered(seq, "the run's record names another last event")) }
+        let (db, newer) = (self.connect()?, self.is_newer(run)?);
+        Ok(EventStream { db, newer, run: run.clone(), last: seq, page: VecDeque::new(), over: false })
     }
 
     /// The locks in this store.
@@ -258,13 +236,15 @@ impl Store {
     /// # Errors
     /// The journal cannot be opened.
     pub fn locks(self: &Arc<Self>) -> Result<StoreLocks, StoreError> {
-        Ok(StoreLocks::new(self.clone(), Db::open(&self.place.database())?))
+        Ok(StoreLocks::new(self.clone(), self.connect()?))
     }
 }
 
 /// A run's events in order. What a newer version wrote and this one does not know is told as a message.
 pub struct EventStream {
     db: Db,
+    /// What this version does not know was written by a newer one, and is not damaged.
+    newer: bool,
     run: RunId,
     last: u64,
     page: VecDeque<Entry>,
@@ -295,7 +275,7 @@ impl Iterator for EventStream {
         self.last = entry.seq;
         Some(match entry.event() {
             Ok(event) => Ok(event),
-            Err(_) if self.db.is_newer() => Ok(entry.as_message()),
+            Err(_) if self.newer => Ok(entry.as_message()),
             Err(e) => Err(StoreError::Unreadable { run: self.run.clone(), seq: entry.seq, why: e.to_string() }),
         })
     }

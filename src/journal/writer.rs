@@ -4,7 +4,8 @@ use std::fs::File;
 
 use super::entry::Entry;
 use super::error::StoreError;
-use super::sqlite::{Db, Tip};
+use super::header::NewRun;
+use super::sqlite::{Db, Owner, Tip};
 use crate::engine::ports::{Journal, JournalError};
 use crate::event::Event;
 use crate::model::ids::RunId;
@@ -13,6 +14,8 @@ use crate::model::ids::RunId;
 /// epoch in the database, which each append checks (a process that only seemed dead is fenced out).
 pub struct RunWriter {
     run: RunId,
+    /// A run that is not in the journal yet: its first append brings it in.
+    begins: Option<(NewRun, Owner)>,
     db: Db,
     tip: Tip,
     commits: u64,
@@ -22,7 +25,11 @@ pub struct RunWriter {
 
 impl RunWriter {
     pub(super) fn new(run: RunId, db: Db, lock: File, tip: Tip) -> Self {
-        Self { run, db, tip, commits: 0, _lock: lock }
+        Self { run, begins: None, db, tip, commits: 0, _lock: lock }
+    }
+
+    pub(super) fn beginning(run: NewRun, owner: Owner, db: Db, lock: File, tip: Tip) -> Self {
+        Self { begins: Some((run.clone(), owner)), ..Self::new(run.id, db, lock, tip) }
     }
 
     pub fn run(&self) -> &RunId {
@@ -62,7 +69,12 @@ impl Journal for RunWriter {
             tip.status = event.fact().map_or(tip.status, |fact| tip.status.after(fact));
             entries.push(entry);
         }
-        if !self.db.append(&self.run, &entries, &tip)? {
+        if let Some((run, owner)) = &self.begins {
+            if !self.db.begin(run, owner, &entries, &tip)? {
+                return Err(StoreError::Exists { run: self.run.clone() }.into());
+            }
+            self.begins = None;
+        } else if !self.db.append(&self.run, &entries, &tip)? {
             return Err(JournalError::LostOwnership(self.run.clone()));
         }
         self.tip = tip;

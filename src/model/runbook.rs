@@ -83,6 +83,7 @@ pub struct Runbook {
     pub outputs: Vec<(String, Template)>,
     /// Everything that some step calls, directly or through another procedure, by the name that calls have:
     /// `local.drain`, `runbook:etcd-backup`, and for what such a file defines itself `runbook:etcd-backup/local.drain`.
+    #[serde(default)]
     pub procedures: BTreeMap<String, Procedure>,
 }
 

@@ -7,6 +7,7 @@ mod docs;
 mod faults;
 mod harness;
 mod inject;
+mod journal;
 mod kill;
 mod ledger;
 mod pass_store;

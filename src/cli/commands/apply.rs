@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::app::open::{Config, OpenSite};
 use crate::app::ports::{Inject, Observer};
 use crate::app::running::{self, Attendance, Ended};
-use crate::app::{AppError, Exit, inspect, planning};
+use crate::app::{AppError, Exit, freeze, handing, inspect, planning};
 use crate::cli::args::{Answers, Apply, Output, Progress, Resume, What};
 use crate::cli::ask::{self, Person};
 use crate::cli::{Face, signals};
@@ -83,6 +83,7 @@ async fn carry_out(
         }
         return Ok(Exit::Done);
     }
+    freeze::refuse_if_frozen(&face.settings, &site.config.site.cluster.name)?;
     if !answers.yes {
         if !ask::at_terminal() {
             return Err(AppError::new(
@@ -106,6 +107,10 @@ async fn carry_out(
 pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
     let inject = inject(&args.answers)?;
     let found = inspect::run(&face.settings, &args.run)?;
+    freeze::refuse_if_frozen(&face.settings, &found.header.site)?;
+    if args.force {
+        handing::take_back(&face.settings, found.header.id.as_str())?;
+    }
     let site = super::open(face).await?;
     let (attendance, seen, by) = attend(face, args.answers, inject);
     // What happened before this process came is part of the story.

@@ -2,16 +2,20 @@
 
 mod actions;
 mod apply;
+mod audit;
 mod doctor;
+mod export;
 pub mod lab;
 mod lint;
 mod list;
+mod locks;
 mod plan;
+mod prune;
 mod runs;
 mod show;
 
 use super::Face;
-use super::args::Command;
+use super::args::{Command, RunsCommand};
 use crate::app::open::OpenSite;
 use crate::app::{AppError, Exit};
 
@@ -35,7 +39,16 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Run(args) => plan::run(face, &args.plan).await,
         Command::Apply(args) => apply::apply(face, args).await,
         Command::Resume(args) => apply::resume(face, args).await,
-        Command::Runs { limit } => runs::list(face, limit),
+        Command::Runs(args) => match args.command {
+            None => runs::list(face, args.limit),
+            Some(RunsCommand::Prune(args)) => prune::run(face, &args),
+        },
+        Command::Audit(command) => audit::run(face, command),
+        Command::Export(args) => export::export(face, &args),
+        Command::Import(args) => export::import(face, &args),
+        Command::Lock(command) => locks::run(face, command),
+        Command::Freeze(args) => locks::freeze(face, &args),
+        Command::Unfreeze => locks::unfreeze(face),
         Command::Status { run } => runs::status(face, &run),
         Command::Logs { run, step } => runs::logs(face, &run, step.as_deref()),
         Command::Lint { names } => lint::lint(face, &names),

@@ -21,7 +21,7 @@ fn updating() -> bool {
 }
 
 /// The commands, as the help shows them.
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 33] = [
     "",
     "list",
     "show",
@@ -30,8 +30,18 @@ const COMMANDS: [&str; 23] = [
     "apply",
     "resume",
     "runs",
+    "runs prune",
     "status",
     "logs",
+    "audit verify",
+    "audit log",
+    "export",
+    "import",
+    "lock",
+    "lock list",
+    "lock break",
+    "freeze",
+    "unfreeze",
     "lint",
     "schema",
     "actions",
