@@ -14,7 +14,7 @@ pub mod policy;
 pub mod running;
 pub mod settings;
 
-pub use error::{AppError, Exit, exit_of};
+pub use error::{AppError, Exit, exit_of, problems};
 pub use settings::Settings;
 
 /// What a face hands in, so that it need not know the engine.

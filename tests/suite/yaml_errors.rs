@@ -92,11 +92,10 @@ fn all_problems_come_at_once() {
 }
 
 #[test]
-fn what_comes_with_a_later_version_is_refused_before_anything() {
+fn what_cannot_be_understood_is_refused_before_anything() {
     let cases = [
-        (steps("  - parallel:\n      - confirm: A\n"), "parallel"),
         (steps("  - ask: {message: A}\n"), "ask"),
-        (steps("  - confirm: A\n    deadline: 1h\n"), "deadline"),
+        (steps("  - uses: runbook:there-is-none\n"), "there is no runbook `there-is-none`"),
     ];
     for (text, word) in cases {
         let world = World::new();
