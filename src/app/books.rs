@@ -152,6 +152,10 @@ impl Library for Shelf<'_> {
         let folder = Path::new(&from.name).parent().unwrap_or(Path::new(""));
         let shown = folder.join(uses.trim_start_matches("./"));
         let path = self.settings.cwd.join(&shown);
+        // One that has a name is the same file under that name.
+        if let Some((source, _)) = self.books.values().find(|(source, _)| Path::new(&source.name) == path) {
+            return Ok(source.clone());
+        }
         let shown = shown.display().to_string();
         if !path.is_file() {
             let hint = Some("it is looked for beside the file that calls it".to_owned());
@@ -166,4 +170,31 @@ impl Library for Shelf<'_> {
 fn folder(settings: &Settings) -> Option<PathBuf> {
     let beside = Config::load(settings).ok().map(|config| config.folder().join("runbooks"));
     Some(beside.unwrap_or_else(|| settings.cwd.join("runbooks"))).filter(|folder| folder.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::load_runbook;
+
+    #[test]
+    fn the_digest_is_that_of_the_text_and_of_all_that_is_called() {
+        let digest_with = |called: &str| {
+            let library = |_: &Source, uses: &str| match uses {
+                "./b.yaml" => {
+                    Ok(Source::new("b.yaml", "runbook: b\nschema: 1\ntarget: none\nsteps: [{uses: ./c.yaml}]\n"))
+                }
+                _ => Ok(Source::new("c.yaml", format!("runbook: c\nschema: 1\ntarget: none\nsteps: []\n{called}"))),
+            };
+            let source = Source::new("a.yaml", "runbook: a\nschema: 1\ntarget: none\nsteps: [{uses: ./b.yaml}]\n");
+            let runbook = load_runbook(&source, &actions::specs(), &library).unwrap();
+            digest(&source, &runbook)
+        };
+        assert_eq!(digest_with(""), digest_with(""));
+        assert_ne!(digest_with(""), digest_with("# another line\n"));
+        let alone = Source::new("a.yaml", "runbook: a\nschema: 1\ntarget: none\nsteps: []\n");
+        let runbook = load_runbook(&alone, &actions::specs(), &load::NoOthers).unwrap();
+        let of_text: String = Sha256::digest(alone.text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(digest(&alone, &runbook), of_text);
+    }
 }

@@ -10,18 +10,18 @@ use crate::report::FORMAT_VERSION;
 pub fn lint(face: &Face, names: &[String]) -> Result<Exit, AppError> {
     let linted = app::lint(&face.settings, names)?;
     let exit = if linted.iter().any(Findings::is_broken) { Exit::Usage } else { Exit::Done };
-    let all: Vec<_> = linted.iter().flat_map(|l| &l.diagnostics).collect();
+    // What several of them call is said once.
+    let mut said = BTreeSet::new();
+    let found = linted.iter().flat_map(|file| file.diagnostics.iter().filter_map(|d| Some((file.source_of(d)?, d))));
+    let found: Vec<_> = found.filter(|(_, d)| said.insert((&d.file, d.span, &d.message))).collect();
+    let all: Vec<_> = found.iter().map(|(_, diagnostic)| diagnostic).collect();
     if face.printer.json(&serde_json::json!({"format_version": FORMAT_VERSION, "diagnostics": all})) {
         return Ok(exit);
     }
-    // What several of them call is said once.
-    let mut said = BTreeSet::new();
+    for (source, diagnostic) in found {
+        face.printer.note(&diagnostic::place(source, diagnostic, face.printer.err_look()));
+    }
     for file in &linted {
-        for (source, found) in file.diagnostics.iter().filter_map(|d| Some((file.source_of(d)?, d))) {
-            if said.insert((&found.file, found.span, &found.message)) {
-                face.printer.note(&diagnostic::place(source, found, face.printer.err_look()));
-            }
-        }
         face.printer.data(&verdict(file));
     }
     Ok(exit)

@@ -263,6 +263,7 @@ fn generate(name: &str) -> Option<String> {
             keys(&top, "")
         }
         "keys of a parameter" => keys(&book["properties"]["params"]["additionalProperties"], ""),
+        "keys of a local procedure" => keys(&book["properties"]["define"]["additionalProperties"], ""),
         "keys of a step" => {
             let mut step = book["$defs"]["step"].clone();
             for nested in ["verify", "gate"] {
