@@ -228,6 +228,7 @@ impl Journal for Shared {
 /// Carries a plan out in the embedded driver.
 fn drive(plan: &Arc<Plan>, journal: Box<dyn Journal>) {
     let ports = Ports {
+        requests: tokio::sync::mpsc::unbounded_channel().1,
         policy: Arc::new(runbook::engine::ports::Anything),
         actions: tools::actions(),
         world: Arc::new(LiveWorld(Arc::new(tools::Everything))),
@@ -245,7 +246,7 @@ fn drive(plan: &Arc<Plan>, journal: Box<dyn Journal>) {
     let (_speaks, signals) = tokio::sync::mpsc::unbounded_channel();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let end = runtime.block_on(embedded::start(ports, RunId::new("bench"), plan.clone(), signals));
+    let end = runtime.block_on(embedded::start(ports, RunId::new("bench"), plan.clone(), false, signals));
     assert_eq!(end.expect("a run").status, RunStatus::Succeeded);
 }
 

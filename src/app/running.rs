@@ -24,6 +24,8 @@ pub struct Attendance {
     pub observer: Box<dyn Observer>,
     pub signals: mpsc::UnboundedReceiver<Signal>,
     pub inject: Inject,
+    /// Lists that become known only later are gone through without asking.
+    pub auto_expand: bool,
 }
 
 /// What became of it.
@@ -68,8 +70,9 @@ pub async fn apply(
         actor: settings.actor.clone(),
     };
     let writer = store.create_run(&header)?;
+    let auto_expand = attendance.auto_expand;
     let (ports, signals) = ports(settings, site, &store, writer, attendance)?;
-    let ended = embedded::start(ports, run.clone(), Arc::new(plan), signals).await;
+    let ended = embedded::start(ports, run.clone(), Arc::new(plan), auto_expand, signals).await;
     end(run, ended)
 }
 
@@ -137,7 +140,7 @@ pub async fn resume(
         return Err(AppError::new(Exit::Gate, "run::empty", message).hint("start it again"));
     }
     let (ports, signals) = ports(settings, site, &store, writer, attendance)?;
-    let ended = embedded::resume(ports, &events, signals).await;
+    let ended = embedded::resume(ports, &events, &[Signal::Resume], signals).await;
     end(header.id, ended)
 }
 
@@ -148,7 +151,8 @@ fn ports(
     writer: impl Journal + 'static,
     attendance: Attendance,
 ) -> Result<(Ports, mpsc::UnboundedReceiver<Signal>), AppError> {
-    let Attendance { approver, observer, signals, inject } = attendance;
+    let Attendance { approver, observer, signals, inject, .. } = attendance;
+    let (_, requests) = mpsc::unbounded_channel();
     let host = settings.actor.rsplit('@').next().unwrap_or_default().to_owned();
     let ports = Ports {
         actions: site.actions.clone(),
@@ -161,6 +165,7 @@ fn ports(
         approver,
         observer,
         inject,
+        requests,
         actor: settings.actor.clone(),
         host,
         process: std::process::id(),

@@ -21,6 +21,12 @@ pub struct PreparedCheck {
     pub path: StepPath,
 }
 
+/// Why a look did not see it hold.
+enum Miss {
+    No(Failure),
+    Unknown(String),
+}
+
 /// What a step's check sees of the step.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Seen<'a> {
@@ -42,26 +48,46 @@ impl PreparedCheck {
         }
     }
 
-    /// Looks until it holds or its time is over. `seen` is what the step found before it, and what it put out.
+    /// Looks until it holds, for as long as it must, or its time is over. `seen` is what the step found before it, and
+    /// what it put out.
     ///
     /// # Errors
     /// Class `verify` with the author's message, or the last reading's own failure.
     pub async fn run(&self, seen: Seen<'_>, world: &dyn World, clock: &dyn Clock, stop: &Stop) -> Result<(), Failure> {
         let until = clock.now() + self.check.within;
+        let mut holds_since = None;
         loop {
-            let looked = self.look(seen, world).await;
-            let Err(failure) = looked else { return Ok(()) };
-            // A test of `result` alone cannot turn out otherwise.
-            if self.action.is_none() || clock.now() >= until {
-                return Err(failure);
+            let looked = self.look(seen, world).await.map_err(|miss| self.failure(miss));
+            let now = clock.now();
+            match looked {
+                Ok(()) if now - *holds_since.get_or_insert(now) >= self.check.stable_for => return Ok(()),
+                // It is given the time that it needs, however late it began to hold.
+                Ok(()) => {}
+                // A test of `result` alone cannot turn out otherwise.
+                Err(failure) if self.action.is_none() || now >= until => return Err(failure),
+                Err(_) => holds_since = None,
             }
-            if stop.sleep(Duration::from_millis(self.check.every.max(1))).await {
-                return Err(failure);
+            let held = holds_since.map(|since| (since + self.check.stable_for).saturating_sub(now));
+            let pause = held.unwrap_or(u64::MAX).min(self.check.every).max(1);
+            if stop.sleep(Duration::from_millis(pause)).await {
+                return Err(self.failed("it was told to stop before it was seen to hold".into()));
             }
         }
     }
 
-    async fn look(&self, seen: Seen<'_>, world: &dyn World) -> Result<(), Failure> {
+    /// Whether it holds, while planning: `None` where that rests on what is known later.
+    ///
+    /// # Errors
+    /// It does not hold.
+    pub async fn foresee(&self, world: &dyn World) -> Result<Option<()>, Failure> {
+        match self.look(Seen::default(), world).await {
+            Ok(()) => Ok(Some(())),
+            Err(Miss::Unknown(_)) => Ok(None),
+            Err(miss) => Err(self.failure(miss)),
+        }
+    }
+
+    async fn look(&self, seen: Seen<'_>, world: &dyn World) -> Result<(), Miss> {
         let mut scope = self.scope.clone();
         for (name, value) in [("before", seen.before), ("result", seen.result)] {
             if let Some(value) = value {
@@ -71,27 +97,34 @@ impl PreparedCheck {
         if let Some(action) = &self.action {
             let call = Call { run: None, path: self.path.clone(), attempt: 1, with: self.with(&scope)? };
             let reading = action.read(&call, world).await.map_err(|why| match why {
-                Unreadable::Failed(failure) => failure,
-                Unreadable::Unknown(why) => self.failed(why),
+                Unreadable::Failed(failure) => Miss::No(failure),
+                Unreadable::Unknown(why) => Miss::Unknown(why),
             })?;
             scope.insert("result", Datum::Known(reading.outputs));
         }
         match expr::truth(&self.check.expect, &scope) {
             Ok(Some(true)) => Ok(()),
-            // A check that cannot tell fails.
-            Ok(None) => Err(self.failed("what it rests on is unknown".into())),
-            Ok(Some(false)) => Err(self.failed(self.message(&scope))),
-            Err(error) => Err(self.failed(error.message)),
+            Ok(None) => Err(Miss::Unknown("what it rests on is unknown".into())),
+            Ok(Some(false)) => Err(Miss::No(self.failed(self.message(&scope)))),
+            Err(error) => Err(Miss::No(self.failed(error.message))),
         }
     }
 
-    fn with(&self, scope: &Scope) -> Result<Value, Failure> {
+    /// A check that cannot tell fails.
+    fn failure(&self, miss: Miss) -> Failure {
+        match miss {
+            Miss::No(failure) => failure,
+            Miss::Unknown(why) => self.failed(why),
+        }
+    }
+
+    fn with(&self, scope: &Scope) -> Result<Value, Miss> {
         let mut with = Map::new();
         for (name, template) in &self.check.with {
             match expr::render(template, scope) {
                 Ok(Evaluated::Known(value)) => drop(with.insert(name.clone(), value)),
-                Ok(Evaluated::Unknown) => {}
-                Err(error) => return Err(self.failed(error.message)),
+                Ok(Evaluated::Unknown) => return Err(Miss::Unknown(format!("its parameter {name} is unknown"))),
+                Err(error) => return Err(Miss::No(self.failed(error.message))),
             }
         }
         Ok(Value::Object(with))

@@ -12,9 +12,13 @@ use crate::expr::{self, Datum, Evaluated, ExprError, Ready, Reference, Scope};
 use crate::model::effect::Effect;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{RunId, StepPath};
+use crate::model::param::Param;
 use crate::model::plan::Plan;
 use crate::model::runbook::{Expr, ForEach, Step, Template, Verb};
 use crate::model::value::coerce;
+
+/// Stands among what is unknown of a fan-out whose list is known later.
+pub const LATER: &str = "for_each";
 
 /// What an evaluation gave, beside the fact for the machine.
 pub struct Answer {
@@ -29,6 +33,12 @@ pub struct Answer {
 pub struct Evaluator {
     base: Scope,
     actions: Actions,
+    /// While planning nothing that a run would give is there yet, and a list may be known later.
+    planning: bool,
+    /// What calls hand over where that is only partly known; otherwise it is in their nodes.
+    handed: Mutex<BTreeMap<StepPath, Datum>>,
+    /// The names inside calls, by call.
+    frames: Mutex<BTreeMap<StepIx, Scope>>,
     /// While planning: outputs that are partly unknown.
     pub predicted: BTreeMap<StepPath, Datum>,
     /// Outputs of steps that are over, converted once: each item of a fan-out may refer to the list that it is from,
@@ -56,7 +66,15 @@ impl Evaluator {
             let value = expr::render(template, &base).map_err(|e| broken(&format!("variable {name:?}"), &e))?;
             base.insert_in("vars", name, datum(value));
         }
-        Ok(Self { base, actions, predicted: BTreeMap::new(), ready: Mutex::default() })
+        Ok(Self {
+            base,
+            actions,
+            planning: run.is_none(),
+            handed: Mutex::default(),
+            frames: Mutex::default(),
+            predicted: BTreeMap::new(),
+            ready: Mutex::default(),
+        })
     }
 
     pub fn actions(&self) -> &Actions {
@@ -72,7 +90,7 @@ impl Evaluator {
             unknown: Vec::new(),
         };
         let fact = match state.node(ix).kind {
-            Kind::FanOut => self.expand(state, ix),
+            Kind::FanOut => self.expand(state, ix, &mut answer),
             Kind::Undo(of) => Ok(Fact::Evaluated { path: path.clone(), verdict: self.undo(state, of) }),
             _ => self.decide(state, ix, &mut answer).map(|verdict| Fact::Evaluated { path: path.clone(), verdict }),
         };
@@ -105,7 +123,10 @@ impl Evaluator {
                 (Some(invocation), effect.max(step.effect.unwrap_or(Effect::Read)), None)
             }
             Verb::Confirm(_) => (None, Effect::Read, Some(self.question(state, ix, step, answer)?)),
-            Verb::Call { .. } | Verb::Steps(_) | Verb::Parallel(_) => (None, Effect::Read, None),
+            Verb::Call { procedure, with } => {
+                (Some(self.handing_over(state, ix, procedure, with, &mut answer.unknown)?), Effect::Read, None)
+            }
+            Verb::Steps(_) | Verb::Parallel(_) => (None, Effect::Read, None),
         };
         Ok(Verdict::Run { invocation, effect, question })
     }
@@ -122,8 +143,52 @@ impl Evaluator {
             return Err(Failure::new(Class::Internal, format!("use {action}"), "there is no such action"));
         };
         let spec = found.spec();
+        let values = self.arguments(state, ix, action, &spec.params, with, unknown)?;
+        Ok((Invocation { uses: action.to_owned(), with: Value::Object(values) }, spec.effect))
+    }
+
+    /// What a call hands over to its procedure.
+    fn handing_over(
+        &self,
+        state: &State,
+        ix: StepIx,
+        procedure: &str,
+        with: &[(String, Template)],
+        unknown: &mut Vec<String>,
+    ) -> Result<Invocation, Failure> {
+        let Some(manual) = state.manual(ix) else {
+            return Err(Failure::new(Class::Internal, format!("call {procedure}"), "there is no such procedure"));
+        };
+        let params = &manual.procedure.params;
+        let mut values = self.arguments(state, ix, procedure, params, with, unknown)?;
+        let mut handed: BTreeMap<String, Datum> =
+            values.iter().map(|(name, value)| (name.clone(), Datum::Known(value.clone()))).collect();
+        for param in params {
+            if unknown.contains(&param.name) {
+                handed.insert(param.name.clone(), Datum::Unknown);
+            } else if !values.contains_key(&param.name) {
+                values.insert(param.name.clone(), Value::Null);
+                handed.insert(param.name.clone(), Datum::Known(Value::Null));
+            }
+        }
+        if self.planning {
+            lock(&self.handed).insert(state.node(ix).path.clone(), Datum::Map(handed));
+        }
+        Ok(Invocation { uses: procedure.to_owned(), with: Value::Object(values) })
+    }
+
+    /// Parameters with their defaults; what is known later is named in `unknown` instead.
+    fn arguments(
+        &self,
+        state: &State,
+        ix: StepIx,
+        callee: &str,
+        params: &[Param],
+        with: &[(String, Template)],
+        unknown: &mut Vec<String>,
+    ) -> Result<Map<String, Value>, Failure> {
         let mut values = Map::new();
-        for param in &spec.params {
+        for param in params {
             if let Some(default) = &param.default {
                 values.insert(param.name.clone(), default.clone());
             }
@@ -131,10 +196,10 @@ impl Evaluator {
         for (name, template) in with {
             match self.render(state, ix, template, None)? {
                 Evaluated::Known(value) => {
-                    let value = match spec.params.iter().find(|p| p.name == *name) {
+                    let value = match params.iter().find(|p| p.name == *name) {
                         // What an expression gives is of the declared shape, or the step fails before anything is sent.
                         Some(param) if !value.is_null() => coerce(param, &value).map_err(|wrong| {
-                            Failure::new(Class::Precondition, format!("call {action}"), wrong.to_string())
+                            Failure::new(Class::Precondition, format!("call {callee}"), wrong.to_string())
                         })?,
                         _ => value,
                     };
@@ -146,7 +211,7 @@ impl Evaluator {
                 }
             }
         }
-        Ok((Invocation { uses: action.to_owned(), with: Value::Object(values) }, spec.effect))
+        Ok(values)
     }
 
     fn question(&self, state: &State, ix: StepIx, step: &Step, answer: &mut Answer) -> Result<Question, Failure> {
@@ -168,16 +233,21 @@ impl Evaluator {
         Ok(Question { message, show, word, options: Vec::new() })
     }
 
-    fn expand(&self, state: &State, ix: StepIx) -> Result<Fact, Failure> {
+    fn expand(&self, state: &State, ix: StepIx, answer: &mut Answer) -> Result<Fact, Failure> {
         let node = state.node(ix);
         let Some(fan) = node.step().and_then(|step| step.for_each.as_ref()) else {
             return Err(Failure::new(Class::Internal, format!("expand {}", node.path), "it is no fan-out"));
         };
         let list = match self.eval(state, ix, &fan.list, None)? {
             Evaluated::Known(value) => items_of(value, fan)?,
+            // Planned as one step of which nothing is known.
+            Evaluated::Unknown if self.planning => {
+                answer.unknown.push(LATER.to_owned());
+                Vec::new()
+            }
             Evaluated::Unknown => {
-                let cause = "its list is known only when steps before it have run";
-                return Err(Failure::new(Class::Precondition, format!("plan fan-out {}", node.path), cause));
+                let cause = "its list is still not known";
+                return Err(Failure::new(Class::Internal, format!("expand {}", node.path), cause));
             }
         };
         let mut items = Vec::with_capacity(list.len());
@@ -191,12 +261,15 @@ impl Evaluator {
             items.push(item);
         }
         let width = match &fan.max_parallel {
+            // A wave goes at once, where nothing else is said.
+            None if !fan.batches.is_empty() => usize::MAX,
             None => 1,
             Some(template) => self.width(state, ix, template)?,
         };
         let lane_width = fan.limit.as_ref().map_or(usize::MAX, |limit| limit.max as usize);
         let borne = fan.max_failures.of(items.len());
-        Ok(Fact::Expanded { path: node.path.clone(), items, width, lane_width, borne, waves: Vec::new(), hash: None })
+        let waves = fan.batches.iter().map(|amount| amount.of(items.len()).max(1)).collect();
+        Ok(Fact::Expanded { path: node.path.clone(), items, width, lane_width, borne, waves, hash: None })
     }
 
     fn item(
@@ -289,7 +362,7 @@ impl Evaluator {
 
     /// What `step` sees: only the steps that its expressions name are looked up.
     pub fn scope(&self, state: &State, ix: StepIx, references: &[Reference], bound: Option<(&str, &Value)>) -> Scope {
-        let mut scope = self.base.clone();
+        let mut scope = self.names(state, state.call_round(ix));
         let mut bindings = Vec::new();
         let mut at = &state.node(ix).bindings;
         while let Some(binding) = at {
@@ -302,37 +375,85 @@ impl Evaluator {
         if let Some((name, value)) = bound {
             scope.insert(name, Datum::Known(value.clone()));
         }
-        for reference in references {
-            match reference.names.first().map(String::as_str) {
-                Some("steps") => {
-                    if let Some(id) = reference.names.get(1)
-                        && let Some(found) = state.inner(ix, id).or_else(|| state.sibling(ix, id))
-                        && let Some(ready) = self.ready(state, found)
-                    {
-                        scope.insert_in("steps", id, ready);
-                    }
-                }
-                Some(name @ ("before" | "result")) => {
-                    if let Some(datum) = undone(state, ix, name) {
-                        scope.insert(name, datum);
-                    }
-                }
-                _ => {}
+        self.insert_steps(&mut scope, state, references, &|id| {
+            // What is inside a call is seen by the procedure's own outputs alone.
+            let inner = if matches!(state.node(ix).kind, Kind::Procedure) { None } else { state.inner(ix, id) };
+            inner.or_else(|| state.sibling(ix, id))
+        });
+        for name in references.iter().filter_map(|reference| reference.names.first()) {
+            if matches!(name.as_str(), "before" | "result")
+                && let Some(datum) = undone(state, ix, name)
+            {
+                scope.insert(name.as_str(), datum);
             }
         }
         scope
     }
 
+    /// The names that hold everywhere in a call, or in the run where there is no call.
+    fn names(&self, state: &State, call: Option<StepIx>) -> Scope {
+        let Some(call) = call else { return self.base.clone() };
+        if let Some(scope) = lock(&self.frames).get(&call) {
+            return scope.clone();
+        }
+        let node = state.node(call);
+        let mut scope = self.base.clone();
+        let handed = lock(&self.handed).get(&node.path).cloned();
+        let known = || node.invocation.as_ref().map_or(Value::Null, |i| i.with.clone());
+        scope.insert("params", handed.unwrap_or_else(|| Datum::Known(known())));
+        scope.insert("vars", Datum::Map(BTreeMap::new()));
+        if let Some(manual) = state.manual(call) {
+            for (name, template) in &manual.procedure.vars {
+                // One that fails is missing, which whoever refers to it is told.
+                if let Ok(value) = expr::render(template, &scope) {
+                    scope.insert_in("vars", name, datum(value));
+                }
+            }
+        }
+        if node.invocation.is_some() {
+            lock(&self.frames).insert(call, scope.clone());
+        }
+        scope
+    }
+
+    /// What a procedure puts out: its own expressions over its own steps.
+    fn put_out(&self, state: &State, call: StepIx) -> Option<Datum> {
+        let manual = state.manual(call)?;
+        let mut named = BTreeMap::new();
+        for (name, template) in &manual.procedure.outputs {
+            let mut scope = self.names(state, Some(call));
+            self.insert_steps(&mut scope, state, &expr::template_references(template), &|id| state.inner(call, id));
+            named.insert(name.clone(), expr::render(template, &scope).map_or(Datum::Unknown, datum));
+        }
+        Some(Datum::Map(named))
+    }
+
+    fn insert_steps(
+        &self,
+        scope: &mut Scope,
+        state: &State,
+        references: &[Reference],
+        find: &dyn Fn(&str) -> Option<StepIx>,
+    ) {
+        for reference in references {
+            if let [root, id, ..] = reference.names.as_slice()
+                && root == "steps"
+                && let Some(ready) = find(id).and_then(|found| self.ready(state, found))
+            {
+                scope.insert_in("steps", id, ready);
+            }
+        }
+    }
+
     /// [`Self::outputs`], ready for a scope.
     fn ready(&self, state: &State, ix: StepIx) -> Option<Ready> {
-        let kept = || self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ready) = kept().get(&ix) {
+        if let Some(ready) = lock(&self.ready).get(&ix) {
             return Some(ready.clone());
         }
         let ready = Ready::from(self.outputs(state, ix)?);
         // What is not over may still put out something else.
         if state.node(ix).outcome.is_final() {
-            kept().insert(ix, ready.clone());
+            lock(&self.ready).insert(ix, ready.clone());
         }
         Some(ready)
     }
@@ -341,13 +462,19 @@ impl Evaluator {
     fn outputs(&self, state: &State, ix: StepIx) -> Option<Datum> {
         let node = state.node(ix);
         if let Kind::FanOut = node.kind {
+            if let Some(later) = self.predicted.get(&node.path) {
+                return Some(later.clone());
+            }
             let items = node.children().iter().filter_map(|child| {
                 let key = state.node(*child).path.as_str().rsplit_once('[')?.1.trim_end_matches(']').to_owned();
                 Some((key, self.outputs(state, *child)?))
             });
             return Some(Datum::Map(items.collect()));
         }
-        let own = self.predicted.get(&node.path).cloned().or_else(|| node.outputs.clone().map(Datum::Known));
+        let own = match node.kind {
+            Kind::Procedure => self.put_out(state, ix),
+            _ => self.predicted.get(&node.path).cloned().or_else(|| node.outputs.clone().map(Datum::Known)),
+        };
         let declared = node.step().map(|step| step.outputs.as_slice()).unwrap_or_default();
         if declared.is_empty() {
             return own;
@@ -367,11 +494,21 @@ impl Evaluator {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// `before` and `result` of the step that an author's undo steps undo.
 fn undone(state: &State, ix: StepIx, name: &str) -> Option<Datum> {
-    let path = state.node(ix).path.as_str();
-    let (undone, _) = path.rsplit_once("/undo")?;
-    let node = state.node(state.find(&StepPath::new(undone))?);
+    let mut at = ix;
+    let of = loop {
+        let node = state.node(at);
+        match (node.undoes, node.parent) {
+            (Some(of), _) => break of,
+            (None, parent) => at = parent?,
+        }
+    };
+    let node = state.node(of);
     let value = if name == "before" { node.intent.as_ref()?.before.clone() } else { node.outputs.clone()? };
     Some(Datum::Known(value))
 }

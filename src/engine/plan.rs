@@ -9,19 +9,20 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::check::{PreparedCheck, Seen};
-use super::evaluate::Evaluator;
+use super::check::PreparedCheck;
+use super::evaluate::{Evaluator, LATER};
 use super::guard::{check_guard, check_identity};
-use super::machine::{self, Command, Kind, State, StepIx};
-use super::ports::{Action, Actions, Call, Probe, Source, Stop, Unreadable, World};
+use super::machine::{self, Awaiting, Command, Kind, State, StepIx};
+use super::ports::{Action, Actions, Call, Probe, Source, Unreadable, World};
 use super::world::PlannedWorld;
-use crate::event::{Ending, Fact, Verdict};
+use crate::event::{Decision, Ending, Fact, Item, Verdict};
 use crate::expr::{self, Datum};
+use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{ResourceKey, RunId, StepPath};
 use crate::model::plan::{Change, Inputs, Plan, PlanFailure, PlanStep, Planned, Summary};
-use crate::model::runbook::{Rollback, Runbook, Step, Written};
+use crate::model::runbook::{Check, Rollback, Runbook, Step, Verb, Written};
 
 /// The version of a plan's JSON: minor grows with additions, major with what breaks readers.
 pub const FORMAT: &str = "1.0";
@@ -67,6 +68,12 @@ pub fn hash(plan: &Plan) -> String {
     }
     let digest = Sha256::digest(sorted(value).to_string());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The hash of a plan whose fan-out's list became known: over the hash before it, its path and its items.
+pub fn extended(before: &str, path: &StepPath, items: &[Item]) -> String {
+    let text = sorted(serde_json::json!({"before": before, "path": path, "items": items})).to_string();
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn sorted(value: Value) -> Value {
@@ -169,7 +176,11 @@ impl Planner {
                 Command::Attempt(ix) => self.attempt(ix).await?,
                 Command::Ask(ix) => self.gate(ix)?,
                 // Nothing was begun, so nothing is recovered, waited for or stopped.
-                Command::Recover(_) | Command::StartTimer(..) | Command::Stop(_) | Command::Park => {}
+                Command::Recover(_)
+                | Command::StartTimer(..)
+                | Command::StartDeadline(..)
+                | Command::Stop(_)
+                | Command::Park => {}
                 Command::Finish(_) => break,
             }
             if self.plan.failure.is_some() && self.state.has_failed() {
@@ -188,24 +199,84 @@ impl Planner {
 
     fn evaluate(&mut self, ix: StepIx) -> Result<(), Failure> {
         let answer = self.evaluator.evaluate(&self.state, ix);
-        if let Fact::Evaluated { verdict, .. } = &answer.fact {
-            match verdict {
+        let path = self.state.node(ix).path.clone();
+        match &answer.fact {
+            Fact::Evaluated { verdict, .. } => match verdict {
                 Verdict::Skip { reason } => self.add(ix, Planned::Skipped(reason.clone()), Change::None, reason),
                 Verdict::Satisfied => self.add(ix, Planned::Unchanged, Change::None, "skip_if: it is done already"),
                 Verdict::Broken { failure } => self.failed(ix, failure.clone()),
                 _ => {}
-            }
+            },
+            Fact::Expanded { .. } if answer.unknown.iter().any(|name| name == LATER) => self.later_list(ix),
+            Fact::Expanded { .. } => drop(self.plan.expanded.insert(path.clone())),
+            _ => {}
         }
-        let path = self.state.node(ix).path.clone();
         self.open.insert(path, (answer.maybe, answer.unknown));
         self.feed(answer.fact)
     }
 
+    /// A fan-out of which not even the items are known yet: one row for all of them.
+    fn later_list(&mut self, ix: StepIx) {
+        let Some(step) = self.state.node(ix).step().cloned() else { return };
+        let list = step.for_each.as_ref().map(|fan| fan.list.source.clone()).unwrap_or_default();
+        let called = self.actions_of(&step.verb);
+        let effect = called.iter().map(|spec| spec.effect).max().unwrap_or(Effect::Read);
+        let effect = effect.max(step.effect.unwrap_or(Effect::Read));
+        let change = if effect == Effect::Read { Change::Read } else { Change::Unknown };
+        let planned = if self.is_maybe(ix) { Planned::Maybe } else { Planned::Run };
+        self.add(ix, planned, change, &format!("× ?: for each of {list}, which is known later and asked for then"));
+        let path = self.state.node(ix).path.clone();
+        if let Some(row) = self.plan.steps.last_mut() {
+            (row.effect, row.unknown) = (effect, vec![LATER.to_owned()]);
+        }
+        let changing = called.iter().filter(|spec| spec.effect > Effect::Read);
+        let kinds: BTreeSet<String> = changing.map(|spec| kind_of(&spec.name)).collect();
+        let taints = kinds.into_iter().map(|kind| (ResourceKey::new(kind), format!("{path} may change it")));
+        self.world.expect(Vec::new(), taints.collect());
+        self.evaluator.predicted.insert(path, Datum::Unknown);
+    }
+
+    /// Every action that a verb may come to.
+    fn actions_of(&self, verb: &Verb) -> Vec<ActionSpec> {
+        match verb {
+            Verb::Uses { action, .. } => {
+                self.evaluator.actions().get(action).map(|a| a.spec().clone()).into_iter().collect()
+            }
+            Verb::Confirm(_) => Vec::new(),
+            Verb::Steps(steps) | Verb::Parallel(steps) => steps.iter().flat_map(|s| self.actions_of(&s.verb)).collect(),
+            Verb::Call { procedure, .. } => {
+                let called = self.plan.procedure.procedures.get(procedure);
+                called
+                    .iter()
+                    .flat_map(|p| p.steps.iter().chain(&p.finally))
+                    .flat_map(|s| self.actions_of(&s.verb))
+                    .collect()
+            }
+        }
+    }
+
+    /// Whether it is known only later that the step, or a scope round it, runs at all.
+    fn is_maybe(&self, ix: StepIx) -> bool {
+        let mut at = Some(ix);
+        while let Some(here) = at {
+            let node = self.state.node(here);
+            if self.open.get(&node.path).is_some_and(|(maybe, _)| *maybe) {
+                return true;
+            }
+            at = node.parent;
+        }
+        false
+    }
+
     fn gate(&mut self, ix: StepIx) -> Result<(), Failure> {
         let node = self.state.node(ix);
-        let path = node.path.clone();
+        let (path, attempt) = (node.path.clone(), node.attempt);
+        if node.awaiting == Awaiting::Decision {
+            let decision = Decision::Stop;
+            return self.feed(Fact::Decided { path, attempt, who: "plan".into(), decision });
+        }
         if let Some(question) = node.question.clone() {
-            let maybe = self.open.get(&path).is_some_and(|(maybe, _)| *maybe);
+            let maybe = self.is_maybe(ix);
             let summary = if maybe { format!("maybe: {}", question.message) } else { question.message.clone() };
             let gate = Planned::Gate { message: question.message, show: question.show, word: question.word };
             self.add(ix, gate, Change::None, &summary);
@@ -217,16 +288,8 @@ impl Planner {
         let node = self.state.node(ix);
         let (path, attempt) = (node.path.clone(), node.attempt);
         if let Kind::Check(check) = &node.kind {
-            let mut prepared = PreparedCheck::new(check, &self.evaluator, &self.state, ix);
-            prepared.check.within = 0;
-            let clock = FixedClock(self.now);
-            let ending = match prepared.run(Seen::default(), &self.world, &clock, &Stop::default()).await {
-                Ok(()) => Ending::Ok { outputs: Value::Null },
-                Err(failure) => {
-                    self.failed(ix, failure.clone());
-                    Ending::Failed { failure }
-                }
-            };
+            let check = check.clone();
+            let ending = self.foresee_check(ix, &check).await;
             return self.feed(Fact::Finished { path, attempt, ending });
         }
         let ending = match self.foresee(ix).await {
@@ -239,13 +302,33 @@ impl Planner {
         self.feed(Fact::Finished { path, attempt, ending })
     }
 
+    /// Requirements, and the gate before a fan-out's first wave: what rests on earlier steps is looked at in its turn.
+    async fn foresee_check(&mut self, ix: StepIx, check: &Check) -> Ending {
+        let ok = Ending::Ok { outputs: Value::Null };
+        let gate = self.state.node(ix).parent.map(|p| self.state.node(p)).filter(|p| matches!(p.kind, Kind::Gate));
+        if gate.is_some_and(|gate| !gate.path.as_str().ends_with("/gate[1]")) {
+            return ok;
+        }
+        let mut prepared = PreparedCheck::new(check, &self.evaluator, &self.state, ix);
+        prepared.check.within = 0;
+        prepared.check.stable_for = 0;
+        match prepared.foresee(&self.world).await {
+            Ok(_) => ok,
+            Err(failure) => {
+                self.failed(ix, failure.clone());
+                Ending::Failed { failure }
+            }
+        }
+    }
+
     /// Plans one step of the catalogue.
     async fn foresee(&mut self, ix: StepIx) -> Result<(), Failure> {
         let node = self.state.node(ix);
         let Some(invocation) = node.invocation.clone() else { return Ok(()) };
         let Some(action) = self.evaluator.actions().get(&invocation.uses).cloned() else { return Ok(()) };
         let (path, effect) = (node.path.clone(), node.effect);
-        let (maybe, unknown) = self.open.get(&path).cloned().unwrap_or_default();
+        let maybe = self.is_maybe(ix);
+        let (_, unknown) = self.open.get(&path).cloned().unwrap_or_default();
         let call = Call { run: None, path: path.clone(), attempt: 1, with: invocation.with };
         if !unknown.is_empty() {
             self.later(ix, &action, &call, &format!("known later: {}", unknown.join(", ")));
@@ -345,15 +428,15 @@ impl Planner {
     fn later(&mut self, ix: StepIx, action: &Arc<dyn Action>, call: &Call, summary: &str) {
         let effect = self.state.node(ix).effect;
         let change = if effect == Effect::Read { Change::Read } else { Change::Unknown };
-        let (maybe, unknown) = self.open.get(&call.path).cloned().unwrap_or_default();
-        let planned = if maybe { Planned::Maybe } else { Planned::Run };
+        let (_, unknown) = self.open.get(&call.path).cloned().unwrap_or_default();
+        let planned = if self.is_maybe(ix) { Planned::Maybe } else { Planned::Run };
         let mut step = self.row(ix, call.clone(), planned, change, summary.to_owned());
         step.unknown = unknown;
         self.plan.steps.push(step);
         self.evaluator.predicted.insert(call.path.clone(), Datum::Unknown);
         if effect > Effect::Read {
             // What it will touch is not known either, so nothing that its kind of action could touch is.
-            let kind = action.spec().name.split('.').next().unwrap_or_default().to_owned();
+            let kind = kind_of(&action.spec().name);
             self.world.expect(Vec::new(), vec![(ResourceKey::new(kind), format!("{} may change it", call.path))]);
         }
     }
@@ -390,7 +473,8 @@ impl Planner {
         let call = Call { run: None, path: node.path.clone(), attempt: 1, with: Value::Null };
         let uses = match (&node.kind, node.step().map(|s| &s.verb)) {
             (Kind::Confirm, _) => "confirm".to_owned(),
-            (_, Some(crate::model::runbook::Verb::Uses { action, .. })) => action.clone(),
+            (_, Some(Verb::Uses { action, .. })) => action.clone(),
+            (_, Some(Verb::Call { procedure, .. })) => procedure.clone(),
             _ => "steps".to_owned(),
         };
         let mut step = self.row(ix, call, planned, change, summary.to_owned());
@@ -429,11 +513,7 @@ fn change_of(effect: Effect) -> Change {
     }
 }
 
-/// Time does not pass while planning.
-struct FixedClock(u64);
-
-impl super::ports::Clock for FixedClock {
-    fn now(&self) -> u64 {
-        self.0
-    }
+/// What an action's kind of thing is called in the world: `proxmox` of `proxmox.guest_migrate`.
+fn kind_of(action: &str) -> String {
+    action.split('.').next().unwrap_or_default().to_owned()
 }

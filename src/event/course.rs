@@ -14,7 +14,7 @@ impl RunStatus {
             Fact::Approved { .. } | Fact::Declined { .. } | Fact::Decided { .. } if self == Self::Waiting => {
                 Self::Running
             }
-            Fact::Started { path, .. } if path.as_str().ends_with("/undo") => Self::RollingBack,
+            Fact::Started { path, .. } if path.is_undo() => Self::RollingBack,
             _ => self,
         }
     }

@@ -159,6 +159,8 @@ pub enum Fact {
     /// What a person wants to become of a step that failed.
     Decided {
         path: StepPath,
+        /// The attempt that failed.
+        attempt: u32,
         who: String,
         decision: Decision,
     },
@@ -201,6 +203,7 @@ impl Fact {
             Self::Started { attempt, .. }
             | Self::Checkpoint { attempt, .. }
             | Self::Finished { attempt, .. }
+            | Self::Decided { attempt, .. }
             | Self::TimerFired { attempt, .. } => *attempt,
             _ => 0,
         }

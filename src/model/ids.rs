@@ -99,6 +99,11 @@ impl StepPath {
     pub fn undo(&self) -> Self {
         self.child("undo")
     }
+
+    /// Whether it is the undo of a step, or a step of one.
+    pub fn is_undo(&self) -> bool {
+        self.0.split('/').skip(1).any(|part| part == "undo" || part.starts_with("undo["))
+    }
 }
 
 /// A Proxmox guest id, 100 to 999999999, unique in its cluster at any one time but reused over time.

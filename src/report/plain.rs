@@ -101,7 +101,7 @@ fn of_fact(fact: &Fact, event: &Event, view: &RunView) -> Option<String> {
         Fact::TimerFired { path, .. } => format!("{path}: the wait before the next attempt is over"),
         Fact::DeadlinePassed { path: Some(path) } => format!("{path}: its deadline has passed"),
         Fact::DeadlinePassed { path: None } => "the run's deadline has passed".into(),
-        Fact::Decided { path, who, decision } => format!("{path}: {who} decides: {}", decision.as_str()),
+        Fact::Decided { path, who, decision, .. } => format!("{path}: {who} decides: {}", decision.as_str()),
         Fact::Approved { path, who, .. } => format!("{path}: approved by {who}"),
         Fact::Declined { path, who, why } => format!("{path}: declined by {who}: {why}"),
         Fact::Signalled { signal, .. } => of_signal(signal, &event.actor),

@@ -281,7 +281,7 @@ pub fn attend(inject: &[&str]) -> (Attendance, Seen, mpsc::UnboundedSender<Signa
     let (word, signals) = mpsc::unbounded_channel();
     let seen = Seen::default();
     let inject = inject.iter().map(|text| text.parse::<Inject>().unwrap()).fold(Inject::default(), Inject::and);
-    let attendance = Attendance { approver: Arc::new(Nods), observer: Box::new(seen.clone()), signals, inject };
+    let attendance = Attendance { approver: Arc::new(Nods), observer: Box::new(seen.clone()), signals, inject, auto_expand: false };
     (attendance, seen, word)
 }
 

@@ -123,7 +123,7 @@ fn attend(face: &Face, answers: Answers, inject: Inject) -> (Attendance, Seen, s
     let observer = Box::new(Both { seen: seen.clone(), shown });
     let person = Person { answers, who: face.settings.actor.clone(), printer: face.printer.clone(), pause };
     let (signals, by) = signals::listen(&face.printer);
-    (Attendance { approver: Arc::new(person), observer, signals, inject }, seen, by)
+    (Attendance { approver: Arc::new(person), observer, signals, inject, auto_expand: false }, seen, by)
 }
 
 /// Keeps the view for the summary, and shows.

@@ -152,7 +152,7 @@ impl<P: Puppet> MemoryDriver<P> {
                 self.finished = Some(status);
                 self.tell(Fact::RunFinished { status })
             }
-            Command::Stop(_) | Command::Park => Ok(()),
+            Command::Stop(_) | Command::Park | Command::StartDeadline(..) => Ok(()),
         }
     }
 

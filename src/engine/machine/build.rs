@@ -1,9 +1,10 @@
 //! Makes nodes: scopes are opened when they are reached, so a fan-out's list may rest on earlier steps.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::State;
-use super::node::{Awaiting, Binding, Bindings, Body, Fan, Kind, Node, Region, Scope, StepIx};
+use super::node::{Awaiting, Binding, Bindings, Body, Fan, Kind, Node, Part, Region, Scope, StepIx};
 use crate::event::{Item, Outcome, UndoStatus};
 use crate::model::effect::Effect;
 use crate::model::ids::StepPath;
@@ -37,7 +38,7 @@ impl State {
         let leave = if kind.is_scope() { self.flow.add(1) } else { enter };
         self.by_point.insert(enter, ix);
         self.by_point.insert(leave, ix);
-        if !matches!(kind, Kind::Region) {
+        if !matches!(kind, Kind::Region | Kind::Part(_)) {
             self.by_path.insert(site.path.clone(), ix);
         }
         let effect = body.as_ref().and_then(|b| b.step.effect).unwrap_or(Effect::Read);
@@ -63,6 +64,11 @@ impl State {
             outputs: None,
             failure: None,
             undo: UndoStatus::None,
+            undoes: None,
+            deadline: None,
+            overdue: false,
+            partial: false,
+            pending: None,
             enter,
             leave,
             scope: Scope::default(),
@@ -100,26 +106,33 @@ impl State {
         self.opened(scope, made.iter().map(|(ix, _)| *ix));
     }
 
-    /// Opens the region of checks: all at once.
+    /// Opens a scope of checks: all at once.
     pub(super) fn open_checks(&mut self, scope: StepIx, checks: &[Check]) {
+        let (at, region, bindings, is_gate) = {
+            let node = self.node(scope);
+            (node.path.clone(), node.region, node.bindings.clone(), matches!(node.kind, Kind::Gate))
+        };
         let mut made = Vec::new();
         for (i, check) in checks.iter().enumerate() {
-            let path = StepPath::new("require").item(&(i + 1).to_string());
-            let site = Site { path, region: Region::Require, parent: Some(scope), bindings: &None };
+            let count = (i + 1).to_string();
+            let path = if is_gate { at.child(&count) } else { at.item(&count) };
+            let site = Site { path, region, parent: Some(scope), bindings: &bindings };
             made.push(self.add_node(site, Kind::Check(Arc::new(check.clone())), None));
         }
         self.opened(scope, made.into_iter());
     }
 
     /// Opens a fan-out: its items wait to be admitted.
-    pub(super) fn open_items(&mut self, fan: StepIx, items: &[Item], fan_state: Fan) {
+    pub(super) fn open_items(&mut self, fan: StepIx, items: &[Item], mut fan_state: Fan) {
         let (path, region, outer, body) = {
             let node = self.node(fan);
             (node.path.clone(), node.region, node.bindings.clone(), node.body.clone())
         };
         let Some(body) = body else { return };
         let name = body.step.for_each.as_ref().map_or("item", |f| f.binding.as_str()).to_owned();
+        let sizes = std::mem::take(&mut fan_state.waves);
         self.nodes[fan.0].scope.fan = fan_state;
+        let mut made = Vec::with_capacity(items.len());
         for item in items {
             let value = item.value.clone();
             let bindings = Some(Arc::new(Binding { name: name.clone(), value, outer: outer.clone() }));
@@ -127,9 +140,38 @@ impl State {
             let ix = self.add_node(site, kind_of(&body, true), Some(body.clone()));
             self.nodes[ix.0].is_item = true;
             self.nodes[ix.0].lane = item.lane.clone().unwrap_or_default();
-            self.queue_item(fan, ix);
+            made.push(ix);
         }
+        self.nodes[fan.0].scope.fan.later = waves(made, &sizes);
         self.opened(fan, std::iter::empty());
+        self.next_wave(fan);
+    }
+
+    /// Goes on to a fan-out's next wave: first its gate, where it has one.
+    fn next_wave(&mut self, fan: StepIx) {
+        let state = &mut self.nodes[fan.0].scope.fan;
+        let Some(items) = state.later.front() else { return };
+        state.wave += 1;
+        state.wave_left = items.len();
+        let wave = state.wave.to_string();
+        let body = self.node(fan).body.clone();
+        let checks = body.as_ref().map(|b| b.step.gate.as_slice()).unwrap_or_default();
+        if checks.is_empty() {
+            self.admit_wave(fan);
+            return;
+        }
+        let node = self.node(fan);
+        let (path, region, bindings) = (node.path.child("gate").item(&wave), node.region, node.bindings.clone());
+        let site = Site { path, region, parent: Some(fan), bindings: &bindings };
+        let gate = self.add_node(site, Kind::Gate, None);
+        self.open_checks(gate, checks);
+    }
+
+    /// The gate before a fan-out's wave is passed, or there is none.
+    pub(super) fn admit_wave(&mut self, fan: StepIx) {
+        for item in self.nodes[fan.0].scope.fan.later.pop_front().unwrap_or_default() {
+            self.queue_item(fan, item);
+        }
         self.admit(fan);
     }
 
@@ -181,7 +223,8 @@ impl State {
                 state.open.insert((*next, name));
             }
         }
-        self.admit(fan);
+        state.wave_left = state.wave_left.saturating_sub(1);
+        if state.wave_left == 0 && !state.closed { self.next_wave(fan) } else { self.admit(fan) }
     }
 
     /// Items that were never admitted; the fan-out admits no more.
@@ -191,9 +234,51 @@ impl State {
         state.open.clear();
         // Taken, so that the items still under way, each of which may fail too, do not walk all lanes again.
         let lanes = std::mem::take(&mut state.lanes);
-        let mut left: Vec<StepIx> = lanes.into_values().flat_map(|lane| lane.queue).collect();
+        let later = std::mem::take(&mut state.later);
+        let mut left: Vec<StepIx> =
+            lanes.into_values().flat_map(|lane| lane.queue).chain(later.into_iter().flatten()).collect();
         left.sort();
         left
+    }
+
+    /// Opens a call: first its requirements, where it has some.
+    pub(super) fn open_call(&mut self, call: StepIx) {
+        let Some(manual) = self.manual(call) else { return };
+        let enter = self.node(call).enter;
+        self.nodes[call.0].outcome = Outcome::Running;
+        self.flow.settle(enter, true);
+        if manual.procedure.require.is_empty() {
+            self.open_part(call, Part::Steps);
+        } else {
+            self.open_part(call, Part::Require);
+        }
+    }
+
+    pub(super) fn open_part(&mut self, call: StepIx, part: Part) -> StepIx {
+        let manual = self.manual(call);
+        let node = self.node(call);
+        let (path, region) = match part {
+            Part::Require => (node.path.child("require"), node.region),
+            Part::Steps => (node.path.clone(), node.region),
+            Part::Finally => (node.path.child("finally"), Region::Finally),
+        };
+        // What a procedure sees of its caller are its parameters.
+        let site = Site { path, region, parent: Some(call), bindings: &None };
+        let ix = self.add_node(site, Kind::Part(part), None);
+        if let Some(manual) = manual {
+            match part {
+                Part::Require => self.open_checks(ix, &manual.procedure.require),
+                Part::Steps => self.open_steps(ix, &manual.steps),
+                Part::Finally => self.open_steps(ix, &manual.finally),
+            }
+        }
+        ix
+    }
+
+    /// No further part of a call is opened: it is over when those that were are.
+    pub(super) fn close_call(&mut self, call: StepIx) {
+        let leave = self.node(call).leave;
+        self.flow.release(leave);
     }
 
     /// Takes the holds off: of the children that need nobody's leave, and of the scope's end.
@@ -210,20 +295,41 @@ impl State {
 
     /// The node of a step's undo: the action's own inverse, or the author's steps.
     pub(super) fn add_undo(&mut self, of: StepIx) -> StepIx {
-        let (path, bindings, body) = {
+        let (mut path, bindings, body) = {
             let node = self.node(of);
             (node.path.undo(), node.bindings.clone(), node.body.clone())
         };
+        // A rollback that failed can be asked for again.
+        for again in 2.. {
+            if self.find(&path).is_none() {
+                break;
+            }
+            path = self.node(of).path.undo().item(&again.to_string());
+        }
         let by_author = body.as_ref().is_some_and(|b| !b.rollback.is_empty());
         let kind = if by_author { Kind::Group } else { Kind::Undo(of) };
         let site = Site { path, region: Region::Undo, parent: None, bindings: &bindings };
         let ix = self.add_node(site, kind, None);
+        self.nodes[ix.0].undoes = Some(of);
         // The author's steps see what the undone step saw: `before` and `result` are those of the step above.
         if by_author && let Some(body) = body {
             self.open_steps(ix, &body.rollback);
         }
         ix
     }
+}
+
+/// The items by wave; what no size speaks of goes with waves of the last size.
+fn waves(items: Vec<StepIx>, sizes: &[usize]) -> VecDeque<Vec<StepIx>> {
+    let mut left = items.into_iter().peekable();
+    let mut out = VecDeque::new();
+    let mut sizes = sizes.iter().copied();
+    let mut size = usize::MAX;
+    while left.peek().is_some() {
+        size = sizes.next().unwrap_or(size).max(1);
+        out.push_back(left.by_ref().take(size).collect());
+    }
+    out
 }
 
 fn kind_of(body: &Body, as_item: bool) -> Kind {
@@ -233,6 +339,7 @@ fn kind_of(body: &Body, as_item: bool) -> Kind {
     match &body.step.verb {
         Verb::Uses { .. } => Kind::Action,
         Verb::Confirm(_) => Kind::Confirm,
-        Verb::Call { .. } | Verb::Steps(_) | Verb::Parallel(_) => Kind::Group,
+        Verb::Call { .. } => Kind::Procedure,
+        Verb::Steps(_) | Verb::Parallel(_) => Kind::Group,
     }
 }

@@ -1,20 +1,26 @@
 //! What happens next: starting what is ready, bearing failures, halting, and going from part to part of a run.
 
-use super::node::{Awaiting, Kind, Node, Region, StepIx};
+use serde_json::Value;
+
+use super::node::{Awaiting, Kind, Node, Part, Region, StepIx};
 use super::{Command, Halt, Stage, State};
-use crate::event::{Outcome, RunStatus, UndoStatus};
+use crate::event::{Decision, Outcome, Question, RunStatus, UndoStatus};
 use crate::model::failure::Failure;
 use crate::model::ids::StepPath;
 use crate::model::runbook::OnFailure;
 
 /// What a step's failure means for the rest.
 enum Policy {
-    /// Shown as a warning; the run has not failed.
+    /// Shown as a warning, or borne by a scope that fails itself: the run has not failed for it.
     Tolerate,
     /// Only what descends from it is not run.
     Continue,
     Halt {
         rollback: Option<StepIx>,
+    },
+    /// A person decides; `scope` is what would be rolled back.
+    Ask {
+        scope: StepIx,
     },
 }
 
@@ -65,10 +71,11 @@ impl State {
             let region = self.add_region(Region::Require);
             self.open_checks(region, &plan.procedure.require);
         } else if self.region_is_over(Region::Require) {
-            if self.failed || self.halt.is_some() {
-                self.leave(commands);
-            } else {
-                self.stage = Stage::Main;
+            match self.halt {
+                _ if self.failed => self.leave(commands),
+                None => self.stage = Stage::Main,
+                Some(Halt::Paused) => self.park(commands),
+                Some(_) => self.leave(commands),
             }
         }
     }
@@ -85,13 +92,16 @@ impl State {
         if !self.region_is_over(Region::Main) && !drained {
             return;
         }
-        if self.in_doubt_count() > 0 {
+        let over = self.region_is_over(Region::Main);
+        if !self.abandoned && (self.in_doubt_count() > 0 || !over && matches!(self.halt, Some(Halt::Paused))) {
             self.park(commands);
             return;
         }
         self.close_main();
         let root = self.regions[Region::Main as usize];
         let scope = match self.halt {
+            _ if self.abandoned => None,
+            _ if self.rollback_asked => root,
             Some(Halt::Failed { rollback }) => rollback,
             Some(Halt::Cancelled { rollback: true, .. }) => root,
             _ => None,
@@ -106,14 +116,32 @@ impl State {
 
     fn finally(&mut self, commands: &mut Vec<Command>) {
         let Some(plan) = self.plan.clone() else { return };
+        if self.is_stuck() && !self.abandoned {
+            self.park(commands);
+            return;
+        }
+        if !self.active.is_empty() {
+            return;
+        }
+        // Innermost first: what was entered last.
+        let due = match self.due_finally.take() {
+            Some(due) => due,
+            None => {
+                let calls = (0..self.nodes.len()).map(StepIx).filter(|ix| self.node(*ix).region == Region::Main);
+                calls.filter(|ix| matches!(self.node(*ix).kind, Kind::Procedure) && self.owes_finally(*ix)).collect()
+            }
+        };
+        let due = self.due_finally.insert(due);
+        if let Some(call) = due.pop() {
+            self.open_part(call, Part::Finally);
+            return;
+        }
         if self.regions[Region::Finally as usize].is_none() {
             let region = self.add_region(Region::Finally);
             let bodies = super::Body::of(&plan.procedure.finally);
             self.open_steps(region, &bodies);
-        } else if self.region_is_over(Region::Finally) {
+        } else if self.region_is_over(Region::Finally) || self.abandoned {
             self.leave(commands);
-        } else if self.is_stuck() {
-            self.park(commands);
         }
     }
 
@@ -157,6 +185,8 @@ impl State {
             Some(Halt::Declined) => RunStatus::Stopped,
             Some(Halt::Cancelled { .. }) => RunStatus::Cancelled,
             Some(Halt::InDoubt | Halt::Failed { .. }) => RunStatus::Failed,
+            // A pause that came when all was done.
+            Some(Halt::Paused) => RunStatus::Succeeded,
             None => RunStatus::Succeeded,
         }
     }
@@ -165,9 +195,9 @@ impl State {
         self.regions[region as usize].is_some_and(|ix| self.node(ix).outcome.is_final())
     }
 
-    /// Whether nothing new may start: halted, or something is being recovered first.
+    /// Whether nothing new may start: halted, or something is being recovered or decided first.
     pub(super) fn holds(&self) -> bool {
-        self.halt.is_some() || self.recovering > 0
+        self.halt.is_some() || self.recovering > 0 || self.asking > 0
     }
 
     fn start_ready(&mut self, commands: &mut Vec<Command>) {
@@ -180,7 +210,7 @@ impl State {
             let Some(ix) = self.by_point.get(&point).copied() else { continue };
             let node = self.node(ix);
             if node.kind.is_scope() && point == node.leave {
-                self.scope_over(ix);
+                if self.part_must_wait(ix) { self.held.push(point) } else { self.scope_over(ix, commands) }
             } else if node.region == Region::Main && self.holds() {
                 self.held.push(point);
             } else {
@@ -190,15 +220,16 @@ impl State {
     }
 
     fn start(&mut self, ix: StepIx, commands: &mut Vec<Command>) {
+        self.start_deadline(ix, commands);
         match &self.node(ix).kind {
-            // Regions are opened by the part of the run that they are.
-            Kind::Region => {}
+            // Opened by whoever makes them.
+            Kind::Region | Kind::Part(_) | Kind::Gate => {}
             Kind::Check(_) => self.attempt(ix, commands),
             Kind::Group if self.opens_unasked(ix) => {
                 let body = self.node(ix).body.clone();
                 self.open_steps(ix, body.as_ref().map_or(&[], |b| b.children.as_slice()));
             }
-            Kind::Group | Kind::FanOut | Kind::Action | Kind::Confirm | Kind::Undo(_) => {
+            Kind::Group | Kind::FanOut | Kind::Procedure | Kind::Action | Kind::Confirm | Kind::Undo(_) => {
                 self.set(ix, Awaiting::Evaluation, Outcome::Running);
                 commands.push(Command::Evaluate(ix));
             }
@@ -210,59 +241,127 @@ impl State {
     }
 
     /// A scope's children are all over.
-    fn scope_over(&mut self, ix: StepIx) {
+    fn scope_over(&mut self, ix: StepIx, commands: &mut Vec<Command>) {
+        match self.node(ix).kind {
+            Kind::Part(part) => self.part_over(ix, part),
+            Kind::Gate => self.gate_over(ix),
+            _ => match self.nodes[ix.0].scope.own_failure.take() {
+                Some(failure) => self.fail(ix, *failure, commands),
+                None => {
+                    let outcome = self.scope_outcome(ix);
+                    self.over(ix, outcome);
+                }
+            },
+        }
+    }
+
+    /// What its children make of a scope.
+    pub(super) fn scope_outcome(&mut self, ix: StepIx) -> Outcome {
         let scope = &mut self.nodes[ix.0].scope;
-        let outcome = if let Some(failure) = scope.failure.take() {
+        if let Some(failure) = scope.failure.take() {
             Outcome::Failed(failure)
         } else if let Some(path) = scope.not_run.take() {
             Outcome::NotRun(Some(path))
         } else {
             Outcome::Ok
-        };
-        self.over(ix, outcome);
+        }
     }
 
-    /// A step has failed for good.
+    /// A step has failed, and nothing more is tried by itself.
     pub(super) fn fail(&mut self, ix: StepIx, failure: Failure, commands: &mut Vec<Command>) {
+        if self.node(ix).region == Region::Main
+            && self.halt.is_none()
+            && let (Policy::Ask { .. }, _) = self.policy(ix)
+        {
+            self.ask_about(ix, failure, commands);
+        } else {
+            self.fail_for_good(ix, failure, commands);
+        }
+    }
+
+    pub(super) fn fail_for_good(&mut self, ix: StepIx, failure: Failure, commands: &mut Vec<Command>) {
         match self.node(ix).region {
-            Region::Main => match self.policy(ix) {
-                Policy::Tolerate => {}
-                Policy::Continue => self.failed = true,
-                Policy::Halt { rollback } => {
-                    self.failed = true;
-                    self.halt_with(Halt::Failed { rollback }, commands);
-                }
-            },
+            Region::Main => self.bear(ix, commands),
             Region::Require => self.failed = true,
-            Region::Finally => self.finally_failed = true,
-            Region::Undo => {}
+            Region::Finally if self.stage == Stage::Finally => self.finally_failed = true,
+            // The call whose `finally` it is fails when that is over.
+            Region::Finally | Region::Undo => {}
         }
         self.over(ix, Outcome::Failed(Box::new(failure)));
         self.close_spent_fans(ix);
     }
 
-    /// Goes outward from a failed step to the first that says what its failure means.
-    fn policy(&mut self, ix: StepIx) -> Policy {
-        let mut at = ix;
+    fn ask_about(&mut self, ix: StepIx, failure: Failure, commands: &mut Vec<Command>) {
+        let can_retry = !self.node(ix).kind.is_scope();
+        let options = Decision::ALL.into_iter().filter(|d| can_retry || *d != Decision::Retry).collect();
+        let node = &mut self.nodes[ix.0];
+        let message = format!("{} failed: {failure}", node.path);
+        node.question = Some(Question { message, show: Value::Null, word: None, options });
+        node.failure = Some(Box::new(failure));
+        self.set(ix, Awaiting::Decision, Outcome::Waiting);
+        commands.push(Command::Ask(ix));
+    }
+
+    /// The scope that a rollback would be of, for a step whose failure a person decides about.
+    pub(super) fn asking_scope(&self, ix: StepIx) -> StepIx {
+        match self.policy(ix).0 {
+            Policy::Ask { scope } => scope,
+            _ => ix,
+        }
+    }
+
+    /// Makes of a failure what its policy says.
+    fn bear(&mut self, ix: StepIx, commands: &mut Vec<Command>) {
+        let (policy, spent) = self.policy(ix);
+        for (fan, item) in spent {
+            let fan = &mut self.nodes[fan.0].scope.fan;
+            fan.failed.insert(item);
+            fan.closed |= fan.failed.len() > fan.borne;
+        }
+        match policy {
+            Policy::Tolerate => {}
+            Policy::Continue => self.failed = true,
+            Policy::Halt { rollback } => {
+                self.failed = true;
+                self.halt_with(Halt::Failed { rollback }, commands);
+            }
+            // Nobody is asked any more: it stops.
+            Policy::Ask { .. } => {
+                self.failed = true;
+                self.halt_with(Halt::Failed { rollback: None }, commands);
+            }
+        }
+    }
+
+    /// Goes outward from a failed step to the first that says what its failure means; with the fan-outs on the way
+    /// that have one more failed item for it.
+    fn policy(&self, ix: StepIx) -> (Policy, Vec<(StepIx, StepIx)>) {
+        let mut spent = Vec::new();
+        let (mut at, mut from) = (ix, None);
         loop {
-            let node = &mut self.nodes[at.0];
-            if let Kind::FanOut = node.kind {
-                node.scope.fan.failures += 1;
-                if node.scope.fan.failures <= node.scope.fan.borne {
-                    return Policy::Continue;
+            let node = self.node(at);
+            // It fails itself, once all in it is over.
+            if at != ix && (node.scope.own_failure.is_some() || absorbs(&node.kind)) {
+                return (Policy::Tolerate, spent);
+            }
+            if let (Kind::FanOut, Some(item)) = (&node.kind, from) {
+                let fan = &node.scope.fan;
+                spent.push((at, item));
+                if fan.failed.len() + usize::from(!fan.failed.contains(&item)) <= fan.borne {
+                    return (Policy::Continue, spent);
                 }
-                node.scope.fan.closed = true;
             }
             if node.is_optional() {
-                return Policy::Tolerate;
+                return (Policy::Tolerate, spent);
             }
             // On a step with for_each it is the fan-out's, not each item's.
             let own = if node.is_item { None } else { node.step().and_then(|step| step.on_failure) };
-            let parent = node.parent;
+            let called =
+                || matches!(node.kind, Kind::Procedure).then(|| self.manual(at)?.procedure.on_failure).flatten();
             let root = || self.plan.as_ref().map_or(OnFailure::Stop, |p| p.procedure.on_failure);
-            match (own, parent) {
-                (None, Some(parent)) => at = parent,
-                (own, _) => return policy_of(own.unwrap_or_else(root), at),
+            match (own.or_else(called), node.parent) {
+                (None, Some(parent)) => (from, at) = (Some(at), parent),
+                (own, _) => return (policy_of(own.unwrap_or_else(root), at), spent),
             }
         }
     }
@@ -313,9 +412,12 @@ impl State {
         }
     }
 
-    fn not_run(&mut self, ix: StepIx, cause: Option<StepPath>) {
-        let enter = self.node(ix).enter;
-        self.flow.settle(enter, false);
+    pub(super) fn not_run(&mut self, ix: StepIx, cause: Option<StepPath>) {
+        let node = self.node(ix);
+        if node.kind.is_scope() {
+            let enter = node.enter;
+            self.flow.settle(enter, false);
+        }
         self.over(ix, Outcome::NotRun(cause));
     }
 
@@ -339,7 +441,24 @@ impl State {
             _ => {}
         }
         if admitted {
+            self.count_failed(parent, ix);
             self.item_over(parent, ix);
+        }
+    }
+
+    /// An item whose failure nobody has counted yet (`on_failure: continue` inside it): one more for its fan-out.
+    fn count_failed(&mut self, fan: StepIx, item: StepIx) {
+        let node = self.node(item);
+        let Outcome::Failed(failure) = &node.outcome else { return };
+        let failure = (**failure).clone();
+        let state = &mut self.nodes[fan.0].scope.fan;
+        if state.failed.insert(item) && state.failed.len() > state.borne {
+            state.closed = true;
+            self.fails_itself(fan, failure);
+            for left in self.close_fan(fan) {
+                let cause = self.node(item).path.clone();
+                self.not_run(left, Some(cause));
+            }
         }
     }
 
@@ -360,10 +479,11 @@ impl State {
         }
         let weight = |halt: &Option<Halt>| match halt {
             None => 0,
-            Some(Halt::InDoubt) => 1,
-            Some(Halt::Cancelled { .. }) => 2,
-            Some(Halt::Declined) => 3,
-            Some(Halt::Failed { .. }) => 4,
+            Some(Halt::Paused) => 1,
+            Some(Halt::InDoubt) => 2,
+            Some(Halt::Cancelled { .. }) => 3,
+            Some(Halt::Declined) => 4,
+            Some(Halt::Failed { .. }) => 5,
         };
         let new = Some(halt);
         if weight(&new) > weight(&self.halt) {
@@ -384,8 +504,13 @@ impl State {
             .filter(|ix| self.node(*ix).awaiting.is_for_time_or_person())
             .filter(|ix| self.node(*ix).region == Region::Main)
             .collect();
+        let goes_on = matches!(self.halt, Some(Halt::Paused));
         for ix in waiting {
             match self.nodes[ix.0].failure.take() {
+                Some(failure) if goes_on => {
+                    self.cancel(ix);
+                    self.nodes[ix.0].failure = Some(failure);
+                }
                 Some(failure) => {
                     self.failed = true;
                     self.over(ix, Outcome::Failed(failure));
@@ -397,10 +522,18 @@ impl State {
 
     /// What was never reached in the main part is not run.
     fn close_main(&mut self) {
-        for node in &mut self.nodes {
+        // Children come after their scope: what they came to is known when it is looked at.
+        for ix in (0..self.nodes.len()).rev() {
+            let children = self.nodes[ix].scope.children.iter();
+            let whole = !self.nodes[ix].scope.children.is_empty()
+                && children.map(|child| self.node(*child)).all(|child| child.outcome.satisfies());
+            let node = &mut self.nodes[ix];
             if node.region == Region::Main && !node.outcome.is_final() {
-                node.outcome = match node.scope.failure.take() {
+                let own = node.scope.own_failure.take();
+                node.outcome = match own.or(node.scope.failure.take()) {
                     Some(failure) => Outcome::Failed(failure),
+                    None if matches!(node.outcome, Outcome::InDoubt(_)) => continue,
+                    None if whole => Outcome::Ok,
                     None => Outcome::NotRun(None),
                 };
             }
@@ -418,11 +551,16 @@ fn is_under_way(node: &Node) -> bool {
     matches!(node.awaiting, Awaiting::Attempt { .. } | Awaiting::Recovery)
 }
 
+/// What fails in these is told by the scope round them, once all in it is over.
+fn absorbs(kind: &Kind) -> bool {
+    matches!(kind, Kind::Part(Part::Require | Part::Finally) | Kind::Gate)
+}
+
 fn policy_of(word: OnFailure, at: StepIx) -> Policy {
     match word {
         OnFailure::Continue => Policy::Continue,
-        // Asking needs a person beside the run; where nobody was asked, it stops.
-        OnFailure::Stop | OnFailure::Ask => Policy::Halt { rollback: None },
+        OnFailure::Stop => Policy::Halt { rollback: None },
+        OnFailure::Ask => Policy::Ask { scope: at },
         OnFailure::Rollback => Policy::Halt { rollback: Some(at) },
     }
 }

@@ -5,6 +5,8 @@
 //! what was issued less what was answered.
 
 mod build;
+mod call;
+mod deadline;
 mod decide;
 mod node;
 mod transitions;
@@ -20,9 +22,9 @@ use crate::event::{Fact, Outcome, RunStatus};
 use crate::graph::{Flow, Point};
 use crate::model::ids::{RunId, StepPath};
 use crate::model::plan::Plan;
-use crate::model::runbook::LockScope;
+use crate::model::runbook::{LockScope, Verb};
 
-pub use node::{Awaiting, Bindings, Body, Kind, Node, Region, StepIx};
+pub use node::{Awaiting, Bindings, Body, Kind, Manual, Node, Part, Region, StepIx};
 
 /// What the driver is asked to do; each is answered by a fact.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +40,9 @@ pub enum Command {
     Recover(StepIx),
     /// `TimerFired` at this time (milliseconds since 1970).
     StartTimer(StepIx, u64),
-    /// `Approved` or `Declined`.
+    /// `DeadlinePassed` at this time, of a step or scope, or of the run.
+    StartDeadline(Option<StepIx>, u64),
+    /// `Approved` or `Declined`; for a step that failed, `Decided`.
     Ask(StepIx),
     /// Tell an attempt under way to stop; its `Finished` comes all the same.
     Stop(StepIx),
@@ -70,6 +74,8 @@ pub enum Halt {
     Declined,
     /// A step is in doubt and must be resolved first.
     InDoubt,
+    /// Until somebody says that it goes on.
+    Paused,
 }
 
 /// How far the run as a whole is.
@@ -90,6 +96,10 @@ pub enum Stage {
 #[derive(Clone)]
 pub struct State {
     plan: Option<Arc<Plan>>,
+    library: BTreeMap<String, Arc<Manual>>,
+    auto_expand: bool,
+    /// Of what is known to be done: the plan's, or that of the last expansion.
+    hash: String,
     run: Option<RunId>,
     created_at: u64,
     stage: Stage,
@@ -103,11 +113,21 @@ pub struct State {
     /// A failure that nothing bears: the run has failed, whatever else succeeds.
     failed: bool,
     finally_failed: bool,
+    /// The run's own deadline has passed.
+    overdue: bool,
+    /// Somebody gave the run up: it comes to its end whatever is in doubt.
+    abandoned: bool,
+    /// A rollback was asked for while the run was not over.
+    rollback_asked: bool,
+    /// How the run had ended before its rollback was asked for.
+    reopened: Option<RunStatus>,
     stop_level: u8,
     /// How many steps are being recovered; nothing new starts meanwhile.
     recovering: usize,
     /// How many steps wait for a time or a person.
     waiting: usize,
+    /// How many failed steps a person is to decide about; nothing new starts meanwhile.
+    asking: usize,
     /// Steps that were stopped before anything was sent, or gave up waiting: still to do, should the run go on.
     cancelled: BTreeSet<StepIx>,
     /// Ready points that a halt holds back.
@@ -118,6 +138,8 @@ pub struct State {
     /// Counts the starts, for unwinding in reverse.
     starts: u64,
     unwind: unwind::Unwind,
+    /// Calls whose `finally` is still to come, the last one first; filled when the run's end begins.
+    due_finally: Option<Vec<StepIx>>,
     signals_seen: BTreeSet<String>,
     regions: [Option<StepIx>; 4],
     now: u64,
@@ -127,6 +149,9 @@ impl Default for State {
     fn default() -> Self {
         Self {
             plan: None,
+            library: BTreeMap::new(),
+            auto_expand: false,
+            hash: String::new(),
             run: None,
             created_at: 0,
             stage: Stage::New,
@@ -138,9 +163,14 @@ impl Default for State {
             halt: None,
             failed: false,
             finally_failed: false,
+            overdue: false,
+            abandoned: false,
+            rollback_asked: false,
+            reopened: None,
             stop_level: 0,
             recovering: 0,
             waiting: 0,
+            asking: 0,
             cancelled: BTreeSet::new(),
             held: Vec::new(),
             finish_issued: false,
@@ -148,6 +178,7 @@ impl Default for State {
             parked: false,
             starts: 0,
             unwind: unwind::Unwind::default(),
+            due_finally: None,
             signals_seen: BTreeSet::new(),
             regions: [None; 4],
             now: 0,
@@ -207,14 +238,57 @@ impl State {
 
     /// The step that `steps.ID` means, seen from `from`: the nearest one so named among siblings and outward.
     pub fn sibling(&self, from: StepIx, id: &str) -> Option<StepIx> {
-        let mut scope = self.node(from).parent;
+        let mut scope = self.outward(from);
         while let Some(ix) = scope {
-            if let Some(found) = self.find(&self.node(ix).path.child(id)) {
+            let node = self.node(ix);
+            if let Some(found) = self.find(&node.path.child(id)) {
                 return Some(found);
             }
-            scope = self.node(ix).parent;
+            // What is called sees nothing of its caller.
+            if matches!(node.kind, Kind::Procedure) {
+                return None;
+            }
+            scope = self.outward(ix);
         }
         self.find(&StepPath::new(id))
+    }
+
+    /// The scope round a step; for an undo, what it undoes.
+    fn outward(&self, ix: StepIx) -> Option<StepIx> {
+        let node = self.node(ix);
+        node.parent.or(node.undoes)
+    }
+
+    /// The innermost call that a step is part of: its parameters and variables are what the step sees.
+    pub fn call_round(&self, ix: StepIx) -> Option<StepIx> {
+        let mut scope = self.outward(ix);
+        while let Some(ix) = scope {
+            if matches!(self.node(ix).kind, Kind::Procedure) {
+                return Some(ix);
+            }
+            scope = self.outward(ix);
+        }
+        None
+    }
+
+    /// The procedure that a call is of.
+    pub fn manual(&self, call: StepIx) -> Option<Arc<Manual>> {
+        match self.node(call).step().map(|step| &step.verb) {
+            Some(Verb::Call { procedure, .. }) => self.library.get(procedure).cloned(),
+            _ => None,
+        }
+    }
+
+    /// The fan-outs round a step, innermost first.
+    pub fn fans_round(&self, ix: StepIx) -> impl Iterator<Item = &Node> {
+        std::iter::successors(self.outward(ix), |ix| self.outward(*ix))
+            .map(|ix| self.node(ix))
+            .filter(|node| matches!(node.kind, Kind::FanOut))
+    }
+
+    /// What approvals are given for: the plan's hash, or that of the last list that became known.
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// The step `id` inside the scope `ix`: what the scope's own outputs may name.
@@ -257,7 +331,8 @@ impl State {
     }
 
     fn is_waiting(&self) -> bool {
-        !self.active.is_empty() && self.active.iter().all(|ix| self.node(*ix).awaiting == Awaiting::Answer)
+        !self.active.is_empty()
+            && self.active.iter().all(|ix| matches!(self.node(*ix).awaiting, Awaiting::Answer | Awaiting::Decision))
     }
 
     /// Steps whose end is not known.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::event::{Intent, Invocation, Outcome, Question, UndoStatus};
+use crate::event::{Intent, Invocation, Item, Outcome, Question, UndoStatus};
 use crate::graph::Point;
 use crate::model::effect::Effect;
 use crate::model::failure::Failure;
 use crate::model::ids::StepPath;
-use crate::model::runbook::{Check, Rollback, Step, Verb};
+use crate::model::runbook::{Check, Procedure, Rollback, Step, Verb};
 
 /// A step's place in the state, in the order in which steps came into being.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +32,7 @@ impl Body {
     fn new(step: &Step) -> Self {
         let children = match &step.verb {
             Verb::Steps(steps) | Verb::Parallel(steps) => Self::of(steps),
+            // A call's are those of its procedure.
             Verb::Uses { .. } | Verb::Call { .. } | Verb::Confirm(_) => Vec::new(),
         };
         let rollback = match &step.rollback {
@@ -39,6 +40,21 @@ impl Body {
             Rollback::Auto | Rollback::None(_) => Vec::new(),
         };
         Self { step: step.clone(), children, rollback }
+    }
+}
+
+/// A procedure with its steps, shared by all calls of it.
+#[derive(Debug)]
+pub struct Manual {
+    pub procedure: Procedure,
+    pub steps: Vec<Arc<Body>>,
+    pub finally: Vec<Arc<Body>>,
+}
+
+impl Manual {
+    pub fn new(procedure: &Procedure) -> Self {
+        let (steps, finally) = (Body::of(&procedure.steps), Body::of(&procedure.finally));
+        Self { procedure: procedure.clone(), steps, finally }
     }
 }
 
@@ -62,6 +78,14 @@ pub enum Region {
     Finally,
 }
 
+/// The parts of a procedure's call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Require,
+    Steps,
+    Finally,
+}
+
 /// What a node is.
 #[derive(Debug, Clone)]
 pub enum Kind {
@@ -72,13 +96,19 @@ pub enum Kind {
     Check(Arc<Check>),
     Group,
     FanOut,
+    /// A call of a local procedure or another runbook.
+    Procedure,
+    /// The scope round one part of a call.
+    Part(Part),
+    /// The checks before a wave of a fan-out.
+    Gate,
     /// The action's own inverse of that step.
     Undo(StepIx),
 }
 
 impl Kind {
     pub fn is_scope(&self) -> bool {
-        matches!(self, Self::Region | Self::Group | Self::FanOut)
+        matches!(self, Self::Region | Self::Group | Self::FanOut | Self::Procedure | Self::Part(_) | Self::Gate)
     }
 }
 
@@ -94,12 +124,15 @@ pub enum Awaiting {
     Recovery,
     /// The time (milliseconds since 1970) of the next attempt.
     Timer(u64),
+    /// To a gate, or to a list that became known only now.
     Answer,
+    /// What is to become of it, since it failed.
+    Decision,
 }
 
 impl Awaiting {
     pub(super) fn is_for_time_or_person(self) -> bool {
-        matches!(self, Self::Timer(_) | Self::Answer)
+        matches!(self, Self::Timer(_) | Self::Answer | Self::Decision)
     }
 }
 
@@ -110,6 +143,8 @@ pub struct Scope {
     /// The failure of the first child that failed and was not optional.
     pub failure: Option<Box<Failure>>,
     pub not_run: Option<StepPath>,
+    /// Why the scope itself failed, whatever became of its children: its deadline, its gate, its requirements.
+    pub own_failure: Option<Box<Failure>>,
     pub fan: Fan,
 }
 
@@ -119,12 +154,21 @@ pub struct Fan {
     pub width: usize,
     pub lane_width: usize,
     pub borne: usize,
-    pub failures: usize,
+    /// Items that failed; each counts once.
+    pub failed: BTreeSet<StepIx>,
     pub running: usize,
     pub lanes: BTreeMap<String, Lane>,
     /// Lanes with room, by the item at their head.
     pub open: BTreeSet<(StepIx, String)>,
     pub closed: bool,
+    /// How many items each wave has, until the items are there.
+    pub waves: Vec<usize>,
+    /// Items of the wave to come and of those after it.
+    pub later: VecDeque<Vec<StepIx>>,
+    /// Counts from 1; 0 before the first.
+    pub wave: usize,
+    /// Items of this wave that are not over.
+    pub wave_left: usize,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -163,6 +207,16 @@ pub struct Node {
     /// The failure that is being recovered.
     pub failure: Option<Box<Failure>>,
     pub undo: UndoStatus,
+    /// The step that this one undoes.
+    pub undoes: Option<StepIx>,
+    /// When its deadline passes: milliseconds since 1970.
+    pub deadline: Option<u64>,
+    /// Its deadline, or that of a scope round it, has passed: it is not tried again.
+    pub overdue: bool,
+    /// Skipped by a person after it had changed something.
+    pub(super) partial: bool,
+    /// A fan-out's items that nobody has agreed to yet.
+    pub pending: Option<Arc<(Vec<Item>, Fan)>>,
     pub(super) enter: Point,
     pub(super) leave: Point,
     pub(super) scope: Scope,

@@ -1,8 +1,12 @@
 //! What each fact makes of the state. Facts that come late or twice are dropped; facts that nobody asked for are refused.
 
-use super::node::{Awaiting, Fan, Kind, Region, StepIx};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::node::{Awaiting, Fan, Kind, Manual, Region, StepIx};
 use super::{BadFact, Command, Halt, Stage, State};
-use crate::event::{Ending, Fact, Item, Outcome, RunStatus, Signal, Verdict};
+use crate::event::{Decision, Ending, Fact, Item, Outcome, Question, RunStatus, Signal, UndoStatus, Verdict};
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 
@@ -12,13 +16,18 @@ impl State {
             return Err(bad(fact, "a run begins with run_created"));
         }
         match fact {
-            Fact::RunCreated { run, plan, .. } => {
+            Fact::RunCreated { run, plan, auto_expand } => {
                 if self.plan.is_some() {
                     return Ok(());
                 }
                 self.run = Some(run.clone());
                 self.plan = Some(plan.clone());
+                let procedures = &plan.procedure.procedures;
+                self.library = procedures.iter().map(|(name, p)| (name.clone(), Arc::new(Manual::new(p)))).collect();
+                self.auto_expand = *auto_expand;
+                self.hash.clone_from(&plan.hash);
                 self.created_at = self.now;
+                self.start_run_deadline(commands);
             }
             Fact::LockGranted => self.lock_granted(),
             Fact::LockRefused { .. } => self.lock_refused(),
@@ -31,7 +40,8 @@ impl State {
             }
             Fact::DriverRestarted { .. } => self.restarted(commands),
             // Decided here already; it is in the journal for those who only read it.
-            Fact::Parked | Fact::DeadlinePassed { .. } | Fact::Decided { .. } => {}
+            Fact::Parked => {}
+            Fact::DeadlinePassed { path: None } => self.run_expired(commands),
             Fact::RunFinished { status } => return self.run_finished(fact, *status),
             Fact::Expanded { .. }
             | Fact::Evaluated { .. }
@@ -39,8 +49,10 @@ impl State {
             | Fact::Checkpoint { .. }
             | Fact::Finished { .. }
             | Fact::TimerFired { .. }
+            | Fact::DeadlinePassed { .. }
             | Fact::Approved { .. }
-            | Fact::Declined { .. } => return self.answered(fact, commands),
+            | Fact::Declined { .. }
+            | Fact::Decided { .. } => return self.answered(fact, commands),
         }
         Ok(())
     }
@@ -48,13 +60,13 @@ impl State {
     fn lock_granted(&mut self) {
         if self.stage == Stage::Locking {
             self.lock_held = true;
-            self.stage = Stage::Requiring;
+            self.enter();
         }
     }
 
     fn lock_refused(&mut self) {
         if self.stage == Stage::Locking {
-            self.stage = Stage::Finishing(RunStatus::Stopped);
+            self.stage = Stage::Finishing(self.reopened.unwrap_or(RunStatus::Stopped));
         }
     }
 
@@ -64,6 +76,8 @@ impl State {
                 self.stage = Stage::Finished(status);
                 Ok(())
             }
+            // Told before the run was opened again.
+            _ if self.reopened == Some(status) => Ok(()),
             Stage::Finished(_) => Ok(()),
             _ => Err(bad(fact, "the run was not at its end")),
         }
@@ -82,9 +96,13 @@ impl State {
         match (node.awaiting, fact) {
             _ if late => {}
             (Awaiting::Evaluation, Fact::Evaluated { verdict, .. }) => self.evaluated(ix, verdict, commands),
-            (Awaiting::Evaluation, Fact::Expanded { items, width, lane_width, borne, .. }) => {
-                let fan = Fan { width: *width, lane_width: *lane_width, borne: *borne, ..Fan::default() };
-                self.expanded(ix, items, fan);
+            (Awaiting::Evaluation, Fact::Expanded { items, width, lane_width, borne, waves, hash, .. }) => {
+                let (width, lane_width, borne, waves) = (*width, *lane_width, *borne, waves.clone());
+                let fan = Fan { width, lane_width, borne, waves, ..Fan::default() };
+                if let Some(hash) = hash {
+                    self.hash.clone_from(hash);
+                }
+                self.expanded(ix, items, fan, commands);
             }
             (Awaiting::Attempt { intent: false }, Fact::Started { intent, .. }) => {
                 self.starts += 1;
@@ -103,7 +121,12 @@ impl State {
                 self.finished(ix, ending, commands);
             }
             (Awaiting::Timer(_), Fact::TimerFired { .. }) => self.attempt(ix, commands),
-            (Awaiting::Answer, Fact::Approved { .. }) => self.over(ix, Outcome::Ok),
+            (_, Fact::DeadlinePassed { .. }) if node.deadline.is_none() => {
+                return Err(bad(fact, "it has no deadline"));
+            }
+            (_, Fact::DeadlinePassed { .. }) => self.expired(ix, commands),
+            (Awaiting::Decision, Fact::Decided { decision, who, .. }) => self.decided(ix, *decision, who, commands),
+            (Awaiting::Answer, Fact::Approved { .. }) => self.approved(ix),
             (Awaiting::Answer, Fact::Declined { .. }) => {
                 self.halt_with(Halt::Declined, commands);
                 self.over(ix, Outcome::Cancelled);
@@ -115,6 +138,9 @@ impl State {
     }
 
     fn evaluated(&mut self, ix: StepIx, verdict: &Verdict, commands: &mut Vec<Command>) {
+        if self.came_too_late(ix, commands) {
+            return;
+        }
         match verdict {
             Verdict::Run { invocation, effect, question } => {
                 let node = &mut self.nodes[ix.0];
@@ -126,6 +152,10 @@ impl State {
                         self.idle(ix);
                         let body = self.node(ix).body.clone();
                         self.open_steps(ix, body.as_ref().map_or(&[], |b| b.children.as_slice()));
+                    }
+                    Kind::Procedure => {
+                        self.idle(ix);
+                        self.open_call(ix);
                     }
                     Kind::Confirm => {
                         self.set(ix, Awaiting::Answer, Outcome::Waiting);
@@ -142,16 +172,70 @@ impl State {
         }
     }
 
-    fn expanded(&mut self, ix: StepIx, items: &[Item], fan: Fan) {
-        self.idle(ix);
-        self.open_items(ix, items, fan);
+    fn expanded(&mut self, ix: StepIx, items: &[Item], fan: Fan, commands: &mut Vec<Command>) {
+        if self.came_too_late(ix, commands) {
+            return;
+        }
+        let node = self.node(ix);
+        let shown = self.plan.as_ref().is_some_and(|plan| plan.expanded.contains(&node.path));
+        if shown || self.auto_expand || items.is_empty() || node.region != Region::Main {
+            self.idle(ix);
+            self.open_items(ix, items, fan);
+            return;
+        }
+        let message = format!("{}: its list is known now, and the plan did not show it. Go through it?", node.path);
+        let keys = items.iter().map(|item| Value::from(item.key.as_str())).collect();
+        let node = &mut self.nodes[ix.0];
+        node.pending = Some(Arc::new((items.to_vec(), fan)));
+        node.question = Some(Question { message, show: keys, word: None, options: Vec::new() });
+        self.set(ix, Awaiting::Answer, Outcome::Waiting);
+        commands.push(Command::Ask(ix));
+    }
+
+    fn approved(&mut self, ix: StepIx) {
+        let Some(pending) = self.nodes[ix.0].pending.take() else {
+            self.over(ix, Outcome::Ok);
+            return;
+        };
+        self.set(ix, Awaiting::Nothing, Outcome::Running);
+        self.open_items(ix, &pending.0, pending.1.clone());
+    }
+
+    /// What a person wants to become of a step that failed.
+    fn decided(&mut self, ix: StepIx, decision: Decision, who: &str, commands: &mut Vec<Command>) {
+        let Some(failure) = self.nodes[ix.0].failure.take() else { return };
+        match decision {
+            Decision::Retry => {
+                self.nodes[ix.0].tries = 0;
+                self.attempt(ix, commands);
+            }
+            Decision::Skip => {
+                self.nodes[ix.0].partial = failure.done != Done::None;
+                self.over(ix, Outcome::Skipped(format!("by {who}, after: {failure}")));
+            }
+            Decision::Done => {
+                self.nodes[ix.0].outputs = Some(Value::Null);
+                self.over(ix, Outcome::Ok);
+            }
+            Decision::RollBack | Decision::Stop => {
+                let asking = self.asking_scope(ix);
+                let rollback = (decision == Decision::RollBack).then_some(asking);
+                self.failed = true;
+                self.halt_with(Halt::Failed { rollback }, commands);
+                self.over(ix, Outcome::Failed(failure));
+            }
+        }
     }
 
     /// Issues the next attempt.
     pub(super) fn attempt(&mut self, ix: StepIx, commands: &mut Vec<Command>) {
+        if self.came_too_late(ix, commands) {
+            return;
+        }
         let node = &mut self.nodes[ix.0];
         node.attempt += 1;
         node.tries += 1;
+        node.question = None;
         node.failure = None;
         // An earlier attempt's: it is not what this one leaves to be recovered.
         node.intent = None;
@@ -202,6 +286,10 @@ impl State {
             }
             Ending::NotApplied => self.not_applied(ix, commands),
             Ending::InDoubt { evidence } => self.doubt(ix, evidence, commands),
+            Ending::Cancelled if self.node(ix).overdue => {
+                let failure = self.deadline_passed(ix);
+                self.fail(ix, failure, commands);
+            }
             Ending::Cancelled => self.cancel(ix),
         }
     }
@@ -224,8 +312,12 @@ impl State {
         }
     }
 
-    fn failed_attempt(&mut self, ix: StepIx, failure: Failure, commands: &mut Vec<Command>) {
+    fn failed_attempt(&mut self, ix: StepIx, mut failure: Failure, commands: &mut Vec<Command>) {
         self.nodes[ix.0].failure = None;
+        if self.node(ix).overdue {
+            failure.class = Class::Timeout;
+            failure.cause = format!("its deadline passed: {}", failure.cause);
+        }
         if let Some(wait) = self.retry_wait(ix, &failure) {
             let at = self.now + wait;
             self.nodes[ix.0].failure = Some(Box::new(failure));
@@ -244,6 +336,7 @@ impl State {
             && retry.errors.contains(&failure.class)
             && failure.done == Done::None
             && node.effect != Effect::Destroy
+            && !node.overdue
             && (self.halt.is_none() || node.region != Region::Main);
         may.then(|| {
             let wait = retry.backoff as f64 * retry.factor.powi(node.tries as i32 - 1);
@@ -259,9 +352,16 @@ impl State {
     fn signalled(&mut self, signal: &Signal, commands: &mut Vec<Command>) {
         match signal {
             Signal::Cancel { level, rollback } => {
+                self.parked = false;
                 self.halt_with(Halt::Cancelled { level: *level, rollback: *rollback }, commands);
             }
-            Signal::Pause | Signal::Abandon | Signal::RollBack => {}
+            Signal::Pause => match self.stage {
+                Stage::Unwinding => self.unwind.paused = true,
+                Stage::New | Stage::Locking | Stage::Requiring | Stage::Main => self.halt_with(Halt::Paused, commands),
+                _ => {}
+            },
+            Signal::Abandon => self.abandon(commands),
+            Signal::RollBack => self.roll_back(commands),
             Signal::Resume => self.resumed(commands),
             Signal::Resolve { path, done } => {
                 let Some(ix) = self.find(path) else { return };
@@ -287,7 +387,7 @@ impl State {
                     self.nodes[ix.0].started = None;
                     self.fail(ix, failure.done(Done::None), commands);
                 }
-                if self.halt == Some(Halt::InDoubt) && self.in_doubt_count() == 0 {
+                if matches!(self.halt, Some(Halt::InDoubt)) && self.in_doubt_count() == 0 {
                     self.halt = None;
                     self.revive(commands);
                 }
@@ -305,6 +405,9 @@ impl State {
             Stage::Finishing(_) => self.finish_issued = false,
             _ => {}
         }
+        self.start_run_deadline(commands);
+        let due = self.nodes.iter().enumerate().filter(|(_, n)| !n.outcome.is_final() && !n.overdue);
+        commands.extend(due.filter_map(|(ix, n)| Some(Command::StartDeadline(Some(StepIx(ix)), n.deadline?))));
         let active: Vec<StepIx> = self.active.iter().copied().collect();
         for ix in active {
             match self.node(ix).awaiting {
@@ -313,7 +416,7 @@ impl State {
                 Awaiting::Attempt { intent: false } => commands.push(Command::Attempt(ix)),
                 Awaiting::Attempt { intent: true } | Awaiting::Recovery => self.recover(ix, commands),
                 Awaiting::Timer(at) => commands.push(Command::StartTimer(ix, at)),
-                Awaiting::Answer => commands.push(Command::Ask(ix)),
+                Awaiting::Answer | Awaiting::Decision => commands.push(Command::Ask(ix)),
             }
         }
     }
@@ -323,16 +426,69 @@ impl State {
         self.unwind.paused = false;
         self.stop_level = 0;
         let cancelled = matches!(self.halt, Some(Halt::Cancelled { .. })) && self.stage == Stage::Main;
-        if cancelled || self.halt == Some(Halt::InDoubt) {
+        if cancelled || matches!(self.halt, Some(Halt::InDoubt | Halt::Paused)) {
             self.halt = None;
         }
         self.revive(commands);
+        self.recover_doubtful(commands);
+    }
+
+    fn recover_doubtful(&mut self, commands: &mut Vec<Command>) {
         let doubtful: Vec<StepIx> = (0..self.nodes.len())
             .map(StepIx)
             .filter(|ix| matches!(self.node(*ix).outcome, Outcome::InDoubt(_)))
             .collect();
         for ix in doubtful {
             self.recover(ix, commands);
+        }
+    }
+
+    /// Gives the run up: what is in doubt is looked at once more, nothing is undone, `finally` runs.
+    fn abandon(&mut self, commands: &mut Vec<Command>) {
+        if matches!(self.stage, Stage::Unlocking | Stage::Finishing(_) | Stage::Finished(_)) {
+            return;
+        }
+        (self.abandoned, self.parked, self.unwind.paused) = (true, false, false);
+        for of in std::mem::take(&mut self.unwind.left) {
+            self.nodes[of.0].undo = UndoStatus::Listed("not undone: the run was given up".into());
+        }
+        if !matches!(self.stage, Stage::Unwinding | Stage::Finally) {
+            self.halt_with(Halt::Cancelled { level: 1, rollback: false }, commands);
+        }
+        self.recover_doubtful(commands);
+    }
+
+    /// Undoes what was done: of a run that is over too.
+    fn roll_back(&mut self, commands: &mut Vec<Command>) {
+        match self.stage {
+            Stage::New | Stage::Locking | Stage::Requiring | Stage::Main => {
+                (self.rollback_asked, self.parked) = (true, false);
+                self.halt_with(Halt::Cancelled { level: 1, rollback: true }, commands);
+            }
+            Stage::Unwinding => (self.parked, self.unwind.paused) = (false, false),
+            Stage::Finished(status) if self.regions[Region::Main as usize].is_some() => {
+                self.reopened = Some(status);
+                (self.halt, self.failed, self.finally_failed, self.abandoned) = (None, false, false, false);
+                (self.finish_issued, self.parked, self.stop_level) = (false, false, 0);
+                if self.wants_lock() {
+                    self.stage = Stage::Locking;
+                    commands.push(Command::AcquireLock);
+                } else {
+                    self.enter();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The lock is there, or none is wanted.
+    pub(super) fn enter(&mut self) {
+        match (self.reopened, self.regions[Region::Main as usize]) {
+            (Some(_), Some(root)) => {
+                self.start_unwinding(root);
+                self.stage = Stage::Unwinding;
+            }
+            _ => self.stage = Stage::Requiring,
         }
     }
 
@@ -353,8 +509,13 @@ impl State {
         let due: Vec<StepIx> = self.cancelled.iter().copied().filter(|ix| goes_on(self.node(*ix).region)).collect();
         for ix in due {
             self.cancelled.remove(&ix);
-            if matches!(self.node(ix).kind, Kind::Confirm) {
+            let node = self.node(ix);
+            let asked = node.question.as_ref().is_some_and(|q| !q.options.is_empty());
+            if matches!(node.kind, Kind::Confirm) || node.pending.is_some() {
                 self.set(ix, Awaiting::Answer, Outcome::Waiting);
+                commands.push(Command::Ask(ix));
+            } else if asked {
+                self.set(ix, Awaiting::Decision, Outcome::Waiting);
                 commands.push(Command::Ask(ix));
             } else {
                 self.attempt(ix, commands);
@@ -373,6 +534,8 @@ impl State {
         self.recovering += usize::from(awaiting == Awaiting::Recovery);
         self.waiting -= usize::from(was.is_for_time_or_person());
         self.waiting += usize::from(awaiting.is_for_time_or_person());
+        self.asking -= usize::from(was == Awaiting::Decision);
+        self.asking += usize::from(awaiting == Awaiting::Decision);
         if awaiting == Awaiting::Nothing {
             self.active.remove(&ix);
         } else {

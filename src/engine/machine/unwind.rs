@@ -1,5 +1,7 @@
 //! Rolling back: the undos of a scope's steps, in reverse order of their starts, each whatever became of the others.
 
+use std::collections::BTreeMap;
+
 use super::node::{Awaiting, Kind, Region, StepIx};
 use super::{Command, Stage, State};
 use crate::event::{Outcome, UndoStatus};
@@ -18,14 +20,38 @@ pub(super) struct Unwind {
 
 impl State {
     pub(super) fn start_unwinding(&mut self, scope: StepIx) {
-        let mut left: Vec<(u64, StepIx)> = (0..self.nodes.len())
-            .map(StepIx)
-            .filter(|ix| self.has_something_to_undo(*ix) && self.is_within(*ix, scope))
-            .filter_map(|ix| self.node(ix).started.map(|order| (order, ix)))
-            .collect();
+        // A scope that its author wrote a rollback for is undone as one, when the last of its steps would be.
+        let mut left: BTreeMap<StepIx, u64> = BTreeMap::new();
+        for ix in (0..self.nodes.len()).map(StepIx) {
+            if self.has_something_to_undo(ix)
+                && self.is_within(ix, scope)
+                && let Some(order) = self.node(ix).started
+            {
+                let last = left.entry(self.undone_with(ix, scope)).or_default();
+                *last = order.max(*last);
+            }
+        }
+        left.retain(|ix, _| !matches!(self.node(*ix).undo, UndoStatus::RolledBack | UndoStatus::Listed(_)));
+        let mut left: Vec<(u64, StepIx)> = left.into_iter().map(|(ix, order)| (order, ix)).collect();
         left.sort();
         self.unwind.scope = Some(scope);
         self.unwind.left = left.into_iter().map(|(_, ix)| ix).collect();
+    }
+
+    /// The outermost scope round a step, up to the one that is unwound, whose author wrote how it is undone.
+    fn undone_with(&self, ix: StepIx, scope: StepIx) -> StepIx {
+        let (mut found, mut at) = (ix, ix);
+        while at != scope {
+            let Some(parent) = self.node(at).parent else { break };
+            at = parent;
+            let node = self.node(at);
+            let own = node.step().is_some_and(|step| step.rollback != Rollback::Auto);
+            // A fan-out's is that of each of its items.
+            if own && !matches!(node.kind, Kind::FanOut) {
+                found = at;
+            }
+        }
+        found
     }
 
     fn has_something_to_undo(&self, ix: StepIx) -> bool {
@@ -34,6 +60,7 @@ impl State {
             && matches!(node.kind, Kind::Action)
             && match &node.outcome {
                 Outcome::Ok => true,
+                Outcome::Skipped(_) => node.partial,
                 Outcome::Failed(failure) => failure.done != Done::None,
                 _ => false,
             }
@@ -51,11 +78,17 @@ impl State {
     }
 
     pub(super) fn unwinding(&mut self, commands: &mut Vec<Command>) {
-        if self.unwind.current.is_some() {
-            if self.is_stuck() {
-                self.park(commands);
+        if let Some((of, _)) = self.unwind.current {
+            if self.is_stuck() && self.abandoned {
+                self.nodes[of.0].undo = UndoStatus::RollbackFailed;
+                self.unwind.current = None;
+                self.cancelled.clear();
+            } else {
+                if self.is_stuck() {
+                    self.park(commands);
+                }
+                return;
             }
-            return;
         }
         if self.unwind.paused {
             self.park(commands);

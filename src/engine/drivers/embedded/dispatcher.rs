@@ -15,11 +15,12 @@ use super::unit::{Said, Unit};
 use crate::engine::check::{PreparedCheck, Seen};
 use crate::engine::evaluate::Evaluator;
 use crate::engine::inject::Inject;
-use crate::engine::machine::{self, BadFact, Command, Kind, State, StepIx};
+use crate::engine::machine::{self, Awaiting, BadFact, Command, Kind, State, StepIx};
+use crate::engine::plan::extended;
 use crate::engine::ports::{
     Actions, Answer, Approver, Call, Capabilities, Clock, Journal, JournalError, Locks, Observer, Policy, Stop, World,
 };
-use crate::event::{Body, Ending, Event, Fact, Note, RunStatus, Signal};
+use crate::event::{Body, Decision, Ending, Event, Fact, Note, Request, RunStatus, Signal};
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{RunId, StepPath};
@@ -41,10 +42,21 @@ pub struct Ports {
     pub approver: Arc<dyn Approver>,
     pub observer: Box<dyn Observer>,
     pub inject: Inject,
+    /// What is said to the run from elsewhere.
+    pub requests: mpsc::UnboundedReceiver<Told>,
     /// Who drives: `ops@host`.
     pub actor: String,
     pub host: String,
     pub process: u32,
+}
+
+/// What somebody says to a run from another process.
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub who: String,
+    /// Makes it count once.
+    pub key: String,
+    pub request: Request,
 }
 
 /// How a process's part in a run ended.
@@ -76,22 +88,25 @@ pub async fn start(
     ports: Ports,
     run: RunId,
     plan: Arc<Plan>,
+    auto_expand: bool,
     signals: mpsc::UnboundedReceiver<Signal>,
 ) -> Result<RunEnd, DriverError> {
     let at = ports.clock.now();
     let evaluator = Evaluator::new(&plan, Some((&run, at)), ports.actions.clone()).map_err(DriverError::Unusable)?;
     let mut dispatcher = Dispatcher::new(ports, State::default(), 0, evaluator, &plan);
-    dispatcher.feed(Fact::RunCreated { run, plan, auto_expand: false })?;
+    dispatcher.feed(Fact::RunCreated { run, plan, auto_expand })?;
     dispatcher.drive(signals).await
 }
 
-/// Goes on with a run whose process is gone or that was parked.
+/// Goes on with a run whose process is gone, that was parked, or that is over and is to be rolled back. `said` is what
+/// its new owner says to it first: that it goes on, is cancelled, given up or rolled back.
 ///
 /// # Errors
 /// As [`start`]; also where the history does not fold.
 pub async fn resume(
     ports: Ports,
     history: &[Event],
+    said: &[Signal],
     signals: mpsc::UnboundedReceiver<Signal>,
 ) -> Result<RunEnd, DriverError> {
     let state = State::replay(history.iter().filter_map(|event| Some((event.at, event.fact()?))))?;
@@ -105,9 +120,19 @@ pub async fn resume(
     let mut dispatcher = Dispatcher::new(ports, state, seq, evaluator, &plan);
     let (host, process) = (dispatcher.ports.host.clone(), dispatcher.ports.process);
     dispatcher.feed(Fact::DriverRestarted { host, process })?;
-    let key = format!("resume-{}", seq + 1);
-    dispatcher.feed(Fact::Signalled { key, signal: Signal::Resume })?;
+    for (signal, count) in said.iter().zip(1..) {
+        let key = format!("resume-{}", seq + count);
+        dispatcher.feed(Fact::Signalled { key, signal: signal.clone() })?;
+    }
     dispatcher.drive(signals).await
+}
+
+/// What a time is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Retry(StepIx),
+    /// `None`: the run's.
+    Deadline(Option<StepIx>),
 }
 
 type Ack = oneshot::Sender<Result<(), Failure>>;
@@ -123,7 +148,10 @@ struct Dispatcher {
     /// Whose fact is in the buffer.
     acks: Vec<Ack>,
     commands: VecDeque<Command>,
-    timers: BTreeSet<(u64, StepIx)>,
+    timers: BTreeSet<(u64, Timer)>,
+    /// Questions that there is nobody here to answer.
+    unattended: BTreeSet<StepIx>,
+    expanded: BTreeSet<StepPath>,
     stops: BTreeMap<StepIx, Stop>,
     units: JoinSet<()>,
     /// Which step each unit is about, for one that dies without a word.
@@ -155,6 +183,8 @@ impl Dispatcher {
             acks: Vec::new(),
             commands: VecDeque::new(),
             timers: BTreeSet::new(),
+            unattended: BTreeSet::new(),
+            expanded: plan.expanded.clone(),
             stops: BTreeMap::new(),
             units: JoinSet::new(),
             manned: BTreeMap::new(),
@@ -228,6 +258,10 @@ impl Dispatcher {
             if !self.acks.is_empty() {
                 self.commit()?;
             }
+            if self.waits_for_others() {
+                self.commit()?;
+                return Ok(self.end(RunStatus::Waiting));
+            }
             let lazy = self.lazy;
             let timer = self.timers.first().map(|(at, _)| at.saturating_sub(self.ports.clock.now()));
             tokio::select! {
@@ -239,6 +273,7 @@ impl Dispatcher {
                     }
                 }
                 Some((ix, answer)) = self.answers.recv() => self.answered(ix, answer)?,
+                Some(told) = self.ports.requests.recv() => self.told(told)?,
                 Some(signal) = signals.recv() => {
                     if matches!(signal, Signal::Cancel { level: 3.., .. }) {
                         self.commit()?;
@@ -267,12 +302,18 @@ impl Dispatcher {
                     self.feed(Fact::LockReleased)?;
                 }
                 Command::Evaluate(ix) => {
-                    let answer = self.evaluator.evaluate(&self.state, ix);
-                    self.feed(answer.fact)?;
+                    let mut fact = self.evaluator.evaluate(&self.state, ix).fact;
+                    if let Fact::Expanded { path, items, hash, .. } = &mut fact
+                        && !self.expanded.contains(path)
+                    {
+                        *hash = Some(extended(self.state.hash(), path, items));
+                    }
+                    self.feed(fact)?;
                 }
                 Command::Attempt(ix) => self.spawn(ix, false)?,
                 Command::Recover(ix) => self.spawn(ix, true)?,
-                Command::StartTimer(ix, at) => drop(self.timers.insert((at, ix))),
+                Command::StartTimer(ix, at) => drop(self.timers.insert((at, Timer::Retry(ix)))),
+                Command::StartDeadline(of, at) => drop(self.timers.insert((at, Timer::Deadline(of)))),
                 Command::Ask(ix) => self.ask(ix)?,
                 Command::Stop(ix) => {
                     if let Some(stop) = self.stops.get(&ix) {
@@ -330,13 +371,64 @@ impl Dispatcher {
     }
 
     fn answered(&mut self, ix: StepIx, answer: Answer) -> Result<(), DriverError> {
-        let path = self.state.node(ix).path.clone();
+        let node = self.state.node(ix);
+        let (path, attempt) = (node.path.clone(), node.attempt);
         self.feed(match answer {
-            Answer::Approved { who, word } => Fact::Approved { path, who, word, hash: None },
+            Answer::Approved { who, word } => {
+                Fact::Approved { path, who, word, hash: Some(self.state.hash().to_owned()) }
+            }
             Answer::Declined { who, why } => Fact::Declined { path, who, why },
-            Answer::Decided { who, decision } => Fact::Decided { path, who, decision },
-            Answer::Nobody => Fact::Declined { path, who: self.ports.actor.clone(), why: "nobody to ask".into() },
+            Answer::Decided { who, decision } => Fact::Decided { path, attempt, who, decision },
+            // What to do about a failure is asked at a terminal or not at all.
+            Answer::Nobody if node.awaiting == Awaiting::Decision => {
+                Fact::Decided { path, attempt, who: "nobody to ask".into(), decision: Decision::Stop }
+            }
+            Answer::Nobody => {
+                self.unattended.insert(ix);
+                return Ok(());
+            }
         })
+    }
+
+    /// All that is left waits for a person who is not here: the run needs no process until somebody answers.
+    fn waits_for_others(&self) -> bool {
+        !self.unattended.is_empty()
+            && self.units.is_empty()
+            && self.state.status() == RunStatus::Waiting
+            && self.state.active().all(|ix| self.unattended.contains(&ix))
+    }
+
+    /// What somebody says from another process.
+    fn told(&mut self, told: Told) -> Result<(), DriverError> {
+        let Told { who, key, request } = told;
+        let (path, answer) = match request {
+            Request::Signal(signal) => return self.feed(Fact::Signalled { key, signal }),
+            Request::Approve { path, word } => (path, Answer::Approved { who, word }),
+            Request::Decline { path, why } => (path, Answer::Declined { who, why }),
+            Request::Decide { path, decision } => (path, Answer::Decided { who, decision }),
+        };
+        let decides = matches!(answer, Answer::Decided { .. });
+        let fits = |ix: &StepIx| {
+            let node = self.state.node(*ix);
+            let wanted = if decides { Awaiting::Decision } else { Awaiting::Answer };
+            node.awaiting == wanted && path.as_ref().is_none_or(|path| *path == node.path)
+        };
+        let waiting: Vec<StepIx> = self.state.active().filter(fits).take(2).collect();
+        let &[ix] = waiting.as_slice() else {
+            let line = "an answer came for a question that is not, or not alone, waiting: it was dropped".to_owned();
+            self.note(Note::Message { line });
+            return Ok(());
+        };
+        let word = self.state.node(ix).question.as_ref().and_then(|q| q.word.clone());
+        if let Answer::Approved { word: said, .. } = &answer
+            && word.is_some()
+            && *said != word
+        {
+            let line = format!("an approval of {} without its word was dropped", self.state.node(ix).path);
+            self.note(Note::Message { line });
+            return Ok(());
+        }
+        self.answered(ix, answer)
     }
 
     fn signalled(&mut self, signal: Signal) -> Result<(), DriverError> {
@@ -347,11 +439,20 @@ impl Dispatcher {
 
     fn fire(&mut self) -> Result<(), DriverError> {
         let now = self.ports.clock.now();
-        while let Some((at, ix)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
-            self.timers.remove(&(at, ix));
-            let node = self.state.node(ix);
-            let fact = Fact::TimerFired { path: node.path.clone(), attempt: node.attempt };
-            self.feed(fact)?;
+        while let Some(due) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&due);
+            match due.1 {
+                Timer::Retry(ix) => {
+                    let node = self.state.node(ix);
+                    self.feed(Fact::TimerFired { path: node.path.clone(), attempt: node.attempt })?;
+                }
+                // Most are over long before.
+                Timer::Deadline(Some(ix)) if self.state.node(ix).outcome.is_final() => {}
+                Timer::Deadline(of) => {
+                    let path = of.map(|ix| self.state.node(ix).path.clone());
+                    self.feed(Fact::DeadlinePassed { path })?;
+                }
+            }
         }
         Ok(())
     }
@@ -421,7 +522,10 @@ impl Dispatcher {
             .ok_or_else(|| internal(&format!("this version of runbook has no action {:?}", invocation.uses)))?;
         let planned = self.planned.get(&node.path);
         if !matches!(node.kind, Kind::Undo(_)) && node.region != machine::Region::Undo {
-            as_planned(&node.path, &invocation.uses, &invocation.with, node.effect, planned)?;
+            let late = self.state.fans_round(ix).any(|fan| !self.expanded.contains(&fan.path));
+            if planned.is_some() || !late {
+                as_planned(&node.path, &invocation.uses, &invocation.with, node.effect, planned)?;
+            }
         }
         let step = node.step();
         let verify = step

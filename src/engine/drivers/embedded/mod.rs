@@ -6,7 +6,7 @@
 mod dispatcher;
 mod unit;
 
-pub use dispatcher::{DriverError, Ports, RunEnd, resume, start};
+pub use dispatcher::{DriverError, Ports, RunEnd, Told, resume, start};
 
 #[cfg(test)]
 mod tests;

@@ -205,6 +205,7 @@ impl Stage {
             actions.insert(name.into(), Arc::new(Fake { spec, diary: self.diary.clone() }));
         }
         Ports {
+            requests: mpsc::unbounded_channel().1,
             policy: Arc::new(crate::engine::ports::Anything),
             actions,
             world: Arc::new(Nothing),
@@ -223,13 +224,13 @@ impl Stage {
 
     async fn run(&mut self, steps: Vec<Step>) -> Result<RunEnd, DriverError> {
         let words = self.words.take().unwrap();
-        start(self.ports(), RunId::new("r1"), plan(steps), words).await
+        start(self.ports(), RunId::new("r1"), plan(steps), false, words).await
     }
 
     async fn resume(&self) -> Result<RunEnd, DriverError> {
         let (_word, words) = mpsc::unbounded_channel();
         let events = self.book.events.lock().unwrap().clone();
-        resume(self.ports(), &events, words).await
+        resume(self.ports(), &events, &[Signal::Resume], words).await
     }
 
     fn endings(&self, path: &str) -> Vec<Ending> {
