@@ -149,8 +149,8 @@ pub fn text(shape: Shape, n: usize) -> String {
 
 pub fn parse(text: &str) -> Runbook {
     let source = runbook::load::Source::new("x.yaml", text);
-    runbook::load::load_runbook(&source, &catalogue()).unwrap_or_else(|found| {
-        panic!("the bench's own runbook: {}", found[0].plain(&source));
+    runbook::load::load_runbook(&source, &catalogue(), &runbook::load::NoOthers).unwrap_or_else(|found| {
+        panic!("the bench's own runbook: {}", found.diagnostics[0].plain(&source));
     })
 }
 

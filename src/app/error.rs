@@ -1,7 +1,7 @@
 //! Errors as a person meets them: what, why, what to do, and the exit code that scripts rely on.
 
 use crate::journal::{Fault as StoreFault, StoreError};
-use crate::load::diagnostic::{Diagnostic, Source};
+use crate::load::diagnostic::{Diagnostic, Findings, Source};
 use crate::model::failure::{Class, Failure};
 
 /// The exit codes: a contract.
@@ -59,14 +59,26 @@ impl AppError {
         self
     }
 
+    /// A runbook with problems, some of which may be in what it calls: all of them, each with its own file.
+    pub fn invalid_files(exit: Exit, code: &'static str, found: Findings) -> Self {
+        let name = found.sources.first().map(|source| source.name.as_str()).unwrap_or_default();
+        let mut error = Self::new(exit, code, format!("{name}: {}", problems(found.diagnostics.len())));
+        let placed = found.diagnostics.iter().filter_map(|d| Some((found.source_of(d)?.clone(), d.clone())));
+        error.diagnostics = placed.collect();
+        error
+    }
+
     /// A file with problems: all of them.
     pub fn invalid(exit: Exit, code: &'static str, source: &Source, diagnostics: Vec<Diagnostic>) -> Self {
-        let count = diagnostics.len();
-        let problems = if count == 1 { "1 problem".to_owned() } else { format!("{count} problems") };
-        let mut error = Self::new(exit, code, format!("{}: {problems}", source.name));
+        let mut error = Self::new(exit, code, format!("{}: {}", source.name, problems(diagnostics.len())));
         error.diagnostics = diagnostics.into_iter().map(|d| (source.clone(), d)).collect();
         error
     }
+}
+
+/// `1 problem`, `3 problems`.
+pub fn problems(count: usize) -> String {
+    if count == 1 { "1 problem".to_owned() } else { format!("{count} problems") }
 }
 
 impl From<Failure> for AppError {

@@ -6,26 +6,13 @@ use super::books;
 use super::error::{AppError, Exit};
 use super::settings::Settings;
 use crate::actions;
-use crate::load::diagnostic::{Diagnostic, Severity, Source};
-use crate::load::{self, schema, shipped};
+use crate::load::{self, Findings, schema, shipped};
 
-/// What was found in one file.
-pub struct Linted {
-    pub source: Source,
-    pub diagnostics: Vec<Diagnostic>,
-}
-
-impl Linted {
-    pub fn is_clean(&self) -> bool {
-        self.diagnostics.iter().all(|d| d.severity == Severity::Warning)
-    }
-}
-
-/// Everything that there is to say about these runbooks; about all that there are, when none is named.
+/// Everything that there is to say about these runbooks and what they call; about all that there are, when none is named.
 ///
 /// # Errors
 /// A name that is no runbook.
-pub fn lint(settings: &Settings, names: &[String]) -> Result<Vec<Linted>, AppError> {
+pub fn lint(settings: &Settings, names: &[String]) -> Result<Vec<Findings>, AppError> {
     let all: Vec<String>;
     let names = if names.is_empty() {
         all = books::list(settings).into_iter().map(|listed| listed.name).collect();
@@ -33,15 +20,8 @@ pub fn lint(settings: &Settings, names: &[String]) -> Result<Vec<Linted>, AppErr
     } else {
         names
     };
-    let specs = actions::specs();
-    names
-        .iter()
-        .map(|name| {
-            let source = books::source_of(settings, name)?;
-            let diagnostics = load::read_runbook(&source, &specs).diagnostics;
-            Ok(Linted { source, diagnostics })
-        })
-        .collect()
+    let (shelf, specs) = (books::Shelf::open(settings), actions::specs());
+    names.iter().map(|name| Ok(load::read_runbook(&shelf.source_of(name)?, &specs, &shelf).found)).collect()
 }
 
 /// The JSON Schema of `runbook`, `site` or `cluster` files.

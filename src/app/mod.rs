@@ -19,7 +19,7 @@ pub mod retention;
 pub mod running;
 pub mod settings;
 
-pub use error::{AppError, Exit, exit_of};
+pub use error::{AppError, Exit, exit_of, problems};
 pub use settings::Settings;
 
 /// What a face hands in, so that it need not know the engine.

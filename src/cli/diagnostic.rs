@@ -63,13 +63,14 @@ impl std::error::Error for Shown<'_> {}
 
 impl miette::Diagnostic for Shown<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.diagnostic.code))
+        // The word and not only a colour or a sign: what is read aloud or searched for has it too.
+        Some(Box::new(format!("{} {}", self.diagnostic.severity.as_str(), self.diagnostic.code)))
     }
 
     fn severity(&self) -> Option<Level> {
         Some(match self.diagnostic.severity {
             Severity::Error => Level::Error,
-            Severity::NotYet | Severity::Warning => Level::Warning,
+            Severity::Warning => Level::Warning,
         })
     }
 

@@ -3,7 +3,7 @@
 use super::diagnostic::code;
 use super::keys::CHECK;
 use super::reader::Reader;
-use super::uses::{Callables, call};
+use super::uses::{Callables, call, is_call};
 use super::yaml::Node;
 use crate::model::effect::Effect;
 use crate::model::runbook::{Check, Expr};
@@ -40,11 +40,11 @@ fn check(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> Opt
     };
     let every = node.get("every").and_then(|n| reader.duration(n));
     let within = node.get("within").and_then(|n| reader.duration(n));
-    if let (Some(_), Some(every), None) = (node.get("uses"), node.get("every"), node.get("within")) {
-        reader.error(code::MODIFIER, every.span, "`every` without `within`: how long?").help("add within: 5m");
-    }
-    if let Some(stable) = node.get("stable_for") {
-        reader.not_yet(stable.span, "`stable_for`");
+    let looks_again = node.get("within").or_else(|| node.get("stable_for"));
+    if let (Some(_), Some(every), None) = (node.get("uses"), node.get("every"), looks_again) {
+        reader
+            .error(code::MODIFIER, every.span, "`every` without `within` or `stable_for`: how long?")
+            .help("add within: 5m");
     }
     let (uses, with) = called.map_or((None, Vec::new()), |(name, with)| (Some(name), with));
     Some(Check {
@@ -61,7 +61,7 @@ fn check(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> Opt
 
 fn refuse_change(reader: &mut Reader<'_>, callables: &Callables<'_>, uses: &Node) {
     let name = uses.as_str().unwrap_or_default();
-    let local = name.starts_with("local.") || name.starts_with("runbook:") || name.starts_with("./");
+    let local = is_call(name);
     let effect = callables.action(name).map_or(Effect::Read, |spec| spec.effect);
     if local || effect > Effect::Read {
         let what = if local { "is a procedure".into() } else { format!("has effect {}", effect.as_str()) };

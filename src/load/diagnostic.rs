@@ -75,8 +75,6 @@ impl Span {
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// Understood and checked, but this version does not execute it.
-    NotYet,
     Warning,
 }
 
@@ -84,7 +82,6 @@ impl Severity {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
-            Self::NotYet => "not yet",
             Self::Warning => "warning",
         }
     }
@@ -157,6 +154,27 @@ fn excerpt(out: &mut String, source: &Source, span: Span, text: &str) {
     let _ = writeln!(out, "     | {}", marks.trim_end());
 }
 
+/// Everything that there is to say about a runbook and what it calls.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Findings {
+    /// Those of the file itself first, then those of each file that it calls, in the order of the file. What is called
+    /// is there with its errors only.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files that were read; the first one is the runbook itself.
+    pub sources: Vec<Source>,
+}
+
+impl Findings {
+    pub fn is_broken(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// The file that a diagnostic is about.
+    pub fn source_of(&self, diagnostic: &Diagnostic) -> Option<&Source> {
+        self.sources.iter().find(|source| source.name == diagnostic.file)
+    }
+}
+
 /// The stable codes of diagnostics.
 pub mod code {
     /// The text is not YAML.
@@ -196,8 +214,10 @@ pub mod code {
     /// The runbook's name is not its file's.
     pub const NAME: &str = "RB027";
     pub const ROLLBACK: &str = "RB028";
-    /// Understood, not executed yet.
-    pub const NOT_YET: &str = "RB040";
+    /// Procedures or runbooks that call each other without an end.
+    pub const RECURSION: &str = "RB029";
+    /// A called runbook works on something else than its caller.
+    pub const TARGET: &str = "RB030";
     /// Configuration: two things claim the same name, number or address.
     pub const CLASH: &str = "RB050";
     /// Configuration: outside its range, or a count that does not fit.

@@ -41,7 +41,10 @@ pub static RUNBOOK: Table = Table {
 pub static DEFINE: Table = Table {
     what: "a local procedure",
     keys: &[
+        Key::new("title", Shape::Text, "one line: what it is for"),
         Key::new("params", PARAMS, "what its caller hands over"),
+        Key::new("vars", VALUES, "named values; a later one may use an earlier one"),
+        Key::new("deadline", DURATION, "for one call"),
         Key::new(
             "on_failure",
             Shape::Choice(&["stop", "rollback", "ask"]),
@@ -103,11 +106,15 @@ pub static STEP: Table = Table {
             Shape::OneOf(&[Shape::Int { min: 1, max: 10_000 }, Shape::Template]),
             "how many items at once; default 1",
         ),
-        Key::new("batches", Shape::List(&Shape::Amount), "rolling waves: numbers or shares of all items"),
+        Key::new(
+            "batches",
+            Shape::List(&Shape::Amount),
+            "rolling waves: numbers or shares of all items; the last one is repeated",
+        ),
         Key::new("limit", Shape::Table(&LIMIT), "at most so many at once for each value of an expression"),
-        Key::new("max_failures", Shape::Amount, "how many items may fail before nothing new starts; default 0"),
+        Key::new("max_failures", Shape::Amount, "how many items may fail without stopping the others; default 0"),
         Key::new("optional", Shape::Bool, "its failure does not fail the run"),
-        Key::new("gate", CHECKS, "checks before the first batch and between batches"),
+        Key::new("gate", CHECKS, "checks before the first item and between batches"),
         Key::new("timeout", DURATION, "for one attempt"),
         Key::new("deadline", DURATION, "for everything, retries and verify included"),
         Key::new("retry", Shape::Table(&RETRY), "when to try again"),

@@ -10,8 +10,10 @@ mod config_keys;
 mod cycles;
 pub mod diagnostic;
 mod keys;
+mod library;
 mod names;
 mod params;
+mod procedures;
 mod profiles;
 mod reader;
 pub mod runbook;
@@ -26,10 +28,11 @@ pub mod values;
 pub mod yaml;
 
 pub use cluster::load_cluster;
-pub use diagnostic::{Diagnostic, Severity, Source, Span, code};
+pub use diagnostic::{Diagnostic, Findings, Severity, Source, Span, code};
+pub use library::{Library, NoOthers, NotFound};
 pub use params::fill_defaults;
 pub use profiles::check_profiles;
-pub use runbook::{Loaded, load_runbook, read_runbook};
+pub use runbook::{Head, Loaded, head_of, load_runbook, read_runbook};
 pub use site::{load_site, scope_of};
 pub use values::bind_params;
 

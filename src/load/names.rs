@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::expr::{Segment, nearest, references, segments};
-use crate::model::action_spec::Catalogue;
-use crate::model::effect::Effect;
+use crate::model::param::Param;
 use crate::model::runbook::{Check, Expr, Rollback, Runbook, Step, Template, Verb};
 
 use super::diagnostic::{Span, code};
 use super::params::default_template;
 use super::reader::Reader;
 use super::template::place_inside;
+use super::uses::Callables;
 
 /// Names that every expression sees.
 pub const ALWAYS: [&str; 6] = ["params", "vars", "cluster", "config", "run", "steps"];
@@ -39,25 +39,19 @@ pub const CONFIG: [&str; 12] = [
 /// What `cluster` holds.
 pub const CLUSTER: [&str; 8] = ["flux", "name", "network", "nodes", "tags", "talos", "template", "type"];
 
-pub fn check(reader: &mut Reader<'_>, runbook: &Runbook, catalogue: &Catalogue) {
-    let vars: Vec<&str> = runbook.vars.iter().map(|(name, _)| name.as_str()).collect();
-    let params = runbook.params.iter().map(|p| p.name.as_str()).collect();
-    let mut checker = Checker { reader, catalogue, params, vars: Vec::new(), all_vars: vars.clone() };
-    check_defaults(&mut checker, runbook);
-    for (name, template) in &runbook.vars {
-        checker.template(template, &Env::default());
-        checker.vars.push(name);
-    }
+pub fn check(reader: &mut Reader<'_>, runbook: &Runbook, callables: &Callables<'_>) {
+    let mut checker = Checker { reader, callables, params: Vec::new(), vars: Vec::new(), all_vars: Vec::new() };
+    checker.scope(&runbook.params, &runbook.vars);
     checker.body(&runbook.require, &runbook.steps, &runbook.finally, &runbook.outputs);
     for define in runbook.procedures.values() {
-        checker.params = define.params.iter().map(|p| p.name.as_str()).collect();
+        checker.scope(&define.params, &define.vars);
         checker.body(&define.require, &define.steps, &define.finally, &define.outputs);
     }
 }
 
 /// Defaults see `cluster` and `config` only. Their place is not kept: the message names the parameter.
-fn check_defaults(checker: &mut Checker<'_, '_, '_>, runbook: &Runbook) {
-    for param in &runbook.params {
+fn check_defaults(checker: &mut Checker<'_, '_, '_>, params: &[Param]) {
+    for param in params {
         let Some(text) = param.default.as_ref().and_then(|d| d.as_str()).filter(|t| t.contains("{{")) else { continue };
         for reference in crate::expr::template_references(&default_template(text)) {
             let root = reference.names[0].as_str();
@@ -155,7 +149,7 @@ impl<'m> Env<'m> {
 
 struct Checker<'r, 's, 'm> {
     reader: &'r mut Reader<'s>,
-    catalogue: &'m Catalogue,
+    callables: &'m Callables<'m>,
     params: Vec<&'m str>,
     /// Those that are defined before the place that is checked.
     vars: Vec<&'m str>,
@@ -163,6 +157,18 @@ struct Checker<'r, 's, 'm> {
 }
 
 impl<'m> Checker<'_, '_, 'm> {
+    /// Enters a runbook or a procedure: it sees its own parameters and values and nobody else's.
+    fn scope(&mut self, params: &'m [Param], vars: &'m [(String, Template)]) {
+        check_defaults(self, params);
+        self.params = params.iter().map(|p| p.name.as_str()).collect();
+        self.all_vars = vars.iter().map(|(name, _)| name.as_str()).collect();
+        self.vars.clear();
+        for (name, template) in vars {
+            self.template(template, &Env::default());
+            self.vars.push(name);
+        }
+    }
+
     fn body(
         &mut self,
         require: &'m [Check],
@@ -197,7 +203,6 @@ impl<'m> Checker<'_, '_, 'm> {
         let mut env = outer.clone();
         if let Some(fan_out) = &step.for_each {
             self.expr(&fan_out.list, outer);
-            self.known_list(&fan_out.list, outer);
             fan_out.max_parallel.iter().for_each(|t| self.template(t, outer));
             env.items.push(&fan_out.binding);
             fan_out.key.iter().for_each(|e| self.expr(e, &env));
@@ -407,8 +412,8 @@ impl<'m> Checker<'_, '_, 'm> {
     }
 
     fn action_outputs(&self, action: &str) -> Outputs {
-        self.catalogue
-            .get(action)
+        self.callables
+            .action(action)
             .map_or(Outputs::Any, |spec| Outputs::Named(spec.outputs.iter().map(|o| o.name.clone()).collect()))
     }
 
@@ -422,26 +427,10 @@ impl<'m> Checker<'_, '_, 'm> {
         }
         match &step.verb {
             Verb::Uses { action, .. } => self.action_outputs(action),
-            _ => Outputs::Named(Vec::new()),
-        }
-    }
-
-    /// A fan-out over what only an applied step gives comes with a later version.
-    fn known_list(&mut self, list: &Expr, env: &Env<'m>) {
-        for reference in references(&list.source) {
-            let [root, id, ..] = &reference.names[..] else { continue };
-            let step =
-                env.frames.iter().rev().find_map(|f| f.siblings.index.get(id.as_str()).map(|i| &f.siblings.steps[*i]));
-            let Some(step) = step.filter(|_| root == "steps") else { continue };
-            let read = match &step.verb {
-                Verb::Uses { action, .. } => self.catalogue.get(action).is_none_or(|spec| spec.effect == Effect::Read),
-                _ => false,
-            };
-            if !read {
-                let len = reference.names.join(".").len();
-                let span = place_inside(self.reader.source, list.place, &list.source, reference.offset, len);
-                self.reader.not_yet(span, "`for_each` over what only an applied step gives");
+            Verb::Call { procedure, .. } => {
+                self.callables.procedure(procedure).map_or(Outputs::Any, |p| Outputs::Named(p.outputs.clone()))
             }
+            _ => Outputs::Named(Vec::new()),
         }
     }
 }

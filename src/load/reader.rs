@@ -43,15 +43,6 @@ impl<'s> Reader<'s> {
         self.report(Severity::Error, code, span, message)
     }
 
-    pub fn not_yet(&mut self, span: Span, what: &str) {
-        self.report(
-            Severity::NotYet,
-            code::NOT_YET,
-            span,
-            format!("{what}: understood, but not executed by this version"),
-        );
-    }
-
     /// `expected X, but Y stands here`; silent where the node was reported already.
     pub fn wrong(&mut self, node: &Node, expected: &str) {
         if node.value == Value::Invalid {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::checks::checks;
 use super::cycles::refuse_cycles;
-use super::diagnostic::{Span, code};
+use super::diagnostic::{Severity, Span, code};
 use super::keys::{CONFIRM, LIMIT, NO_ROLLBACK, RETRY, STEP, VERBS};
 use super::params::is_identifier;
 use super::reader::Reader;
-use super::uses::{Callables, call};
+use super::uses::{Callables, call, is_call};
 use super::yaml::{Node, Value};
 use crate::expr::nearest;
 use crate::model::effect::Effect;
@@ -16,7 +16,7 @@ use crate::model::failure::Class;
 use crate::model::runbook::{Amount, Confirm, ForEach, Limit, OnFailure, Retry, Rollback, Step, Template, Verb};
 
 /// Modifiers that only a fan-out has.
-const OF_FAN_OUT: [&str; 6] = ["as", "key", "max_parallel", "batches", "limit", "max_failures"];
+const OF_FAN_OUT: [&str; 7] = ["as", "key", "max_parallel", "batches", "limit", "max_failures", "gate"];
 /// Modifiers that only a step with `uses` has.
 const OF_USES: [&str; 5] = ["with", "retry", "verify", "effect", "skip_if"];
 
@@ -93,7 +93,12 @@ fn slug(text: &str) -> String {
 fn made_up_id(verb: &Verb, span: Span, ids: &mut Ids) -> String {
     let base = match verb {
         Verb::Uses { action, .. } | Verb::Call { procedure: action, .. } => {
-            let last = action.trim_end_matches(".yaml").rsplit(['.', ':', '/']).next().unwrap_or_default();
+            let last = action
+                .trim_end_matches(".yaml")
+                .trim_end_matches(".yml")
+                .rsplit(['.', ':', '/'])
+                .next()
+                .unwrap_or_default();
             slug(last)
         }
         Verb::Confirm(_) => "confirm".to_owned(),
@@ -133,10 +138,13 @@ fn step(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> Opti
     let verb_name = one_verb(reader, node)?;
     let verb = verb(reader, callables, node, verb_name);
     check_modifiers(reader, node, verb_name);
-    for (key, what) in [("gate", "`gate`"), ("deadline", "`deadline`")] {
-        if let Some(found) = node.get(key) {
-            reader.not_yet(found.span, what);
-        }
+    let timeout = node.get("timeout").and_then(|n| reader.duration(n));
+    let deadline = node.get("deadline").and_then(|n| reader.duration(n));
+    if let (Some(node), true) = (node.get("deadline"), deadline.zip(timeout).is_some_and(|(d, t)| d < t)) {
+        let message = "the deadline is over before the timeout of a single attempt is";
+        reader
+            .report(Severity::Warning, code::MODIFIER, node.span, message)
+            .help("`timeout` is for one attempt, `deadline` for all of them: make it longer");
     }
     let effect = node.get("effect").and_then(|n| raised_effect(reader, callables, node, n));
     Some(Step {
@@ -149,8 +157,8 @@ fn step(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> Opti
         for_each: node.get("for_each").and_then(|n| for_each(reader, node, n)),
         optional: node.get("optional").and_then(|n| reader.boolean(n)).unwrap_or(false),
         gate: node.get("gate").map(|n| checks(reader, callables, n)).unwrap_or_default(),
-        timeout: node.get("timeout").and_then(|n| reader.duration(n)),
-        deadline: node.get("deadline").and_then(|n| reader.duration(n)),
+        timeout,
+        deadline,
         retry: node.get("retry").and_then(|n| retry(reader, callables, node, n, effect)),
         verify: node.get("verify").map(|n| checks(reader, callables, n)).unwrap_or_default(),
         rollback: node.get("rollback").map_or(Rollback::Auto, |n| rollback(reader, callables, node, n)),
@@ -189,14 +197,12 @@ fn one_verb(reader: &mut Reader<'_>, node: &Node) -> Option<&'static str> {
 
 fn check_modifiers(reader: &mut Reader<'_>, node: &Node, verb: &str) {
     let fan_out = node.get("for_each").is_some();
-    for (key, value) in node.entries() {
+    for (key, _) in node.entries() {
         let name = key.value.as_str();
         let needs = if OF_FAN_OUT.contains(&name) && !fan_out {
             "for_each"
         } else if OF_USES.contains(&name) && verb != "uses" {
             "uses"
-        } else if name == "gate" && node.get("batches").is_none() {
-            "batches"
         } else {
             ""
         };
@@ -214,9 +220,23 @@ fn check_modifiers(reader: &mut Reader<'_>, node: &Node, verb: &str) {
                 .error(code::MODIFIER, key.span, format!("a `confirm` cannot have `{name}`"))
                 .help(format!("take `{name}` off"));
         }
-        if name == "batches" {
-            reader.not_yet(value.span, "`batches`");
+        let called = verb == "uses" && node.get("uses").and_then(Node::as_str).is_some_and(is_call);
+        if let Some(help) = refused_of_many(name, called).filter(|_| called || ["steps", "parallel"].contains(&verb)) {
+            let what = if called { "call" } else { "group" };
+            reader.error(code::MODIFIER, key.span, format!("a {what} cannot have `{name}`")).help(help);
         }
+    }
+}
+
+/// What a group or a call of a procedure cannot have, since it is many steps, and what to write instead.
+fn refused_of_many(modifier: &str, called: bool) -> Option<&'static str> {
+    match modifier {
+        "timeout" => Some("`timeout` is for one attempt of one step; write `deadline` for all of it"),
+        "retry" if called => Some("give it to those steps of what is called that may be tried again"),
+        "effect" if called => Some("the steps of what is called have their own: take `effect` off"),
+        "verify" if called => Some("what is called verifies its own steps; make a check of yours the next step"),
+        "outputs" if called => Some("a call puts out what the procedure says under `outputs`"),
+        _ => None,
     }
 }
 
@@ -225,17 +245,10 @@ fn verb(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node, name: &
     Some(match name {
         "uses" => {
             let (action, with) = call(reader, callables, value, node.get("with"))?;
-            if action.starts_with("local.") || action.starts_with("runbook:") || action.starts_with("./") {
-                Verb::Call { procedure: action, with }
-            } else {
-                Verb::Uses { action, with }
-            }
+            if is_call(&action) { Verb::Call { procedure: action, with } } else { Verb::Uses { action, with } }
         }
         "confirm" => Verb::Confirm(confirm(reader, value)?),
-        "parallel" => {
-            reader.not_yet(value.span, "`parallel`");
-            Verb::Parallel(steps(reader, callables, value, true, &mut Ids::default()))
-        }
+        "parallel" => Verb::Parallel(steps(reader, callables, value, true, &mut Ids::default())),
         _ => Verb::Steps(steps(reader, callables, value, false, &mut Ids::default())),
     })
 }
@@ -258,8 +271,7 @@ fn for_each(reader: &mut Reader<'_>, step: &Node, node: &Node) -> Option<ForEach
     let list = reader.expression(node);
     let key = step.get("key").and_then(|n| reader.expression(n));
     let max_parallel = step.get("max_parallel").and_then(|n| width(reader, n));
-    let batches = step.get("batches").map(|n| reader.list(n, "numbers or shares")).unwrap_or_default();
-    let batches = batches.iter().filter_map(|n| amount(reader, n)).collect();
+    let batches = step.get("batches").map(|n| batches(reader, n)).unwrap_or_default();
     let limit = step.get("limit").and_then(|n| limit(reader, n));
     let max_failures = step.get("max_failures").and_then(|n| amount(reader, n)).unwrap_or(Amount::Count(0));
     let binding = step.get("as").and_then(|n| binding(reader, n)).unwrap_or_else(|| "item".into());
@@ -300,6 +312,26 @@ fn limit(reader: &mut Reader<'_>, node: &Node) -> Option<Limit> {
     let by = node.get("by").and_then(|n| reader.expression(n));
     let max = node.get("max").and_then(|n| reader.count(n, 1));
     Some(Limit { by: by?, max: max? })
+}
+
+/// The sizes of waves.
+fn batches(reader: &mut Reader<'_>, node: &Node) -> Vec<Amount> {
+    let items = reader.list(node, "numbers or shares");
+    if items.is_empty() && matches!(node.value, Value::Seq(_)) {
+        reader.error(code::WRONG_VALUE, node.span, "`batches` is empty").help("say how many at first: [1, 25%, 100%]");
+    }
+    let mut out = Vec::new();
+    for item in items {
+        match amount(reader, item) {
+            Some(Amount::Count(0) | Amount::Percent(0)) => {
+                reader
+                    .error(code::WRONG_VALUE, item.span, "a batch of nothing")
+                    .help("a number from 1, or a share from 1%");
+            }
+            found => out.extend(found),
+        }
+    }
+    out
 }
 
 fn amount(reader: &mut Reader<'_>, node: &Node) -> Option<Amount> {
@@ -409,11 +441,7 @@ pub fn on_failure(reader: &mut Reader<'_>, node: &Node, of_step: bool) -> Option
         ("ask", OnFailure::Ask),
         ("continue", OnFailure::Continue),
     ];
-    let value = reader.choice(node, &VALUES[..if of_step { 4 } else { 3 }])?;
-    if value == OnFailure::Ask {
-        reader.not_yet(node.span, "`on_failure: ask`");
-    }
-    Some(value)
+    reader.choice(node, &VALUES[..if of_step { 4 } else { 3 }])
 }
 
 /// Named values that may hold expressions.

@@ -3,25 +3,58 @@
 use std::collections::BTreeMap;
 
 use super::diagnostic::{Span, code};
+use super::library::NoCallee;
 use super::params::{is_identifier, literal, nearest_param};
 use super::reader::Reader;
 use super::yaml::{Node, Spanned, Value};
 use crate::expr::{nearest, segments};
 use crate::model::action_spec::{ActionSpec, Catalogue};
 use crate::model::param::Param;
-use crate::model::runbook::Template;
+use crate::model::runbook::{Target, Template};
+
+/// What a procedure or another runbook takes and gives.
+#[derive(Debug, Clone, Default)]
+pub struct Interface {
+    pub params: Vec<Param>,
+    /// Names of what it puts out.
+    pub outputs: Vec<String>,
+    /// Of a runbook.
+    pub target: Option<Target>,
+}
 
 /// What a file may call.
 pub struct Callables<'c> {
     pub catalogue: &'c Catalogue,
-    /// Local procedures and their parameters.
-    pub defines: BTreeMap<String, Vec<Param>>,
+    /// The file's own target.
+    pub target: Option<Target>,
+    /// Local procedures, without `local.`.
+    pub defines: BTreeMap<String, Interface>,
+    /// Other runbooks, as `uses` spells them.
+    pub files: BTreeMap<&'c str, Result<&'c Interface, &'c NoCallee>>,
 }
 
 impl Callables<'_> {
     pub fn action(&self, name: &str) -> Option<&ActionSpec> {
         self.catalogue.get(name)
     }
+
+    /// What a procedure takes and gives, where that is known.
+    pub fn procedure(&self, uses: &str) -> Option<&Interface> {
+        match uses.strip_prefix("local.") {
+            Some(local) => self.defines.get(local),
+            None => self.files.get(uses)?.ok(),
+        }
+    }
+}
+
+/// Whether `uses` means a procedure or another runbook and no action.
+pub fn is_call(uses: &str) -> bool {
+    uses.starts_with("local.") || is_file_call(uses)
+}
+
+/// Whether `uses` means another runbook.
+pub fn is_file_call(uses: &str) -> bool {
+    uses.starts_with("runbook:") || uses.starts_with("./")
 }
 
 /// Reads `uses` and `with` of a step or a check.
@@ -51,22 +84,51 @@ pub fn call(
 /// The parameters of what is called, where they are known.
 fn callee<'c>(reader: &mut Reader<'_>, callables: &'c Callables<'_>, uses: &Node, name: &str) -> Option<&'c [Param]> {
     if let Some(local) = name.strip_prefix("local.") {
-        reader.not_yet(uses.span, "a local procedure (`local.`)");
         if !callables.defines.contains_key(local) {
             let near = nearest(local, callables.defines.keys().map(String::as_str)).map(|n| format!("local.{n}"));
             reader.error(code::UNKNOWN_ACTION, uses.span, format!("`define` has no `{local}`")).suggest(near);
         }
-        return callables.defines.get(local).map(Vec::as_slice);
+        return callables.defines.get(local).map(|define| define.params.as_slice());
     }
-    if name.starts_with("runbook:") || name.starts_with("./") {
-        reader.not_yet(uses.span, "another runbook as a step");
-        return None;
+    if is_file_call(name) {
+        return other_runbook(reader, callables, uses.span, name);
     }
     let spec = callables.action(name);
     if spec.is_none() {
         unknown_action(reader, callables, uses.span, name);
     }
     spec.map(|spec| spec.params.as_slice())
+}
+
+fn other_runbook<'c>(
+    reader: &mut Reader<'_>,
+    callables: &'c Callables<'_>,
+    span: Span,
+    name: &str,
+) -> Option<&'c [Param]> {
+    match callables.files.get(name)? {
+        Ok(found) => {
+            if let (Some(own), Some(its)) = (callables.target, found.target)
+                && !fits(own, its)
+            {
+                let message = format!("`{name}` is for {}, this runbook for {}", its.as_str(), own.as_str());
+                reader.error(code::TARGET, span, message).help(
+                    "call what has the same target or none; a runbook with target talos may also call one for proxmox",
+                );
+            }
+            Some(&found.params)
+        }
+        Err(why) => {
+            reader.error(why.code, span, &why.message).help = why.help.clone();
+            None
+        }
+    }
+}
+
+/// Whether a runbook with the one target may call one with the other. A Talos cluster lies on the site, so both are
+/// there for a runbook that is for Talos.
+fn fits(caller: Target, callee: Target) -> bool {
+    callee == Target::None || callee == caller || (caller, callee) == (Target::Talos, Target::Proxmox)
 }
 
 fn missing(reader: &mut Reader<'_>, span: Span, name: &str, params: &[Param], entries: &[(Spanned<String>, Node)]) {

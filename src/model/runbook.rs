@@ -44,6 +44,16 @@ pub enum Target {
     None,
 }
 
+impl Target {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Proxmox => "proxmox",
+            Self::Talos => "talos",
+            Self::None => "none",
+        }
+    }
+}
+
 /// What to do when a step has failed for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use regex::Regex;
-use runbook::load::{load_runbook, shipped};
+use runbook::load::{NoOthers, load_runbook, shipped};
 use runbook::report;
 
 fn picture(name: &str) -> PathBuf {
@@ -90,6 +90,6 @@ fn the_plan_in_the_readme_is_what_the_program_shows() {
 fn the_graph_in_the_readme_is_that_of_the_shipped_runbook() {
     let catalogue = runbook::actions::specs();
     let source = shipped::source("node-evacuation").unwrap();
-    let book = load_runbook(&source, &catalogue).unwrap();
+    let book = load_runbook(&source, &catalogue, &NoOthers).unwrap();
     same("graph.svg", &report::graph_svg(&book, &|action| catalogue.get(action).map(|spec| spec.effect)));
 }

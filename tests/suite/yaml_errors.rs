@@ -92,11 +92,10 @@ fn all_problems_come_at_once() {
 }
 
 #[test]
-fn what_comes_with_a_later_version_is_refused_before_anything() {
+fn what_cannot_be_understood_is_refused_before_anything() {
     let cases = [
-        (steps("  - parallel:\n      - confirm: A\n"), "parallel"),
         (steps("  - ask: {message: A}\n"), "ask"),
-        (steps("  - confirm: A\n    deadline: 1h\n"), "deadline"),
+        (steps("  - uses: runbook:there-is-none\n"), "there is no runbook `there-is-none`"),
     ];
     for (text, word) in cases {
         let world = World::new();
@@ -119,4 +118,57 @@ fn a_broken_runbook_beside_the_configuration_is_listed_with_its_problems() {
     world
         .write("runbooks/mine.yaml", "runbook: mine\nschema: 1\ntarget: proxmox\ntitle: A\naliases: [my]\nsteps: []\n");
     world.runbook(&["lint", "my"]).exits(0).says(&["mine.yaml: ok"]);
+}
+
+#[test]
+fn what_is_called_is_found_by_name_by_alias_and_beside_the_file() {
+    let world = World::new();
+    let look = "runbook: look\nschema: 1\naliases: [peek]\ntarget: proxmox\nparams: {node: {type: node}}\nsteps:\n  - uses: proxmox.node_empty\n    with: {node: \"{{ params.node }}\"}\n";
+    world.write(
+        "cluster-config.yaml",
+        "cluster: {name: lab.example, nodes: [{name: pve1}]}\ncredentials: {token: \"env:T\"}\n",
+    );
+    world.write("runbooks/look.yaml", look);
+    world
+        .write("runbooks/deep/beside.yaml", "runbook: beside\nschema: 1\ntarget: none\nsteps: [{uses: ./more.yaml}]\n");
+    world.write("runbooks/deep/more.yaml", "runbook: more\nschema: 1\ntarget: none\nsteps: [{confirm: More?}]\n");
+    world.write(
+        "runbooks/top.yaml",
+        "runbook: top\nschema: 1\ntarget: proxmox\nsteps:\n  - uses: runbook:look\n    with: {node: pve1}\n  - uses: runbook:peek\n    with: {node: pve2}\n  - uses: ./deep/beside.yaml\n",
+    );
+    world.runbook(&["lint", "top"]).exits(0).says(&[
+        "top.yaml: ok, with what it calls: ",
+        "look.yaml",
+        "deep/more.yaml",
+    ]);
+    world.runbook(&["show", "top"]).exits(0).says(&[
+        "  look: runbook:look\n    node_empty: proxmox.node_empty\n  peek: runbook:look\n    (its steps are above)\n",
+        "  beside: runbook:beside\n    more: runbook:more\n      confirm: asks a person\n",
+    ]);
+
+    // A mistake in what is called is shown in its own file, once, and what calls it is refused.
+    world.write("runbooks/look.yaml", &look.replace("node_empty", "node_emty"));
+    let lint = world.runbook(&["lint"]);
+    lint.exits(2).says(&["look.yaml: 1 problem\n", "top.yaml: 1 problem, with"]);
+    assert_eq!(lint.stderr.matches("look.yaml:7:11]").count(), 1, "{}", lint.stderr);
+    lint.complains(&["error RB015", "did you mean `proxmox.node_empty`?"]);
+    world.runbook(&["show", "top"]).exits(2).complains(&["look.yaml:7:11]", "top.yaml: 1 problem"]);
+
+    world.write(
+        "runbooks/top.yaml",
+        "runbook: top\nschema: 1\ntarget: proxmox\nsteps:\n  - uses: runbook:evacute\n  - uses: ./none.yaml\n",
+    );
+    world.runbook(&["lint", "top"]).exits(2).complains(&[
+        "there is no runbook `evacute`",
+        "did you mean `runbook:evacuate`?",
+        "there is no file",
+        "it is looked for beside the file that calls it",
+    ]);
+    world.write("runbooks/look.yaml", "runbook: look\nschema: 1\ntarget: proxmox\nsteps: [{uses: runbook:top}]\n");
+    world.write("runbooks/top.yaml", "runbook: top\nschema: 1\ntarget: proxmox\nsteps: [{uses: runbook:look}]\n");
+    world.runbook(&["plan", "top"]).exits(2).complains(&[
+        "these call each other without an end",
+        "top.yaml:4",
+        "look.yaml:4",
+    ]);
 }

@@ -1,5 +1,7 @@
 //! `runbook show`: what a runbook would do and what it takes.
 
+use std::collections::BTreeSet;
+
 use crate::app::{AppError, Exit, books};
 use crate::cli::Face;
 use crate::model::runbook::{Runbook, Step, Verb};
@@ -24,11 +26,13 @@ pub fn run(face: &Face, name: &str) -> Result<Exit, AppError> {
     }
     text.push_str(&params(runbook, face));
     text.push_str("\nSteps\n");
-    steps(&runbook.steps, 1, &mut text);
+    let mut listing = Listing { runbook, shown: BTreeSet::new(), text: String::new() };
+    listing.steps(&runbook.steps, 1);
     if !runbook.finally.is_empty() {
-        text.push_str("Finally, whatever happens\n");
-        steps(&runbook.finally, 1, &mut text);
+        listing.text.push_str("Finally, whatever happens\n");
+        listing.steps(&runbook.finally, 1);
     }
+    text.push_str(&listing.text);
     text.push_str(&format!("\nPlan it: runbook plan {}{}\n", runbook.name, usage(runbook)));
     face.printer.data(&text);
     Ok(Exit::Done)
@@ -56,27 +60,54 @@ fn params(runbook: &Runbook, face: &Face) -> String {
     format!("\n{}", table.render(face.printer.look(), 2))
 }
 
-fn steps(steps: &[Step], depth: usize, text: &mut String) {
-    for step in steps {
-        let what = match &step.verb {
-            Verb::Uses { action, .. } => action.clone(),
-            Verb::Call { procedure, .. } => procedure.clone(),
-            Verb::Confirm(_) => "asks a person".into(),
-            Verb::Steps(_) => "one after another".into(),
-            Verb::Parallel(_) => "at the same time".into(),
-        };
-        let mut line = format!("{}{}: {what}", "  ".repeat(depth), step.id);
-        if let Some(fan) = &step.for_each {
-            line.push_str(&format!(", for each of {}", fan.list.source));
+/// Steps as lines, those of what is called under the call.
+struct Listing<'r> {
+    runbook: &'r Runbook,
+    /// Procedures whose steps are there already.
+    shown: BTreeSet<&'r str>,
+    text: String,
+}
+
+impl<'r> Listing<'r> {
+    fn steps(&mut self, steps: &'r [Step], depth: usize) {
+        for step in steps {
+            let what = match &step.verb {
+                Verb::Uses { action, .. } => action.clone(),
+                Verb::Call { procedure, .. } => procedure.clone(),
+                Verb::Confirm(_) => "asks a person".into(),
+                Verb::Steps(_) => "one after another".into(),
+                Verb::Parallel(_) => "at the same time".into(),
+            };
+            let mut line = format!("{}: {what}", step.id);
+            if let Some(fan) = &step.for_each {
+                line.push_str(&format!(", for each of {}", fan.list.source));
+            }
+            if let Some(when) = &step.when {
+                line.push_str(&format!(", when {}", when.source));
+            }
+            self.line(depth, &line);
+            match &step.verb {
+                Verb::Steps(inner) | Verb::Parallel(inner) => self.steps(inner, depth + 1),
+                Verb::Call { procedure, .. } => self.called(procedure, depth + 1),
+                _ => {}
+            }
         }
-        if let Some(when) = &step.when {
-            line.push_str(&format!(", when {}", when.source));
+    }
+
+    fn called(&mut self, name: &str, depth: usize) {
+        let Some((name, procedure)) = self.runbook.procedures.get_key_value(name) else { return };
+        if !self.shown.insert(name) {
+            return self.line(depth, "(its steps are above)");
         }
-        text.push_str(&line);
-        text.push('\n');
-        if let Verb::Steps(inner) | Verb::Parallel(inner) = &step.verb {
-            self::steps(inner, depth + 1, text);
+        self.steps(&procedure.steps, depth);
+        if !procedure.finally.is_empty() {
+            self.line(depth, "finally");
+            self.steps(&procedure.finally, depth + 1);
         }
+    }
+
+    fn line(&mut self, depth: usize, line: &str) {
+        self.text.push_str(&format!("{}{line}\n", "  ".repeat(depth)));
     }
 }
 

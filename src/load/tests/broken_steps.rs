@@ -273,7 +273,7 @@ fn checks() {
          |                                                                  ^^^^^^^^^^^
       help: did you mean `result.moves`?
 
-    error RB011 x.yaml:7:94: `every` without `within`: how long?
+    error RB011 x.yaml:7:94: `every` without `within` or `stable_for`: how long?
        7 |   - {uses: proxmox.plan_evacuation, with: {node: pve1}, expect: 'result.movs == [1]', every: 5s}
          |                                                                                              ^^
       help: add within: 5m
@@ -291,69 +291,12 @@ fn checks() {
 }
 
 #[test]
-fn what_is_not_executed_yet() {
-    assert_snapshot!(report("runbook: x\nschema: 1\ntarget: proxmox\ndeadline: 4h\non_failure: ask\nsteps:\n  - parallel: [{confirm: A}, {confirm: B}]\n  - uses: runbook:etcd-backup\n  - uses: local.one\n    with: {a: 1}\n  - id: shut\n    uses: ssh.run\n    with: {host: a}\n    verify: [{uses: proxmox.node_empty, with: {node: pve1}, within: 1m, stable_for: 10s}]\n  - for_each: steps.shut.stdout\n    uses: proxmox.guest_unlock\n    with: {guest: \"{{ item }}\"}\n    batches: [1, 25%]\n    gate: [{expect: \"true\"}]\n    deadline: 1h\ndefine:\n  one: {params: {a: {type: int}}, steps: [{confirm: A}]}\n"), @r#"
-    not yet RB040 x.yaml:4:11: `deadline`: understood, but not executed by this version
-       4 | deadline: 4h
-         |           ^^
-
-    not yet RB040 x.yaml:5:13: `on_failure: ask`: understood, but not executed by this version
-       5 | on_failure: ask
-         |             ^^^
-
-    not yet RB040 x.yaml:7:15: `parallel`: understood, but not executed by this version
-       7 |   - parallel: [{confirm: A}, {confirm: B}]
-         |               ^
-
-    not yet RB040 x.yaml:8:11: another runbook as a step: understood, but not executed by this version
-       8 |   - uses: runbook:etcd-backup
-         |           ^^^^^^^^^^^^^^^^^^^
-
-    not yet RB040 x.yaml:9:11: a local procedure (`local.`): understood, but not executed by this version
-       9 |   - uses: local.one
-         |           ^^^^^^^^^
-
-    not yet RB040 x.yaml:14:85: `stable_for`: understood, but not executed by this version
-      14 |     verify: [{uses: proxmox.node_empty, with: {node: pve1}, within: 1m, stable_for: 10s}]
-         |                                                                                     ^^^
-
-    not yet RB040 x.yaml:15:15: `for_each` over what only an applied step gives: understood, but not executed by this version
-      15 |   - for_each: steps.shut.stdout
-         |               ^^^^^^^^^^^^^^^^^
-
-    not yet RB040 x.yaml:18:14: `batches`: understood, but not executed by this version
-      18 |     batches: [1, 25%]
-         |              ^
-
-    not yet RB040 x.yaml:19:11: `gate`: understood, but not executed by this version
-      19 |     gate: [{expect: "true"}]
-         |           ^
-
-    not yet RB040 x.yaml:20:15: `deadline`: understood, but not executed by this version
-      20 |     deadline: 1h
-         |               ^^
-
-    not yet RB040 x.yaml:22:3: `define`: understood, but not executed by this version
-      22 |   one: {params: {a: {type: int}}, steps: [{confirm: A}]}
-         |   ^
-    "#);
-}
-
-#[test]
 fn local_procedures() {
     assert_snapshot!(report("runbook: x\nschema: 1\ntarget: proxmox\nsteps:\n  - uses: local.onne\n  - uses: local.one\n    with: {b: 1}\ndefine:\n  one: {params: {a: {type: int}}, steps: [{confirm: \"{{ params.b }}\"}], stpes: []}\n"), @r#"
-    not yet RB040 x.yaml:5:11: a local procedure (`local.`): understood, but not executed by this version
-       5 |   - uses: local.onne
-         |           ^^^^^^^^^^
-
     error RB015 x.yaml:5:11: `define` has no `onne`
        5 |   - uses: local.onne
          |           ^^^^^^^^^^
       help: did you mean `local.one`?
-
-    not yet RB040 x.yaml:6:11: a local procedure (`local.`): understood, but not executed by this version
-       6 |   - uses: local.one
-         |           ^^^^^^^^^
 
     error RB016 x.yaml:6:11: `local.one` needs `a`
        6 |   - uses: local.one
@@ -365,10 +308,6 @@ fn local_procedures() {
          |            ^
       help: it has a
 
-    not yet RB040 x.yaml:9:3: `define`: understood, but not executed by this version
-       9 |   one: {params: {a: {type: int}}, steps: [{confirm: "{{ params.b }}"}], stpes: []}
-         |   ^
-
     error RB021 x.yaml:9:57: there is no `params.b`
        9 |   one: {params: {a: {type: int}}, steps: [{confirm: "{{ params.b }}"}], stpes: []}
          |                                                         ^^^^^^^^
@@ -379,4 +318,58 @@ fn local_procedures() {
          |                                                                         ^^^^^
       help: did you mean `steps`?
     "#);
+}
+
+#[test]
+fn fan_outs_and_times() {
+    assert_snapshot!(steps("  - uses: proxmox.node_empty\n    with: {node: pve1}\n    gate: [{uses: proxmox.node_empty, with: {node: pve1}}]\n    timeout: 10m\n    deadline: 5m\n    verify: [{expect: \"true\", stable_for: 10s}, {uses: proxmox.node_empty, with: {node: pve1}, every: 1s, stable_for: 10s}]\n  - for_each: \"[1, 2]\"\n    uses: proxmox.guest_unlock\n    with: {guest: \"{{ item }}\"}\n    batches: [0, 0%, 101%, 25%]\n    gate: [{expect: item == 1}]\n  - for_each: \"[1, 2]\"\n    uses: proxmox.guest_unlock\n    with: {guest: \"{{ item }}\"}\n    batches: []\n"), @r#"
+    error RB011 x.yaml:7:5: `gate` needs `for_each`, and this step has none
+       7 |     gate: [{uses: proxmox.node_empty, with: {node: pve1}}]
+         |     ^^^^
+      help: add for_each, or take `gate` off
+
+    warning RB011 x.yaml:9:15: the deadline is over before the timeout of a single attempt is
+       9 |     deadline: 5m
+         |               ^^
+      help: `timeout` is for one attempt, `deadline` for all of them: make it longer
+
+    error RB011 x.yaml:10:31: `stable_for` needs `uses`
+      10 |     verify: [{expect: "true", stable_for: 10s}, {uses: proxmox.node_empty, with: {node: pve1}, every: 1s, stable_for: 10s}]
+         |                               ^^^^^^^^^^
+      help: without `uses` a check is a test of `result`, made once
+
+    error RB008 x.yaml:14:15: a batch of nothing
+      14 |     batches: [0, 0%, 101%, 25%]
+         |               ^
+      help: a number from 1, or a share from 1%
+
+    error RB008 x.yaml:14:18: a batch of nothing
+      14 |     batches: [0, 0%, 101%, 25%]
+         |                  ^^
+      help: a number from 1, or a share from 1%
+
+    error RB008 x.yaml:14:22: expected a whole number, or a share such as 25%, but `101%` stands here
+      14 |     batches: [0, 0%, 101%, 25%]
+         |                      ^^^^
+
+    error RB021 x.yaml:15:21: there is no `item`
+      15 |     gate: [{expect: item == 1}]
+         |                     ^^^^
+      help: names are params, vars, cluster, config, run, steps; a text needs quotes: 'item'
+
+    error RB008 x.yaml:19:14: `batches` is empty
+      19 |     batches: []
+         |              ^
+      help: say how many at first: [1, 25%, 100%]
+    "#);
+}
+
+#[test]
+fn the_whole_language_is_taken() {
+    assert_eq!(
+        report(
+            "runbook: x\nschema: 1\ntarget: proxmox\ndeadline: 4h\non_failure: ask\nsteps:\n  - parallel: [{confirm: A}, {confirm: B}]\n  - uses: local.one\n    with: {a: 1}\n  - id: shut\n    uses: ssh.run\n    with: {host: a}\n    verify: [{uses: proxmox.node_empty, with: {node: pve1}, within: 1m, stable_for: 10s}]\n  - for_each: steps.shut.stdout\n    uses: proxmox.guest_unlock\n    with: {guest: \"{{ item }}\"}\n    batches: [1, 25%]\n    max_parallel: 2\n    gate: [{uses: proxmox.node_empty, with: {node: pve1}}]\n    max_failures: 10%\n    optional: true\n    deadline: 1h\n  - for_each: \"[1, 2]\"\n    steps: [{uses: local.one, with: {a: \"{{ item }}\"}}]\n    gate: [{expect: steps.shut.stdout != ''}]\n    on_failure: rollback\ndefine:\n  one: {params: {a: {type: int}}, steps: [{confirm: A}]}\n"
+        ),
+        ""
+    );
 }

@@ -1,8 +1,10 @@
 mod broken;
 mod broken_steps;
+mod calls;
 mod catalogue;
 mod config;
 mod examples;
+mod recursion;
 mod schema;
 mod values;
 
@@ -11,10 +13,35 @@ use catalogue::catalogue;
 
 /// All diagnostics of a runbook called `x`, as plain text.
 fn report(text: &str) -> String {
-    let source = Source::new("x.yaml", text);
-    let loaded = read_runbook(&source, &catalogue());
-    assert_eq!(loaded.runbook.is_none(), loaded.diagnostics.iter().any(|d| d.severity == Severity::Error));
-    loaded.diagnostics.iter().map(|d| d.plain(&source)).collect::<Vec<_>>().join("\n")
+    report_of(&[("x.yaml", text)])
+}
+
+/// [`report`] of the first of these files, which may call the others.
+fn report_of(files: &[(&str, &str)]) -> String {
+    let loaded = read_of(files);
+    assert_eq!(loaded.runbook.is_none(), loaded.found.is_broken());
+    said(&loaded.found)
+}
+
+fn said(found: &Findings) -> String {
+    let plain = |d: &Diagnostic| d.plain(found.source_of(d).unwrap());
+    found.diagnostics.iter().map(plain).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads the first of these files, which may call the others: by stem, or beside itself.
+fn read_of(files: &[(&str, &str)]) -> Loaded {
+    let library = |from: &Source, uses: &str| {
+        let folder = from.name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        let beside = format!("{folder}{}", uses.trim_start_matches("./"));
+        let sources = files.iter().map(|(name, text)| Source::new(*name, *text));
+        let wanted = |source: &Source| match uses.strip_prefix("runbook:") {
+            Some(name) => source.stem() == name || head_of(source).aliases.iter().any(|alias| alias == name),
+            None => source.name == beside,
+        };
+        let found = sources.into_iter().find(wanted);
+        found.ok_or_else(|| NotFound { message: format!("there is no `{uses}`"), hint: Some("write one".into()) })
+    };
+    read_runbook(&Source::new(files[0].0, files[0].1), &catalogue(), &library)
 }
 
 /// [`report`] of a file with these steps; line 4 is `steps:`.

@@ -93,7 +93,7 @@ fn bounds_choices_and_items_hold() {
 
 fn runbook() -> Runbook {
     let source = shipped::source("node-evacuation").unwrap();
-    load_runbook(&source, &catalogue()).unwrap()
+    load_runbook(&source, &catalogue(), &NoOthers).unwrap()
 }
 
 fn bind(runbook: &Runbook, positional: &[&str], set: &[(&str, &str)]) -> String {

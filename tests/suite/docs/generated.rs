@@ -257,20 +257,25 @@ fn codes() -> String {
     out.trim_end().to_owned()
 }
 
+/// A body without the keys of what it holds: those have tables of their own.
+fn without_inner(mut body: Value) -> Value {
+    for nested in ["params", "require", "steps", "finally", "define"] {
+        if let Some(map) = body["properties"].get_mut(nested).and_then(Value::as_object_mut) {
+            map.retain(|key, _| key == "description" || key == "type");
+        }
+    }
+    body
+}
+
 fn generate(name: &str) -> Option<String> {
     let book = schema::runbook_schema(&runbook::actions::specs());
     Some(match name {
         "commands" => help(),
         "actions" => actions(),
         "codes" => codes(),
-        "keys of a runbook" => {
-            let mut top = book;
-            for nested in ["params", "require", "steps", "finally", "define"] {
-                if let Some(map) = top["properties"][nested].as_object_mut() {
-                    map.retain(|key, _| key == "description" || key == "type");
-                }
-            }
-            keys(&top, "")
+        "keys of a runbook" => keys(&without_inner(book), ""),
+        "keys of a local procedure" => {
+            keys(&without_inner(book["properties"]["define"]["additionalProperties"].clone()), "")
         }
         "keys of a parameter" => keys(&book["properties"]["params"]["additionalProperties"], ""),
         "keys of a step" => {

@@ -1,7 +1,6 @@
-//! The YAML of the documentation. ```yaml has nothing to be said about; `yaml error RB006` has that mistake;
-//! `yaml not-yet` is understood and not executed yet.
+//! The YAML of the documentation. ```yaml has nothing to be said about; `yaml error RB006` has that mistake.
 
-use runbook::load::{Diagnostic, Severity, Source, load_cluster, load_site, read_runbook};
+use runbook::load::{Diagnostic, NotFound, Severity, Source, load_cluster, load_site, read_runbook};
 
 use super::{Block, Page, none_of};
 
@@ -25,6 +24,16 @@ const CLUSTER: &str = "cluster: {name: lab.example, nodes: [{name: pve1}]}\n";
 const CREDENTIALS: &str = "credentials: {token: \"env:PVE_TOKEN\"}\n";
 const OF_A_RUNBOOK: [&str; 7] = ["params", "vars", "require", "finally", "outputs", "define", "steps"];
 
+/// What an example may call without showing it: any other runbook, one that looks whether a node is empty.
+fn other(_: &Source, uses: &str) -> Result<Source, NotFound> {
+    let stem = uses.trim_start_matches("runbook:").trim_start_matches("./").trim_end_matches(".yaml");
+    let params = "params: {node: {type: node, default: pve2}}\n";
+    Ok(Source::new(
+        format!("runbooks/{stem}.yaml"),
+        format!("runbook: {stem}\nschema: 1\ntarget: proxmox\n{params}{STEPS}outputs: {{free: 3}}\n"),
+    ))
+}
+
 fn lint(text: &str) -> Vec<Diagnostic> {
     let key = |line: &str| line.split_once(':').map(|(key, _)| key.to_owned()).unwrap_or_default();
     let keys: Vec<String> = text.lines().filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase())).map(key).collect();
@@ -35,7 +44,7 @@ fn lint(text: &str) -> Vec<Diagnostic> {
     };
     let runbook = |name: &str, text: String| {
         let source = Source::new(format!("runbooks/{name}.yaml"), text);
-        read_runbook(&source, &runbook::actions::specs()).diagnostics
+        read_runbook(&source, &runbook::actions::specs(), &other).found.diagnostics
     };
     let first = text.lines().find(|l| !l.trim().is_empty() && !l.starts_with('#')).unwrap_or_default();
     if first.starts_with("- ") {
@@ -60,8 +69,7 @@ fn lint(text: &str) -> Vec<Diagnostic> {
 /// What is wrong with the block, seen from how it is marked.
 fn judge(block: &Block<'_>) -> Option<String> {
     let found = lint(&block.text);
-    let count = |severity| found.iter().filter(|d| d.severity == severity).count();
-    let (errors, later) = (count(Severity::Error), count(Severity::NotYet));
+    let errors = found.iter().filter(|d| d.severity == Severity::Error).count();
     let said: Vec<String> = found
         .iter()
         .map(|d| format!("  {} {} line {}: {}", d.severity.as_str(), d.code, d.span.line, d.message))
@@ -76,7 +84,6 @@ fn judge(block: &Block<'_>) -> Option<String> {
             let missing = marks.find(|code| !found.iter().any(|d| d.code == *code))?;
             Some(format!("has no {missing}, but:\n{said}"))
         }
-        Some("not-yet") => (errors > 0 || later == 0).then(|| format!("is marked not-yet, but:\n{said}")),
         Some(mark) => Some(format!("has a mark that nobody knows: {mark}")),
     }
 }
@@ -104,7 +111,6 @@ fn a_mistake_that_is_not_marked_is_found() {
     assert!(block("yaml error RB006", broken).is_some());
     let right = "- uses: proxmox.node_empty\n  with: {node: pve2}\n";
     assert_eq!(block("yaml", right), None);
-    assert!(block("yaml error", right).is_some() && block("yaml not-yet", right).is_some());
-    assert_eq!(block("yaml not-yet", "- parallel:\n  - uses: proxmox.node_empty\n    with: {node: pve2}\n"), None);
+    assert!(block("yaml error", right).is_some() && block("yaml whatever", right).is_some());
     assert!(block("yaml", "placement: {keep_fre: 15%}\n").is_some_and(|why| why.contains("RB006")));
 }
