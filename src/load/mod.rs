@@ -11,6 +11,7 @@ mod cycles;
 pub mod diagnostic;
 mod keys;
 mod names;
+mod notify;
 mod params;
 mod profiles;
 mod reader;

@@ -3,6 +3,7 @@ mod broken_steps;
 mod catalogue;
 mod config;
 mod examples;
+mod notify;
 mod schema;
 mod values;
 
