@@ -8,6 +8,8 @@ pub mod error;
 pub mod inspect;
 pub mod lab;
 pub mod lint;
+pub mod metrics;
+pub mod notify;
 pub mod open;
 pub mod planning;
 pub mod policy;
