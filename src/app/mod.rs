@@ -12,6 +12,8 @@ pub mod inspect;
 pub mod lab;
 pub mod lint;
 pub mod locks;
+pub mod metrics;
+pub mod notify;
 pub mod open;
 pub mod planning;
 pub mod policy;

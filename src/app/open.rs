@@ -27,6 +27,7 @@ use crate::sys::files;
 const FILE: &str = "cluster-config.yaml";
 
 /// The configuration, read and checked; nothing has been contacted.
+#[derive(Debug, Clone)]
 pub struct Config {
     pub path: PathBuf,
     /// Whether it was found by walking up from the current folder, and not named.

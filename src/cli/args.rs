@@ -30,7 +30,7 @@ Look:
   doctor               is everything there that a run needs
 
 The journal: audit, export, import, runs prune; the site's: lock, freeze, unfreeze
-More: lint, schema, actions, lab, completions, version; `runbook help COMMAND`
+More: lint, schema, actions, notify, metrics, lab, completions, version; `runbook help COMMAND`
 
 {options}{after-help}";
 
@@ -153,6 +153,11 @@ pub enum Command {
     /// Is everything there that a run needs: configuration, credential, site, tools
     #[command(alias = "check")]
     Doctor,
+    /// Who is told of runs: what is pending, a test
+    #[command(subcommand)]
+    Notify(Notify),
+    /// Figures about runs, as Prometheus takes them
+    Metrics,
     /// The simulated site
     #[command(subcommand)]
     Lab(Lab),
@@ -167,7 +172,9 @@ impl Command {
     pub fn waits(&self) -> bool {
         match self {
             Self::Plan(_) | Self::Run(_) | Self::Apply(_) | Self::Resume(_) | Self::Doctor | Self::Lab(_) => true,
+            Self::Notify(command) => !matches!(command, Notify::List { .. }),
             Self::List
+            | Self::Metrics
             | Self::Show { .. }
             | Self::Runs(_)
             | Self::Audit(_)
@@ -264,6 +271,20 @@ pub struct Resume {
     pub force: bool,
     #[command(flatten)]
     pub answers: Answers,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum Notify {
+    /// Sends one message to each receiver and says how it went
+    Test,
+    /// Delivers what is pending now
+    Flush,
+    /// What is still to be delivered
+    List {
+        /// Also what was delivered or given up in the last days
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

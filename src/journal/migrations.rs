@@ -88,6 +88,28 @@ pub(super) const MIGRATIONS: &[&str] = &[
      ) STRICT;
      CREATE INDEX events_of_people ON events (at)
         WHERE kind IN ('approved', 'declined', 'decided', 'signalled', 'driver_restarted');",
+    // A watch says from which event on a receiver is told of a run; its letters are then made from the facts themselves,
+    // so that none is lost between a fact and its letter. `target` is a digest: an address may be a secret.
+    "CREATE TABLE watches (
+        run TEXT NOT NULL,
+        target TEXT NOT NULL,
+        after INTEGER NOT NULL,
+        PRIMARY KEY (run, target)
+     ) STRICT;
+     CREATE TABLE outbox (
+        run TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        target TEXT NOT NULL,
+        label TEXT NOT NULL,
+        moment TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        due INTEGER NOT NULL,
+        why TEXT,
+        PRIMARY KEY (run, seq, target)
+     ) STRICT;
+     CREATE INDEX outbox_by_state ON outbox (state, at);",
 ];
 
 /// The version that this binary writes.

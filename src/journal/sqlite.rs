@@ -1,4 +1,6 @@
-//! The one file that names the database. It stores and finds rows; what they mean is said elsewhere.
+//! The one place that names the database. It stores and finds rows; what they mean is said elsewhere.
+
+mod outbox;
 
 mod acts;
 mod custody;

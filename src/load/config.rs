@@ -44,13 +44,19 @@ pub fn read(reader: &mut Reader<'_>, node: &Node, shape: &Shape) -> Option<Json>
         }
     };
     if found.is_none() && matches!(shape, Shape::Value(ValueType::Secret)) {
-        // Somebody may have pasted the secret itself.
-        let message = format!("expected {}, but something else stands here", expected(ValueType::Secret));
-        reader.error(code::WRONG_VALUE, node.span, message).conceal = true;
+        pasted(reader, node, expected(ValueType::Secret));
     } else if found.is_none() {
         reader.wrong(node, &describe(shape));
     }
     found
+}
+
+/// As `Reader::wrong`, where somebody may have pasted the secret itself.
+fn pasted(reader: &mut Reader<'_>, node: &Node, expected: &str) {
+    if node.value != Value::Invalid {
+        let message = format!("expected {expected}, but something else stands here");
+        reader.error(code::WRONG_VALUE, node.span, message).conceal = true;
+    }
 }
 
 /// What a shape takes, for messages.
@@ -122,7 +128,12 @@ fn read_one_of(reader: &mut Reader<'_>, node: &Node, shapes: &'static [Shape]) -
         Some(shape) if map => read(reader, node, shape),
         _ => {
             let all: Vec<String> = shapes.iter().map(describe).collect();
-            reader.wrong(node, &all.join(", or "));
+            let all = all.join(", or ");
+            if shapes.iter().any(|shape| matches!(shape, Shape::Value(ValueType::Secret))) {
+                pasted(reader, node, &all);
+            } else {
+                reader.wrong(node, &all);
+            }
             None
         }
     }

@@ -27,7 +27,8 @@ pub static SITE: Table = Table {
         Key::new("taskfile", Shape::Table(&TASKFILE), "where the Taskfile is"),
         Key::new("placement", Shape::Table(&PLACEMENT), "what the placement of guests keeps to"),
         Key::new("policy", Shape::Table(&POLICY), "what holds for every runbook"),
-        Key::new("notify", Shape::List(&Shape::Table(&NOTIFY)), "who is told"),
+        Key::new("notify", Shape::List(&Shape::Table(&NOTIFY)), "who is told of runs"),
+        Key::new("metrics", Shape::Table(&METRICS), "figures about runs, for Prometheus"),
         Key::new("netbox", Shape::Table(&NETBOX), "the NetBox that the inventory is compared with"),
     ],
 };
@@ -202,13 +203,50 @@ static QUORUM: Table = Table {
 static NOTIFY: Table = Table {
     what: "a notification",
     keys: &[
-        Key::required("ntfy", URL, "a topic's URL"),
+        Key::new("ntfy", ADDRESS, "the URL of a topic, or a reference to it"),
+        Key::new("slack", ADDRESS, "an incoming webhook of Slack or of what speaks like it: best a reference"),
+        Key::new("webhook", ADDRESS, "a URL that takes JSON, or a reference to it"),
         Key::required(
             "on",
-            Shape::List(&Shape::Choice(&["started", "waiting", "succeeded", "failed", "rolled_back"])),
+            Shape::List(&Shape::Choice(&[
+                "started",
+                "waiting",
+                "succeeded",
+                "failed",
+                "rolled_back",
+                "cancelled",
+                "all",
+            ])),
             "when",
         ),
+        Key::new("token", SECRET, "of ntfy: a reference to an access token"),
+        Key::new("priority", Shape::Table(&PRIORITY), "of ntfy: from 1 to 5, for each moment"),
+        Key::new("secret", SECRET, "of a webhook: a reference to the key that bodies are signed with"),
+        Key::new("headers", Shape::Map(&HEADER), "of a webhook: texts, or references to secrets"),
+        Key::new("ca_file", Shape::Text, "the receiver's certificate authority; default: the system's"),
+        Key::new("fingerprint", Shape::Fingerprint, "SHA-256 of the receiver's certificate, instead"),
     ],
+};
+
+const ADDRESS: Shape = Shape::OneOf(&[SECRET, URL]);
+static HEADER: Shape = Shape::OneOf(&[SECRET, Shape::Text]);
+const LEVEL: Shape = Shape::Int { min: 1, max: 5 };
+
+static PRIORITY: Table = Table {
+    what: "the priorities",
+    keys: &[
+        Key::new("started", LEVEL, "default 2"),
+        Key::new("waiting", LEVEL, "default 4"),
+        Key::new("succeeded", LEVEL, "default 3"),
+        Key::new("failed", LEVEL, "default 4; 5 where the rollback is incomplete"),
+        Key::new("rolled_back", LEVEL, "default 4"),
+        Key::new("cancelled", LEVEL, "default 3"),
+    ],
+};
+
+static METRICS: Table = Table {
+    what: "metrics",
+    keys: &[Key::new("textfile_dir", Shape::Text, "node_exporter's folder: runbook.prom is written into it")],
 };
 
 static NETBOX: Table = Table {

@@ -12,6 +12,7 @@ pub mod diagnostic;
 mod keys;
 mod library;
 mod names;
+mod notify;
 mod params;
 mod procedures;
 mod profiles;

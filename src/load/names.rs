@@ -22,7 +22,7 @@ pub const OF_RESULT: [&str; 2] = ["before", "result"];
 /// What `run` holds.
 pub const RUN: [&str; 2] = ["id", "started"];
 /// What `config` holds, as [`scope_of`](super::site::scope_of) gives it.
-pub const CONFIG: [&str; 12] = [
+pub const CONFIG: [&str; 11] = [
     "ansible",
     "cloudinit",
     "cluster",
@@ -34,7 +34,6 @@ pub const CONFIG: [&str; 12] = [
     "talos",
     "taskfile",
     "vmid_ranges",
-    "notify",
 ];
 /// What `cluster` holds.
 pub const CLUSTER: [&str; 8] = ["flux", "name", "network", "nodes", "tags", "talos", "template", "type"];

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::config::read;
 use super::config_keys::SITE;
 use super::diagnostic::{Diagnostic, Severity, Source, Span, code};
+use super::notify;
 use super::reader::Reader;
 use super::shape::Shape;
 use super::yaml::{self, Node};
@@ -21,6 +22,7 @@ pub fn load_site(source: &Source) -> Result<Site, Vec<Diagnostic>> {
         check_nodes(reader, root);
         check_credentials(reader, root);
         check_windows(reader, root);
+        notify::check(reader, root);
         json.as_mut().map(complete);
         json
     })
@@ -73,6 +75,7 @@ fn complete(json: &mut Json) {
     if let Some(Json::String(path)) = json.pointer("/talos/tools/talosctl").cloned() {
         json["talos"]["tools"]["talosctl"] = json!({"*": path});
     }
+    json.get_mut("notify").and_then(Json::as_array_mut).into_iter().flatten().for_each(notify::complete);
 }
 
 fn check_nodes(reader: &mut Reader<'_>, root: &Node) {
@@ -148,11 +151,14 @@ fn check_windows(reader: &mut Reader<'_>, root: &Node) {
     }
 }
 
-/// `config` and `cluster` as expressions see them: the files' own names, without credentials.
+/// `config` and `cluster` as expressions see them: the files' own names, without credentials and without who is told,
+/// whose addresses may be secrets.
 pub fn scope_of(site: &Site, cluster: Option<&Cluster>) -> BTreeMap<String, Json> {
     let plain = |value: Result<Json, serde_json::Error>| value.expect("configuration has only text keys");
     let mut config = plain(serde_json::to_value(site));
-    config.as_object_mut().map(|map| map.remove("credentials"));
+    for secret in ["credentials", "notify", "metrics"] {
+        config.as_object_mut().map(|map| map.remove(secret));
+    }
     let mut scope = BTreeMap::from([("config".to_owned(), config)]);
     if let Some(cluster) = cluster {
         scope.insert("cluster".into(), plain(serde_json::to_value(cluster)));

@@ -6,6 +6,7 @@ pub mod effect;
 pub mod failure;
 pub mod ids;
 pub mod nearest;
+pub mod notify;
 pub mod param;
 pub mod plan;
 pub mod runbook;

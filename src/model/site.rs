@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{NodeName, StorageId, Vmid};
+use super::notify::{Metrics, Notify};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +30,8 @@ pub struct Site {
     pub policy: Policy,
     #[serde(default)]
     pub notify: Vec<Notify>,
+    #[serde(default)]
+    pub metrics: Metrics,
     pub netbox: Option<Netbox>,
 }
 
@@ -283,15 +286,6 @@ pub struct Window {
 pub struct QuorumGroup {
     pub name: String,
     pub tags: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Notify {
-    /// A topic's URL.
-    pub ntfy: String,
-    /// `started`, `waiting`, `succeeded`, `failed`, `rolled_back`.
-    pub on: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

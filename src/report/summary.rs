@@ -24,7 +24,14 @@ const OTHERS: usize = 10;
 pub fn summary(view: &RunView, id: &str, look: &Look) -> String {
     let mut out = table(view, look);
     out.push('\n');
-    out.push_str(&headline(view, id, look));
+    out.push_str(&story(view, id, look));
+    next(&mut out, view, id, look);
+    out
+}
+
+/// What became of it, in words: without the table, and without what to type next.
+pub(super) fn story(view: &RunView, id: &str, look: &Look) -> String {
+    let mut out = headline(view, id, look);
     match view.failed() {
         Some(_) if view.status == RunStatus::Succeeded => tolerated(&mut out, view, look),
         Some((step, failure)) => {
@@ -36,7 +43,6 @@ pub fn summary(view: &RunView, id: &str, look: &Look) -> String {
     doubts(&mut out, view, look);
     changed(&mut out, view, look);
     undoing(&mut out, view, look);
-    next(&mut out, view, id, look);
     out
 }
 
@@ -232,6 +238,16 @@ fn undoing(out: &mut String, view: &RunView, look: &Look) {
 }
 
 fn next(out: &mut String, view: &RunView, id: &str, look: &Look) {
+    let commands = commands(view, id);
+    if commands.is_empty() {
+        return;
+    }
+    out.push_str("\nNext:\n");
+    commands.iter().for_each(|c| out.push_str(&format!("  {}\n", look.style.paint(Ink::Info, &clean(c)))));
+}
+
+/// What to type next.
+pub(super) fn commands(view: &RunView, id: &str) -> Vec<String> {
     let mut commands = Vec::new();
     if view.status != RunStatus::Succeeded {
         commands.push(format!("runbook status {id}"));
@@ -253,11 +269,7 @@ fn next(out: &mut String, view: &RunView, id: &str, look: &Look) {
         RunStatus::Paused => commands.push(format!("runbook resume {id}")),
         _ => {}
     }
-    if commands.is_empty() {
-        return;
-    }
-    out.push_str("\nNext:\n");
-    commands.iter().for_each(|c| out.push_str(&format!("  {}\n", look.style.paint(Ink::Info, &clean(c)))));
+    commands
 }
 
 /// The command that plans the same again.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::app::notify::Notifier;
 use crate::app::open::{Config, OpenSite};
 use crate::app::ports::{Inject, Observer};
 use crate::app::running::{self, Attendance, Ended};
@@ -98,9 +99,10 @@ async fn carry_out(
             return Ok(Exit::Gate);
         }
     }
-    let (attendance, seen, by) = attend(face, answers, inject);
+    let notifier = Notifier::start(&face.settings, &site.config, &face.redactor, None);
+    let (attendance, seen, by) = attend(face, &notifier, answers, inject);
     let ended = running::apply(&face.settings, site, plan, attendance).await;
-    Ok(by.exit(tell(face, ended, &seen)?))
+    Ok(by.exit(tell(face, ended, &seen, notifier).await?))
 }
 
 /// Goes on with a run.
@@ -112,20 +114,27 @@ pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
         handing::take_back(&face.settings, found.header.id.as_str())?;
     }
     let site = super::open(face).await?;
-    let (attendance, seen, by) = attend(face, args.answers, inject);
+    let known = (&found.header.id, found.header.events);
+    let notifier = Notifier::start(&face.settings, &site.config, &face.redactor, Some(known));
+    let (attendance, seen, by) = attend(face, &notifier, args.answers, inject);
     // What happened before this process came is part of the story.
     found.events.iter().for_each(|event| seen.lock().unwrap_or_else(PoisonError::into_inner).see(event));
     face.printer.note(&format!("Going on with run {} of {}.", found.short, found.header.runbook));
     let ended = running::resume(&face.settings, &site, found.header.id.as_str(), attendance).await;
-    Ok(by.exit(tell(face, ended, &seen)?))
+    Ok(by.exit(tell(face, ended, &seen, notifier).await?))
 }
 
 type Seen = Arc<Mutex<RunView>>;
 
-fn attend(face: &Face, answers: Answers, inject: Inject) -> (Attendance, Seen, signals::Ended) {
+fn attend(
+    face: &Face,
+    notifier: &Notifier,
+    answers: Answers,
+    inject: Inject,
+) -> (Attendance, Seen, signals::Ended) {
     let seen = Seen::default();
     let (shown, pause) = observer(face);
-    let observer = Box::new(Both { seen: seen.clone(), shown });
+    let observer = notifier.observer(Box::new(Both { seen: seen.clone(), shown }));
     let person = Person { answers, who: face.settings.actor.clone(), printer: face.printer.clone(), pause };
     let (signals, by) = signals::listen(&face.printer);
     (Attendance { approver: Arc::new(person), observer, signals, inject, auto_expand: false }, seen, by)
@@ -164,7 +173,19 @@ fn human(look: crate::report::Look) -> (Box<dyn Observer>, Option<Pause>) {
     (Box::new(human), Some(pause))
 }
 
-fn tell(face: &Face, ended: Result<Ended, AppError>, seen: &Seen) -> Result<Exit, AppError> {
+/// Says what became of it, and only then waits a little for those who are to be told.
+async fn tell(
+    face: &Face,
+    ended: Result<Ended, AppError>,
+    seen: &Seen,
+    notifier: Notifier,
+) -> Result<Exit, AppError> {
+    let told = sum_up(face, ended, seen);
+    notifier.finish().await.iter().for_each(|note| face.printer.note(note));
+    told
+}
+
+fn sum_up(face: &Face, ended: Result<Ended, AppError>, seen: &Seen) -> Result<Exit, AppError> {
     let ended = ended?;
     if let Some(holder) = &ended.lock_holder {
         return Err(running::locked(holder));

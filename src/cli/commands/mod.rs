@@ -9,6 +9,7 @@ pub mod lab;
 mod lint;
 mod list;
 mod locks;
+mod notify;
 mod plan;
 mod prune;
 mod runs;
@@ -55,6 +56,8 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Schema { kind } => lint::schema(face, &kind),
         Command::Actions { name } => actions::run(face, name.as_deref()),
         Command::Doctor => doctor::run(face).await,
+        Command::Notify(command) => notify::run(face, command).await,
+        Command::Metrics => notify::metrics(face),
         Command::Lab(command) => lab::run(face, command).await,
         Command::Completions { shell } => {
             use clap::CommandFactory;

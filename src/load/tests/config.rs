@@ -112,6 +112,9 @@ fn the_smallest_site_has_all_defaults() {
         "quorum_groups": []
       },
       "notify": [],
+      "metrics": {
+        "textfile_dir": null
+      },
       "netbox": null
     }
     "#);
@@ -131,7 +134,7 @@ fn every_key_of_the_design_is_read() {
     /credentials {"token":"pass:lab.example/pve/api-token","user":null,"password":null,"ssh_user":"root","ssh_config":"~/.ssh/config"}
     /vmid_ranges {"templates":{"first":100,"last":999},"vms":{"first":1000,"last":9999}}
     /talos/tools {"talosctl":{"1.11":"~/bin/talosctl-1.11","1.12":"talosctl"},"kubectl":"kubectl","flux":"flux"}
-    /notify [{"ntfy":"https://ntfy.example/ops","on":["failed","waiting"]}]
+    /notify [{"to":{"ntfy":{"url":"https://ntfy.example/ops","token":null,"priority":{}}},"on":["waiting","failed"],"ca_file":null,"fingerprint":null}]
     /netbox {"url":"https://netbox.example","token":"env:NETBOX_TOKEN","cluster":"lab.example"}
     /placement {"host_reserve":4294967296,"keep_free":15.0,"cpu_overcommit":4.0,"max_out":2,"max_in_per_node":1}
     "#);
@@ -261,11 +264,9 @@ fn broken_sites() {
          |                                     ^^^^
       help: write "1.34": without quotes it is a number
 
-    error RB008 cluster-config.yaml:7:17: expected a URL such as https://host/path, but `ntfy.example` stands here
-       7 | notify: [{ntfy: ntfy.example, on: [fail]}]
-         |                 ^^^^^^^^^^^^
+    error RB008 cluster-config.yaml:7:17: expected a reference such as pass:PATH, env:NAME or file:PATH, or a URL such as https://host/path, but something else stands here
 
-    error RB008 cluster-config.yaml:7:36: expected one of started, waiting, succeeded, failed, rolled_back, but `fail` stands here
+    error RB008 cluster-config.yaml:7:36: expected one of started, waiting, succeeded, failed, rolled_back, cancelled, all, but `fail` stands here
        7 | notify: [{ntfy: ntfy.example, on: [fail]}]
          |                                    ^^^^
       help: did you mean `failed`?

@@ -5,6 +5,7 @@ mod catalogue;
 mod config;
 mod examples;
 mod recursion;
+mod notify;
 mod schema;
 mod values;
 

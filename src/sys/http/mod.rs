@@ -1,12 +1,14 @@
 //! HTTP clients and their trust: who is on the other end, and whether a failed request may have been taken.
 
 mod error;
+mod guard;
 mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{HttpError, classify};
+pub use guard::is_off_limits;
 pub use tls::FingerprintMismatch;
 
 /// Whom to believe.
