@@ -9,6 +9,8 @@ pub mod nearest;
 pub mod param;
 pub mod plan;
 pub mod runbook;
+pub mod shell;
 pub mod site;
 pub mod value;
+pub mod window;
 pub mod world;

@@ -83,6 +83,8 @@ async fn carry_out(
         }
         return Ok(Exit::Done);
     }
+    // Before a person is asked for a yes that would count for nothing.
+    planning::may_start(site, &plan)?;
     if !answers.yes {
         if !ask::at_terminal() {
             return Err(AppError::new(

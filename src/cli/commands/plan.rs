@@ -5,6 +5,7 @@ use crate::app::{AppError, Exit, books, planning};
 use crate::cli::Face;
 use crate::cli::args::{Output, Plan as Args, What};
 use crate::model::plan::Plan;
+use crate::model::shell::quote;
 use crate::report::{PlanText, Purpose, plan_json};
 
 pub async fn run(face: &Face, args: &Args) -> Result<Exit, AppError> {
@@ -81,9 +82,4 @@ pub fn words(what: &What) -> String {
     words.extend(what.set.iter().map(|(name, value)| format!("--set {}", quote(&format!("{name}={value}")))));
     words.extend(what.cluster.iter().map(|name| format!("--cluster {}", quote(name))));
     words.join(" ")
-}
-
-fn quote(word: &str) -> String {
-    let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "._-=/:@%+,".contains(c));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
