@@ -4,6 +4,7 @@
 
 pub mod books;
 pub mod doctor;
+pub mod doing;
 pub mod error;
 pub mod inspect;
 pub mod lab;

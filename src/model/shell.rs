@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::action_spec::ActionSpec;
-use super::param::ValueType;
+use super::param::Param;
 use super::value::written;
 
 /// A word as a shell takes it: as it is where that is plain, else in single quotes.
@@ -17,17 +17,18 @@ pub fn line<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> String {
     words.into_iter().map(|word| quote(word.as_ref())).collect::<Vec<_>>().join(" ")
 }
 
-/// The command that does one action: `runbook do proxmox.guest_migrate guest=104 to=pve2`.
+/// The command that does one action with these parameters: `runbook do proxmox.guest_migrate guest=104 to=pve2`.
 ///
-/// `with` is an object of parameters in their JSON form; what is null is left out. Typed again, each value reads as it
-/// was.
-pub fn do_line(spec: &ActionSpec, with: &Value) -> String {
-    let mut words = vec!["runbook".to_owned(), "do".to_owned(), spec.name.clone()];
-    for (name, value) in with.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
-        let ty = spec.params.iter().find(|p| p.name == *name).map_or(ValueType::Any, |p| p.ty);
-        words.push(format!("{name}={}", written(ty, value)));
-    }
-    line(words)
+/// Values are in their JSON form, and typed again read as they were; what is null is left out.
+pub fn do_line<'a>(action: &str, given: impl IntoIterator<Item = (&'a Param, &'a Value)>) -> String {
+    let given = given.into_iter().filter(|(_, value)| !value.is_null());
+    let given = given.map(|(param, value)| format!("{}={}", param.name, written(param.ty, value)));
+    line(["runbook".to_owned(), "do".to_owned(), action.to_owned()].into_iter().chain(given))
+}
+
+/// [`do_line`] for a call of `spec` with the object `with`, such as the undo that is left to a person.
+pub fn call_line(spec: &ActionSpec, with: &Value) -> String {
+    do_line(&spec.name, spec.params.iter().filter_map(|param| Some((param, with.get(&param.name)?))))
 }
 
 #[cfg(test)]
@@ -36,7 +37,7 @@ mod tests {
 
     use super::*;
     use crate::model::effect::Effect;
-    use crate::model::param::Param;
+    use crate::model::param::ValueType;
     use crate::model::value::coerce_text;
 
     /// What a shell makes of a line: words without their single quotes.
@@ -86,7 +87,7 @@ mod tests {
             "hard": true, "storages": {"local-lvm": "ceph-vm", "a": "b"}, "others": [105, 106],
             "notes": ["one, two", "three"], "absent": null,
         });
-        let line = do_line(&spec, &with);
+        let line = call_line(&spec, &with);
         assert!(line.starts_with("runbook do proxmox.guest_migrate guest=104 to=pve2 timeout=90s size="), "{line}");
         assert!(!line.contains("absent"), "{line}");
         for word in &words(&line)[3..] {

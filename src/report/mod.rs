@@ -19,6 +19,7 @@ mod status;
 mod style;
 mod summary;
 mod table;
+mod takeover;
 mod text;
 mod view;
 
@@ -37,6 +38,7 @@ pub use status::{RunLine, logs, runs, status};
 pub use style::{Look, Style};
 pub use summary::summary;
 pub use table::{Cell, Column, Table};
+pub use takeover::{commands_json, commands_text};
 pub use view::{RunView, StepView};
 
 /// The version of the JSON that this module makes: a minor one adds, a major one breaks.

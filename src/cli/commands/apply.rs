@@ -49,14 +49,16 @@ pub async fn apply(face: &Face, args: Apply) -> Result<Exit, AppError> {
     carry_out(face, &site, plan, args.answers, inject).await
 }
 
-fn inject(answers: &Answers) -> Result<Inject, AppError> {
+/// What is to go wrong.
+pub fn inject(answers: &Answers) -> Result<Inject, AppError> {
     let parsed = answers.inject.iter().map(|text| text.parse::<Inject>());
     let parsed: Result<Vec<_>, _> = parsed.collect();
     let parsed = parsed.map_err(|e| AppError::new(Exit::Usage, "inject::invalid", e.to_string()))?;
     Ok(parsed.into_iter().fold(Inject::default(), Inject::and))
 }
 
-async fn carry_out(
+/// Shows a plan, asks, and does it.
+pub async fn carry_out(
     face: &Face,
     site: &OpenSite,
     plan: Plan,
