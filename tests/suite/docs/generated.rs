@@ -21,13 +21,14 @@ fn updating() -> bool {
 }
 
 /// The commands, as the help shows them.
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "",
     "list",
     "show",
     "plan",
     "run",
     "apply",
+    "do",
     "resume",
     "runs",
     "status",
