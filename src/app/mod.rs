@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod books;
 pub mod doctor;
+pub mod doing;
 pub mod error;
 pub mod freeze;
 pub mod handing;

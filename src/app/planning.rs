@@ -71,14 +71,26 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
         config_digest: site.config.digest.clone(),
     };
     let now = u64::try_from(clock::now_ms()).unwrap_or_default();
-    let mut plan = planner::plan(book.runbook.clone(), inputs, now, &site.actions, site.source.clone()).await?;
-    if let Some(failure) = policy::violations(&plan, &site.config.site.policy).into_iter().next()
-        && plan.failure.is_none()
+    let onlooker = policy::Onlooker::new(&site.config.site.policy);
+    let actions = onlooker.beside(&site.actions);
+    let mut plan = planner::plan(book.runbook.clone(), inputs, now, &actions, site.source.clone()).await?;
+    keep_to_policy(site, &mut plan, &onlooker, now).await?;
+    Ok(plan)
+}
+
+/// Says in the plan what the site's policy has against it.
+async fn keep_to_policy(site: &OpenSite, plan: &mut Plan, by: &policy::Onlooker, now: u64) -> Result<(), AppError> {
+    let policy = &site.config.site.policy;
+    if plan.failure.is_none()
+        && let Some(failure) = policy::violation(plan, policy, by, &LiveWorld(site.source.clone())).await?
     {
         plan.failure = Some(PlanFailure { path: "policy".into(), failure });
-        plan.hash = planner::hash(&plan);
     }
-    Ok(plan)
+    if plan.summary.changes() {
+        plan.warnings.extend(policy::outside(policy, now));
+    }
+    plan.hash = planner::hash(plan);
+    Ok(())
 }
 
 /// Nodes and guests named by parameters must exist; a guest's name becomes its VMID.
@@ -212,6 +224,14 @@ pub fn read_saved(path: &Path) -> Result<Plan, AppError> {
         return Err(refuse("the file was edited: its content does not match its hash".into()));
     }
     Ok(plan)
+}
+
+/// Refuses a plan that changes something outside the site's windows.
+///
+/// # Errors
+/// When the next one opens.
+pub fn may_start(site: &OpenSite, plan: &Plan) -> Result<(), AppError> {
+    policy::may_start(&site.config.site.policy, plan, u64::try_from(clock::now_ms()).unwrap_or_default())
 }
 
 /// Refuses a plan of which some step would only be refused half-way: every privilege that its changes need is looked

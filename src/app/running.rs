@@ -7,12 +7,13 @@ use tokio::sync::mpsc;
 use super::error::{AppError, Exit};
 use super::open::{OpenSite, store};
 use super::planning;
+use super::policy::SitePolicy;
 use super::settings::Settings;
 use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd};
 use crate::engine::inject::{CrashingJournal, Inject};
 use crate::engine::ports::{Approver, Clock, Journal, JournalError, Observer};
 use crate::engine::world::LiveWorld;
-use crate::event::{RunStatus, Signal};
+use crate::event::{Event, RunStatus, Signal};
 use crate::journal::{NewRun, Store, SystemClock};
 use crate::model::ids::{RunId, StepPath};
 use crate::model::plan::Plan;
@@ -53,6 +54,7 @@ pub async fn apply(
     }
     let store = store(settings)?;
     planning::still_holds(site, &plan).await?;
+    planning::may_start(site, &plan)?;
     planning::may_be_done(site, &plan).await?;
     check_injections(&plan, &attendance.inject)?;
     // Looked at before there is a run, so that a run that never began is not the last one; taken when it begins.
@@ -71,7 +73,7 @@ pub async fn apply(
     };
     let writer = store.create_run(&header)?;
     let auto_expand = attendance.auto_expand;
-    let (ports, signals) = ports(settings, site, &store, writer, attendance)?;
+    let (ports, signals) = ports(settings, site, &store, writer, attendance, &[])?;
     let ended = embedded::start(ports, run.clone(), Arc::new(plan), auto_expand, signals).await;
     end(run, ended)
 }
@@ -139,7 +141,7 @@ pub async fn resume(
         let message = format!("run {} never began: its journal is empty", header.id);
         return Err(AppError::new(Exit::Gate, "run::empty", message).hint("start it again"));
     }
-    let (ports, signals) = ports(settings, site, &store, writer, attendance)?;
+    let (ports, signals) = ports(settings, site, &store, writer, attendance, &events)?;
     let ended = embedded::resume(ports, &events, &[Signal::Resume], signals).await;
     end(header.id, ended)
 }
@@ -150,6 +152,7 @@ fn ports(
     store: &Arc<Store>,
     writer: impl Journal + 'static,
     attendance: Attendance,
+    before: &[Event],
 ) -> Result<(Ports, mpsc::UnboundedReceiver<Signal>), AppError> {
     let Attendance { approver, observer, signals, inject, .. } = attendance;
     let (_, requests) = mpsc::unbounded_channel();
@@ -160,7 +163,7 @@ fn ports(
         clients: site.clients.clone(),
         journal: Box::new(CrashingJournal::new(writer, &inject)),
         locks: Arc::new(store.locks()?),
-        policy: Arc::new(crate::engine::ports::Anything),
+        policy: Arc::new(SitePolicy::new(&site.config.site.policy, before)),
         clock: Arc::new(SystemClock),
         approver,
         observer,

@@ -23,6 +23,7 @@ See and plan:
 Do:
   run NAME [ARGS]      the same plan; --apply does it
   apply PLAN|NAME      exactly a saved plan, or a refusal that names what moved
+  do ACTION K=V        one action, in the same way
   resume RUN           goes on with a run that was interrupted
 
 Look:
@@ -108,6 +109,8 @@ pub enum Command {
     Run(Run),
     /// Exactly a saved plan, or a refusal that names what moved; with a runbook's name: run NAME --apply
     Apply(Apply),
+    /// One action: the same plan, question and journal; --apply does it
+    Do(Do),
     /// Goes on with a run that was interrupted or parked
     Resume(Resume),
     /// Runs, newest first
@@ -171,7 +174,13 @@ impl Command {
     /// Whether it waits for anything: a site, a lab, a person, a child.
     pub fn waits(&self) -> bool {
         match self {
-            Self::Plan(_) | Self::Run(_) | Self::Apply(_) | Self::Resume(_) | Self::Doctor | Self::Lab(_) => true,
+            Self::Plan(_)
+            | Self::Run(_)
+            | Self::Apply(_)
+            | Self::Do(_)
+            | Self::Resume(_)
+            | Self::Doctor
+            | Self::Lab(_) => true,
             Self::Notify(command) => !matches!(command, Notify::List { .. }),
             Self::List
             | Self::Metrics
@@ -219,6 +228,14 @@ pub struct Plan {
     /// 0: nothing to do, 2: changes, 1: every error
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Shows it as commands that do the same by hand
+    #[arg(long = "as", value_enum, value_name = "WHAT")]
+    pub shown_as: Option<ShownAs>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShownAs {
+    Commands,
 }
 
 /// How questions are answered, and what is to go wrong.
@@ -240,7 +257,30 @@ pub struct Run {
     #[command(flatten)]
     pub plan: Plan,
     /// Plans, shows, asks, and does it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shown_as")]
+    pub apply: bool,
+    #[command(flatten)]
+    pub answers: Answers,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Do {
+    /// An action of the catalogue (`runbook actions`)
+    pub action: String,
+    /// Its parameters
+    #[arg(value_name = "NAME=VALUE", value_parser = name_value)]
+    pub with: Vec<(String, String)>,
+    /// The guest cluster (clusters/NAME.yaml)
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Saves the plan, for `runbook apply FILE`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Shows it as commands that do the same by hand
+    #[arg(long = "as", value_enum, value_name = "WHAT")]
+    pub shown_as: Option<ShownAs>,
+    /// Plans, shows, asks, and does it
+    #[arg(long, conflicts_with = "shown_as")]
     pub apply: bool,
     #[command(flatten)]
     pub answers: Answers,

@@ -393,6 +393,7 @@ impl Planner {
         step.notes.clone_from(&probe.notes);
         if !probe.satisfied {
             step.undo = undo;
+            step.commands = action.commands(call, &probe);
             if self.world.is_disturbed() {
                 step.guards.clone_from(&probe.guards);
             } else {
@@ -464,6 +465,7 @@ impl Planner {
             identities: Vec::new(),
             guards: Vec::new(),
             notes: Vec::new(),
+            commands: Vec::new(),
         }
     }
 

@@ -14,6 +14,7 @@ use super::shape::Shape;
 use super::yaml::{self, Node};
 use crate::model::cluster::Cluster;
 use crate::model::site::Site;
+use crate::model::window;
 
 /// Reads a site's configuration. Errors: all that is wrong, at once.
 pub fn load_site(source: &Source) -> Result<Site, Vec<Diagnostic>> {
@@ -134,20 +135,26 @@ fn check_credentials(reader: &mut Reader<'_>, root: &Node) {
 fn check_windows(reader: &mut Reader<'_>, root: &Node) {
     let windows = root.get("policy").and_then(|p| p.get("windows")).map(Node::items).unwrap_or_default();
     for window in windows {
-        if let Some(cron) = window.get("cron").filter(|c| c.as_str().is_some_and(|t| t.split_whitespace().count() != 5))
-        {
-            reader
-                .error(code::WRONG_VALUE, cron.span, "five fields are expected: minute, hour, day, month, weekday")
-                .help("every night at ten: \"0 22 * * *\"");
+        let cron = window.get("cron").and_then(|c| Some((c, c.as_str()?)));
+        if let Some((node, text)) = cron {
+            check_cron(reader, node, text);
         }
         let zone = window.get("timezone").and_then(|z| Some((z, z.as_str()?)));
         if let Some((node, name)) = zone
-            && jiff::tz::TimeZone::get(name).is_err()
+            && let Err(why) = window::timezone(name)
         {
-            reader
-                .error(code::WRONG_VALUE, node.span, format!("there is no timezone `{name}`"))
-                .help("such as Europe/Berlin");
+            reader.error(code::WRONG_VALUE, node.span, why.to_string()).help("such as Europe/Berlin");
         }
+    }
+}
+
+fn check_cron(reader: &mut Reader<'_>, node: &Node, text: &str) {
+    let nightly = "every night at ten: \"0 22 * * *\"";
+    if text.split_whitespace().count() != 5 {
+        let message = "five fields are expected: minute, hour, day, month, weekday";
+        reader.error(code::WRONG_VALUE, node.span, message).help(nightly);
+    } else if let Err(why) = window::check_cron(text) {
+        reader.error(code::WRONG_VALUE, node.span, format!("`{text}` names no time: {why}")).help(nightly);
     }
 }
 

@@ -10,6 +10,8 @@ pub mod notify;
 pub mod param;
 pub mod plan;
 pub mod runbook;
+pub mod shell;
 pub mod site;
 pub mod value;
+pub mod window;
 pub mod world;

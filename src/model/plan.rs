@@ -90,6 +90,10 @@ pub struct PlanStep {
     /// Things a person should know before saying yes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What a person would type to do the same by hand; a line that begins with `# ` is for reading. Empty for what
+    /// changes nothing, and where nothing equal can be typed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<String>,
 }
 
 /// What a plan is made for.

@@ -46,6 +46,9 @@ fn coerce_as(param: &Param, ty: ValueType, value: &Value) -> Result<Value, Param
             let items: Vec<Value> = match value {
                 Value::Array(items) => items.clone(),
                 Value::String(text) if text.trim().is_empty() => Vec::new(),
+                Value::String(text) if text.trim_start().starts_with('[') => {
+                    serde_json::from_str(text).map_err(|_| refuse("a list as JSON: [\"a\", \"b\"]"))?
+                }
                 Value::String(text) => text.split(',').map(|item| Value::from(item.trim())).collect(),
                 _ => return Err(refuse("a list, or its items with commas between them")),
             };
@@ -339,7 +342,7 @@ pub fn written(ty: ValueType, value: &Value) -> String {
         (ValueType::Size, Some(bytes), _) => {
             let units = [(1u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
             let unit = units.iter().find(|(unit, _)| bytes > 0 && bytes % unit == 0);
-            unit.map_or_else(|| bytes.to_string(), |(unit, sign)| format!("{}{sign}", bytes / unit))
+            unit.map_or_else(|| format!("{bytes}B"), |(unit, sign)| format!("{}{sign}", bytes / unit))
         }
         (ValueType::Percent, _, Value::Number(n)) => format!("{n}%"),
         (_, _, Value::String(text)) => text.clone(),

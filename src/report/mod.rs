@@ -21,6 +21,7 @@ mod status;
 mod style;
 mod summary;
 mod table;
+mod takeover;
 mod text;
 mod view;
 
@@ -41,6 +42,7 @@ pub use status::{RunLine, logs, runs, status};
 pub use style::{Look, Style};
 pub use summary::summary;
 pub use table::{Cell, Column, Table};
+pub use takeover::{commands_json, commands_text};
 pub use view::{RunView, StepView};
 
 /// The version of the JSON that this module makes: a minor one adds, a major one breaks.

@@ -143,6 +143,7 @@ fn planned(path: &str, action: &str, effect: Effect, change: Change, summary: &s
         identities: Vec::new(),
         guards: Vec::new(),
         notes: Vec::new(),
+        commands: Vec::new(),
     }
 }
 

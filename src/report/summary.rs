@@ -13,6 +13,8 @@ use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 use crate::model::param::Param;
 use crate::model::plan::Plan;
+use crate::model::runbook::Verb;
+use crate::model::shell;
 use crate::model::value;
 
 /// Rows of the table; what failed or is in doubt is always among them.
@@ -274,6 +276,9 @@ pub(super) fn commands(view: &RunView, id: &str) -> Vec<String> {
 
 /// The command that plans the same again.
 pub(super) fn again(plan: &Plan) -> String {
+    if let Some(line) = single(plan) {
+        return line;
+    }
     let mut words = vec![format!("runbook plan {}", plan.runbook)];
     let params = plan.procedure.params.iter();
     for param in params {
@@ -284,6 +289,15 @@ pub(super) fn again(plan: &Plan) -> String {
     }
     words.extend(plan.inputs.cluster.iter().map(|name| format!("--cluster {name}")));
     words.join(" ")
+}
+
+/// The command of a run that `runbook do` began.
+fn single(plan: &Plan) -> Option<String> {
+    let [step] = plan.procedure.steps.as_slice() else { return None };
+    let Verb::Uses { action, .. } = &step.verb else { return None };
+    let given = plan.procedure.params.iter().filter_map(|param| Some((param, plan.inputs.params.get(&param.name)?)));
+    let cluster = plan.inputs.cluster.iter().map(|name| format!(" --cluster {}", shell::quote(name)));
+    (plan.runbook == "do").then(|| shell::do_line(action, given) + &cluster.collect::<String>())
 }
 
 fn written(param: &Param, value: &Value) -> String {

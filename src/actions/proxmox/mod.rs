@@ -12,6 +12,7 @@ pub mod resource;
 pub mod source;
 #[cfg(test)]
 mod testing;
+mod typed;
 mod work;
 
 pub use source::ProxmoxSource;

@@ -50,14 +50,16 @@ pub async fn apply(face: &Face, args: Apply) -> Result<Exit, AppError> {
     carry_out(face, &site, plan, args.answers, inject).await
 }
 
-fn inject(answers: &Answers) -> Result<Inject, AppError> {
+/// What is to go wrong.
+pub fn inject(answers: &Answers) -> Result<Inject, AppError> {
     let parsed = answers.inject.iter().map(|text| text.parse::<Inject>());
     let parsed: Result<Vec<_>, _> = parsed.collect();
     let parsed = parsed.map_err(|e| AppError::new(Exit::Usage, "inject::invalid", e.to_string()))?;
     Ok(parsed.into_iter().fold(Inject::default(), Inject::and))
 }
 
-async fn carry_out(
+/// Shows a plan, asks, and does it.
+pub async fn carry_out(
     face: &Face,
     site: &OpenSite,
     plan: Plan,
@@ -85,6 +87,8 @@ async fn carry_out(
         return Ok(Exit::Done);
     }
     freeze::refuse_if_frozen(&face.settings, &site.config.site.cluster.name)?;
+    // Before a person is asked for a yes that would count for nothing.
+    planning::may_start(site, &plan)?;
     if !answers.yes {
         if !ask::at_terminal() {
             return Err(AppError::new(

@@ -1,5 +1,6 @@
 //! One small file a command: calls its use case and shows what came back.
 
+mod act;
 mod actions;
 mod apply;
 mod audit;
@@ -39,6 +40,7 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         }
         Command::Run(args) => plan::run(face, &args.plan).await,
         Command::Apply(args) => apply::apply(face, args).await,
+        Command::Do(args) => act::run(face, args).await,
         Command::Resume(args) => apply::resume(face, args).await,
         Command::Runs(args) => match args.command {
             None => runs::list(face, args.limit),

@@ -3,9 +3,10 @@
 use crate::app::open::OpenSite;
 use crate::app::{AppError, Exit, books, planning};
 use crate::cli::Face;
-use crate::cli::args::{Output, Plan as Args, What};
+use crate::cli::args::{Output, Plan as Args, ShownAs, What};
 use crate::model::plan::Plan;
-use crate::report::{PlanText, Purpose, plan_json};
+use crate::model::shell::quote;
+use crate::report::{PlanText, Purpose, commands_json, commands_text, plan_json};
 
 pub async fn run(face: &Face, args: &Args) -> Result<Exit, AppError> {
     let detailed = args.detailed_exitcode;
@@ -32,9 +33,21 @@ async fn plan_and_show(face: &Face, args: &Args) -> Result<(Exit, bool), AppErro
     {
         planning::save(&plan, path)?;
     }
-    show(face, &plan, &args.what, args.out.as_deref());
-    let exit = plan.failure.as_ref().map_or(Exit::Done, |failed| crate::app::exit_of(failed.failure.class).0);
-    Ok((exit, plan.summary.changes()))
+    let words = words(&args.what);
+    let typed = Typed { apply: format!("run {words} --apply"), again: format!("plan {words}") };
+    show(face, &plan, &typed, args.out.as_deref(), args.shown_as);
+    Ok((exit_of(&plan), plan.summary.changes()))
+}
+
+/// What a plan means for the exit code.
+pub fn exit_of(plan: &Plan) -> Exit {
+    plan.failure.as_ref().map_or(Exit::Done, |failed| crate::app::exit_of(failed.failure.class).0)
+}
+
+/// What was typed, as commands without `runbook`: to apply the plan, to make it again.
+pub struct Typed {
+    pub apply: String,
+    pub again: String,
 }
 
 /// Opens the site and plans.
@@ -48,11 +61,18 @@ pub async fn make(face: &Face, what: &What) -> Result<(OpenSite, Plan), AppError
     Ok((site, plan))
 }
 
-fn show(face: &Face, plan: &Plan, what: &What, out: Option<&std::path::Path>) {
+/// Shows a plan of which nothing is done.
+pub fn show(face: &Face, plan: &Plan, typed: &Typed, out: Option<&std::path::Path>, shown_as: Option<ShownAs>) {
+    if shown_as == Some(ShownAs::Commands) {
+        if !face.printer.json(&commands_json(plan)) {
+            face.printer.data(&commands_text(plan, &format!("runbook {}{}", lab_flag(face), typed.again)));
+        }
+        return;
+    }
     let lab = face.args.lab.is_some();
     let command = match out {
         Some(path) if !lab => format!("runbook apply {}", path.display()),
-        _ => format!("runbook {}run {} --apply", lab_flag(face), words(what)),
+        _ => format!("runbook {}{}", lab_flag(face), typed.apply),
     };
     if face.printer.json(&plan_json(plan)) {
         return;
@@ -62,7 +82,7 @@ fn show(face: &Face, plan: &Plan, what: &What, out: Option<&std::path::Path>) {
         return;
     }
     let purpose = Purpose::DryRun { command: &command };
-    let next = [format!("runbook {}plan {}", lab_flag(face), words(what))];
+    let next = [format!("runbook {}{}", lab_flag(face), typed.again)];
     face.printer.data(&PlanText { plan, purpose, look: *face.printer.look(), next: &next }.render());
 }
 
@@ -81,9 +101,4 @@ pub fn words(what: &What) -> String {
     words.extend(what.set.iter().map(|(name, value)| format!("--set {}", quote(&format!("{name}={value}")))));
     words.extend(what.cluster.iter().map(|name| format!("--cluster {}", quote(name))));
     words.join(" ")
-}
-
-fn quote(word: &str) -> String {
-    let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "._-=/:@%+,".contains(c));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }

@@ -21,13 +21,14 @@ fn updating() -> bool {
 }
 
 /// The commands, as the help shows them.
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 34] = [
     "",
     "list",
     "show",
     "plan",
     "run",
     "apply",
+    "do",
     "resume",
     "runs",
     "runs prune",

@@ -10,6 +10,7 @@ use crate::actions::proxmox::look::{self, live};
 use crate::actions::proxmox::object::{Guest, TaskEntry};
 use crate::actions::proxmox::resource::Resource;
 use crate::actions::proxmox::source::ProxmoxSource;
+use crate::actions::proxmox::typed;
 use crate::actions::proxmox::work::Work;
 use crate::clients::proxmox::{Params, seg};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
@@ -50,6 +51,15 @@ fn before(intent: &Intent) -> Result<Guest, Failure> {
 
 fn attempted(guest: &Guest) -> String {
     format!("shut {} down on {}", guest.title(), guest.node)
+}
+
+/// The call: its path and parameters.
+fn request(call: &Call, guest: &Guest) -> Result<(String, Params), Failure> {
+    let timeout = look::duration(call.get("timeout")).unwrap_or(std::time::Duration::from_secs(180));
+    let force: Option<bool> = call.arg("force")?;
+    let path = format!("/nodes/{}/{}/{}/status/shutdown", seg(&guest.node), guest.kind, guest.vmid);
+    let params = Params::new().set("timeout", timeout.as_secs());
+    Ok((path, if force == Some(true) { params.flag("forceStop", true) } else { params }))
 }
 
 fn outputs(guest: &Guest) -> Value {
@@ -190,6 +200,12 @@ impl Action for GuestShutdown {
         Prediction { deltas, taints, outputs }
     }
 
+    fn commands(&self, call: &Call, before: &Probe) -> Vec<String> {
+        let Ok(guest) = serde_json::from_value::<Guest>(before.before.clone()) else { return Vec::new() };
+        let Ok((path, params)) = request(call, &guest) else { return Vec::new() };
+        vec![typed::create(&path, &params), typed::check_guest(&guest.node, guest.kind, guest.vmid, "stopped")]
+    }
+
     async fn prepare(&self, call: &Call, world: &dyn World) -> Result<Value, Failure> {
         let vmid: Vmid = call.arg("guest")?;
         let guest = look::guest(world, vmid).await.map_err(look::settled)?;
@@ -200,11 +216,7 @@ impl Action for GuestShutdown {
     async fn apply(&self, call: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
         let guest = before(intent)?;
         let work = Work::new(mutate, attempted(&guest))?;
-        let timeout = look::duration(call.get("timeout")).unwrap_or(std::time::Duration::from_secs(180));
-        let force: Option<bool> = call.arg("force")?;
-        let path = format!("/nodes/{}/{}/{}/status/shutdown", seg(&guest.node), guest.kind, guest.vmid);
-        let params = Params::new().set("timeout", timeout.as_secs());
-        let params = if force == Some(true) { params.flag("forceStop", true) } else { params };
+        let (path, params) = request(call, &guest)?;
         let upid = work.start(&path, &params, |upid| json!({"upid": upid})).await?;
         self.finish(&work, &guest, &upid).await
     }

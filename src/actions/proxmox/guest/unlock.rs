@@ -10,6 +10,7 @@ use crate::actions::deps::Timing;
 use crate::actions::proxmox::look::{self, live};
 use crate::actions::proxmox::object::{Guest, TaskEntry};
 use crate::actions::proxmox::resource::Resource;
+use crate::actions::proxmox::typed;
 use crate::actions::proxmox::work::Work;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
@@ -18,6 +19,7 @@ use crate::model::effect::Effect;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{GuestKind, Vmid};
 use crate::model::param::{Param, ValueType};
+use crate::model::shell;
 use crate::model::world::{Delta, Predicate};
 
 /// The action.
@@ -44,6 +46,15 @@ impl GuestUnlock {
 
 fn attempted(guest: &Guest, lock: &str) -> String {
     format!("take the lock `{lock}` off {}", guest.title())
+}
+
+/// The command, on the guest's node.
+fn argv(guest: &Guest) -> [String; 3] {
+    let tool = match guest.kind {
+        GuestKind::Qemu => "qm",
+        GuestKind::Lxc => "pct",
+    };
+    [tool.to_owned(), "unlock".to_owned(), guest.vmid.to_string()]
 }
 
 #[async_trait]
@@ -92,16 +103,20 @@ impl Action for GuestUnlock {
         }
     }
 
+    fn commands(&self, _: &Call, before: &Probe) -> Vec<String> {
+        let Ok(guest) = serde_json::from_value::<Guest>(before.before.clone()) else { return Vec::new() };
+        let there = ["ssh".to_owned(), format!("root@{}", guest.node)];
+        let command = shell::line(there.into_iter().chain(argv(&guest)));
+        vec![command, typed::check_guest(&guest.node, guest.kind, guest.vmid, "no lock")]
+    }
+
     async fn apply(&self, call: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
         let lock: String = call.arg("lock")?;
         let guest: Guest = serde_json::from_value(intent.before.clone())
             .map_err(|e| Failure::new(Class::Internal, "read the intent of an unlock", e.to_string()))?;
         let work = Work::new(mutate, attempted(&guest, &lock))?;
-        let tool = match guest.kind {
-            GuestKind::Qemu => "qm",
-            GuestKind::Lxc => "pct",
-        };
-        work.command(&guest.node, &[tool, "unlock", &guest.vmid.to_string()], self.timing.command).await?;
+        let argv = argv(&guest);
+        work.command(&guest.node, &argv.each_ref().map(String::as_str), self.timing.command).await?;
         Ok(json!({"vmid": guest.vmid}))
     }
 

@@ -16,6 +16,7 @@ use crate::actions::proxmox::look::{self, live, read};
 use crate::actions::proxmox::object::{Ha, Node};
 use crate::actions::proxmox::resource::{Resource, all_placements};
 use crate::actions::proxmox::source::ProxmoxSource;
+use crate::actions::proxmox::typed;
 use crate::actions::proxmox::work::Work;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::{Intent, Invocation};
@@ -24,6 +25,7 @@ use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{GuestKind, NodeName, Vmid};
 use crate::model::param::{Param, ValueType};
+use crate::model::shell;
 use crate::model::world::{Delta, Predicate};
 
 const NAME: &str = "proxmox.ha_maintenance";
@@ -69,8 +71,7 @@ impl HaMaintenance {
     async fn command(&self, work: &Work<'_>, node: &NodeName, enabled: bool) -> Result<NodeName, Failure> {
         let mut hosts = ProxmoxSource::new((*work.site).clone()).online_nodes().await?;
         hosts.sort_by_key(|host| (host == node, host.clone()));
-        let word = if enabled { "enable" } else { "disable" };
-        let argv = ["ha-manager", "crm-command", "node-maintenance", word, node.as_str()];
+        let argv = argv(node, enabled);
         let mut last = None;
         for host in hosts {
             match work.command(&host, &argv, self.timing.command).await {
@@ -87,6 +88,12 @@ impl HaMaintenance {
     fn order(call: &Call) -> Result<(NodeName, bool), Failure> {
         Ok((call.arg("node")?, call.arg("enabled")?))
     }
+}
+
+/// The command, on any node.
+fn argv(node: &NodeName, enabled: bool) -> [&str; 5] {
+    let word = if enabled { "enable" } else { "disable" };
+    ["ha-manager", "crm-command", "node-maintenance", word, node.as_str()]
 }
 
 fn outputs(node: &NodeName, enabled: bool) -> Value {
@@ -247,6 +254,15 @@ impl Action for HaMaintenance {
         let before: Before = serde_json::from_value(before.clone()).ok()?;
         let with = json!({"node": node, "enabled": !enabled});
         (before.maintenance != enabled).then(|| Invocation { uses: NAME.to_owned(), with })
+    }
+
+    fn commands(&self, call: &Call, _: &Probe) -> Vec<String> {
+        let Ok((node, enabled)) = Self::order(call) else { return Vec::new() };
+        let wanted = match enabled {
+            true => format!("{node}: maintenance mode, no started service on it"),
+            false => format!("{node}: active or idle, its services are back"),
+        };
+        vec![shell::line(argv(&node, enabled)), typed::check("ha-manager status", &wanted)]
     }
 
     fn undo_summary(&self, call: &Call, before: &Probe) -> Option<String> {

@@ -267,6 +267,7 @@ fn planned(step: &Step) -> PlanStep {
         identities: vec![],
         guards: vec![],
         notes: vec![],
+        commands: Vec::new(),
     }
 }
 

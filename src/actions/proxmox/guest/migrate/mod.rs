@@ -152,6 +152,11 @@ impl Action for GuestMigrate {
         order.inverse(&guest).map(|with| Invocation { uses: NAME.to_owned(), with })
     }
 
+    fn commands(&self, call: &Call, before: &Probe) -> Vec<String> {
+        let Ok(guest) = serde_json::from_value::<Guest>(before.before.clone()) else { return Vec::new() };
+        Order::of(call).map_or_else(|_| Vec::new(), |order| order.commands(&guest))
+    }
+
     fn undo_summary(&self, call: &Call, before: &Probe) -> Option<String> {
         let (order, guest) = (Order::of(call).ok()?, serde_json::from_value::<Guest>(before.before.clone()).ok()?);
         order.inverse(&guest).map(|_| format!("move {} back to {}", guest.title(), guest.node))

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::actions::proxmox::object::Guest;
+use crate::actions::proxmox::typed;
 use crate::clients::proxmox::{Params, seg};
 use crate::engine::ports::Call;
 use crate::model::failure::Failure;
@@ -131,6 +132,25 @@ impl Order {
                 params.opt("targetstorage", map)
             }
         }
+    }
+
+    /// What a person would type: the same requests in the same order.
+    pub fn commands(&self, before: &Guest) -> Vec<String> {
+        let (mut now, mut lines) = (before.clone(), Vec::new());
+        while let Some(phase) = self.next(before, &now) {
+            let (path, params) = self.request(phase, &now);
+            lines.push(typed::create(&path, &params));
+            match phase {
+                Phase::Shutdown => now.status = "stopped".into(),
+                Phase::Migrate => now.node = self.to.clone(),
+                Phase::Start => now.status = "running".into(),
+            }
+        }
+        if !lines.is_empty() {
+            let wanted = format!("{}, no lock", self.wanted(before));
+            lines.push(typed::check_guest(&self.to, before.kind, self.vmid, &wanted));
+        }
+        lines
     }
 
     /// The parameters of the move back; `None` where it has not been elsewhere.

@@ -1,0 +1,56 @@
+//! `runbook do`: one action through the same plan, question and journal.
+
+use super::{apply, plan};
+use crate::app::open::Config;
+use crate::app::planning::{self, Request};
+use crate::app::{AppError, Exit, doing, running};
+use crate::cli::Face;
+use crate::cli::args::{Do, ShownAs};
+use crate::model::runbook::LockScope;
+use crate::model::shell::quote;
+use crate::report::FORMAT_VERSION;
+
+pub async fn run(face: &Face, args: Do) -> Result<Exit, AppError> {
+    let book = doing::book(&args.action, &args.with)?;
+    let inject = apply::inject(&args.answers)?;
+    if args.apply && book.runbook.lock == LockScope::Site {
+        let config = Config::load(&face.settings)?;
+        running::refuse_if_locked(&face.settings, &config.site.cluster.name)?;
+    }
+    let request = Request { args: Vec::new(), set: args.with.clone(), cluster: args.cluster.clone() };
+    let site = super::open(face).await?;
+    let plan = planning::plan(&site, &book, &request).await?;
+    if let Some(path) = &args.out
+        && plan.failure.is_none()
+    {
+        planning::save(&plan, path)?;
+    }
+    if let Some((summary, outputs)) = doing::outputs(&plan).filter(|_| args.shown_as != Some(ShownAs::Commands)) {
+        tell(face, &args.action, summary, &outputs);
+        return Ok(Exit::Done);
+    }
+    if args.apply {
+        return apply::carry_out(face, &site, plan, args.answers, inject).await;
+    }
+    let cluster = args.cluster.iter().map(|name| format!(" --cluster {}", quote(name))).collect::<String>();
+    let again = doing::words(&args.action, &args.with) + &cluster;
+    let typed = plan::Typed { apply: format!("{again} --apply"), again };
+    plan::show(face, &plan, &typed, args.out.as_deref(), args.shown_as);
+    Ok(plan::exit_of(&plan))
+}
+
+/// What an action that only looks has found.
+fn tell(face: &Face, action: &str, summary: &str, outputs: &serde_json::Value) {
+    let found = serde_json::json!({
+        "format_version": FORMAT_VERSION, "action": action, "summary": summary, "outputs": outputs,
+    });
+    if face.printer.json(&found) {
+        return;
+    }
+    if outputs.as_object().is_some_and(|map| map.is_empty()) {
+        face.printer.data(summary);
+    } else {
+        face.printer.note(summary);
+        face.printer.data(&crate::app::to_yaml(outputs));
+    }
+}
