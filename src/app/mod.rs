@@ -13,6 +13,7 @@ pub mod planning;
 pub mod policy;
 pub mod running;
 pub mod settings;
+pub mod site_lock;
 
 pub use error::{AppError, Exit, exit_of};
 pub use settings::Settings;

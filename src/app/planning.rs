@@ -9,6 +9,7 @@ use super::books::Book;
 use super::error::{AppError, Exit};
 use super::open::OpenSite;
 use super::policy;
+use super::site_lock::{self, Reach};
 use crate::actions::proxmox;
 use crate::engine::evaluate::text_of;
 use crate::engine::plan as planner;
@@ -20,7 +21,7 @@ use crate::model::effect::Effect;
 use crate::model::failure::Failure;
 use crate::model::param::ValueType;
 use crate::model::plan::{Inputs, Plan, PlanFailure, PlanStep, Planned};
-use crate::model::runbook::Runbook;
+use crate::model::runbook::{LockScope, Runbook};
 use crate::model::value::ParamError;
 use crate::sys::{clock, files};
 
@@ -72,6 +73,14 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
     };
     let now = u64::try_from(clock::now_ms()).unwrap_or_default();
     let mut plan = planner::plan(book.runbook.clone(), inputs, now, &site.actions, site.source.clone()).await?;
+    if plan.failure.is_none()
+        && plan.summary.changes()
+        && plan.procedure.lock == LockScope::Site
+        && let Reach::Host(why) = site_lock::reach(&site.proxmox).await?
+    {
+        plan.warnings.push(why);
+        plan.hash = planner::hash(&plan);
+    }
     if let Some(failure) = policy::violations(&plan, &site.config.site.policy).into_iter().next()
         && plan.failure.is_none()
     {
