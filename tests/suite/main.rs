@@ -18,4 +18,5 @@ mod rig;
 mod scenarios;
 mod secrets;
 mod signals;
+mod site_lock;
 mod yaml_errors;
