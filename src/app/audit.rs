@@ -159,7 +159,7 @@ fn said(event: &Event) -> Option<(&'static str, String, String)> {
     let (who, what) = match fact {
         Fact::Approved { path, who, .. } => (who, format!("approved {path}")),
         Fact::Declined { path, who, why } => (who, format!("declined {path}: {why}")),
-        Fact::Decided { path, who, decision } => (who, format!("{} {path}", decided(*decision))),
+        Fact::Decided { path, who, decision, .. } => (who, format!("{} {path}", decided(*decision))),
         Fact::Signalled { signal, .. } => (&event.actor, signalled(signal)),
         Fact::DriverRestarted { host, process } => (&event.actor, format!("went on with it on {host}, pid {process}")),
         _ => return None,

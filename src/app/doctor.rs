@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::error::{AppError, Exit};
 use super::open::{Config, OpenSite, store};
 use super::settings::Settings;
+use super::site_lock::{self, Reach};
 use crate::actions;
 use crate::secrets::Redactor;
 use crate::sys::process;
@@ -80,6 +81,7 @@ async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) {
             Err(failure) => findings.push(Finding::of(what, &failure.into())),
         }
     }
+    findings.push(site_lock(site).await);
     for node in &site.config.site.cluster.nodes {
         let what = format!("node {}", node.name);
         let attempted = format!("ask node {}", node.name);
@@ -93,6 +95,20 @@ async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) {
                 findings.push(Finding::of(&what, &failure.into()));
             }
         }
+    }
+}
+
+/// How far a lock reaches. That it reaches this host alone is no fault, but should be known.
+async fn site_lock(site: &OpenSite) -> Finding {
+    let what = "lock";
+    match site_lock::reach(&site.proxmox).await {
+        Ok(Reach::Site) => Finding::good(what, format!("holds for every controller (pool {})", site_lock::POOL)),
+        Ok(Reach::Host(why)) => {
+            let remedy =
+                format!("optional, for a lock that holds for every controller: {}", site_lock::grant(&site.proxmox));
+            Finding { remedy: Some(remedy), ..Finding::good(what, why) }
+        }
+        Err(error) => Finding::of(what, &error),
     }
 }
 

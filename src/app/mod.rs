@@ -21,6 +21,7 @@ pub mod policy;
 pub mod retention;
 pub mod running;
 pub mod settings;
+pub mod site_lock;
 
 pub use error::{AppError, Exit, exit_of, problems};
 pub use settings::Settings;

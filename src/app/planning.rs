@@ -9,6 +9,7 @@ use super::books::Book;
 use super::error::{AppError, Exit};
 use super::open::OpenSite;
 use super::policy;
+use super::site_lock::{self, Reach};
 use crate::actions::proxmox;
 use crate::engine::evaluate::text_of;
 use crate::engine::plan as planner;
@@ -20,7 +21,7 @@ use crate::model::effect::Effect;
 use crate::model::failure::Failure;
 use crate::model::param::ValueType;
 use crate::model::plan::{Inputs, Plan, PlanFailure, PlanStep, Planned};
-use crate::model::runbook::Runbook;
+use crate::model::runbook::{LockScope, Runbook};
 use crate::model::value::ParamError;
 use crate::sys::{clock, files};
 
@@ -74,6 +75,13 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
     let onlooker = policy::Onlooker::new(&site.config.site.policy);
     let actions = onlooker.beside(&site.actions);
     let mut plan = planner::plan(book.runbook.clone(), inputs, now, &actions, site.source.clone()).await?;
+    if plan.failure.is_none()
+        && plan.summary.changes()
+        && plan.procedure.lock == LockScope::Site
+        && let Reach::Host(why) = site_lock::reach(&site.proxmox).await?
+    {
+        plan.warnings.push(why);
+    }
     keep_to_policy(site, &mut plan, &onlooker, now).await?;
     Ok(plan)
 }

@@ -9,12 +9,13 @@ use super::open::{OpenSite, store};
 use super::planning;
 use super::policy::SitePolicy;
 use super::settings::Settings;
+use super::site_lock;
 use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd};
 use crate::engine::inject::{CrashingJournal, Inject};
-use crate::engine::ports::{Approver, Clock, Journal, JournalError, Observer};
+use crate::engine::ports::{Approver, Clock, Journal, JournalError, Locks, Observer};
 use crate::engine::world::LiveWorld;
 use crate::event::{Event, RunStatus, Signal};
-use crate::journal::{NewRun, Store, SystemClock};
+use crate::journal::{NewRun, SystemClock};
 use crate::model::ids::{RunId, StepPath};
 use crate::model::plan::Plan;
 use crate::model::runbook::LockScope;
@@ -59,7 +60,7 @@ pub async fn apply(
     check_injections(&plan, &attendance.inject)?;
     // Looked at before there is a run, so that a run that never began is not the last one; taken when it begins.
     if plan.procedure.lock == LockScope::Site {
-        refuse_if_locked(settings, &plan.inputs.site)?;
+        refuse_if_held(settings, site).await?;
     }
     let run = RunId::new(new_id());
     let header = NewRun {
@@ -73,7 +74,8 @@ pub async fn apply(
     };
     let writer = store.create_run(&header)?;
     let auto_expand = attendance.auto_expand;
-    let (ports, signals) = ports(settings, site, &store, writer, attendance, &[])?;
+    let locks = site_lock::locks(settings, site, &store)?;
+    let (ports, signals) = ports(settings, site, locks, writer, attendance, &[]);
     let ended = embedded::start(ports, run.clone(), Arc::new(plan), auto_expand, signals).await;
     end(run, ended)
 }
@@ -84,6 +86,15 @@ pub async fn apply(
 /// Who holds it since when, and how to go on with that run.
 pub fn refuse_if_locked(settings: &Settings, site: &str) -> Result<(), AppError> {
     let holder = store(settings)?.locks()?.holder(&format!("site/{site}"))?;
+    holder.map_or(Ok(()), |holder| Err(locked(&holder)))
+}
+
+/// The same, and of the site itself: another controller may be at work there.
+///
+/// # Errors
+/// Who holds it since when, and what to do.
+pub async fn refuse_if_held(settings: &Settings, site: &OpenSite) -> Result<(), AppError> {
+    let holder = site_lock::locks(settings, site, &store(settings)?)?.holder().await?;
     holder.map_or(Ok(()), |holder| Err(locked(&holder)))
 }
 
@@ -141,7 +152,9 @@ pub async fn resume(
         let message = format!("run {} never began: its journal is empty", header.id);
         return Err(AppError::new(Exit::Gate, "run::empty", message).hint("start it again"));
     }
-    let (ports, signals) = ports(settings, site, &store, writer, attendance, &events)?;
+    let locks = site_lock::locks(settings, site, &store)?;
+    locks.hold_again(&header.id, &events).await?;
+    let (ports, signals) = ports(settings, site, locks, writer, attendance, &events);
     let ended = embedded::resume(ports, &events, &[Signal::Resume], signals).await;
     end(header.id, ended)
 }
@@ -149,11 +162,11 @@ pub async fn resume(
 fn ports(
     settings: &Settings,
     site: &OpenSite,
-    store: &Arc<Store>,
+    locks: Arc<dyn Locks>,
     writer: impl Journal + 'static,
     attendance: Attendance,
     before: &[Event],
-) -> Result<(Ports, mpsc::UnboundedReceiver<Signal>), AppError> {
+) -> (Ports, mpsc::UnboundedReceiver<Signal>) {
     let Attendance { approver, observer, signals, inject, .. } = attendance;
     let (_, requests) = mpsc::unbounded_channel();
     let host = settings.actor.rsplit('@').next().unwrap_or_default().to_owned();
@@ -162,18 +175,18 @@ fn ports(
         world: Arc::new(LiveWorld(site.source.clone())),
         clients: site.clients.clone(),
         journal: Box::new(CrashingJournal::new(writer, &inject)),
-        locks: Arc::new(store.locks()?),
+        observer: Box::new(site_lock::Noting { inner: observer, locks: locks.clone() }),
+        locks,
         policy: Arc::new(SitePolicy::new(&site.config.site.policy, before)),
         clock: Arc::new(SystemClock),
         approver,
-        observer,
         inject,
         requests,
         actor: settings.actor.clone(),
         host,
         process: std::process::id(),
     };
-    Ok((ports, signals))
+    (ports, signals)
 }
 
 fn end(run: RunId, ended: Result<RunEnd, DriverError>) -> Result<Ended, AppError> {
@@ -186,6 +199,7 @@ fn end(run: RunId, ended: Result<RunEnd, DriverError>) -> Result<Ended, AppError
             Err(AppError::new(Exit::Failed, "run::crashed", format!("run {run} crashed, as asked for by --inject"))
                 .hint("go on with it: `runbook resume last`"))
         }
+        Err(DriverError::Journal(JournalError::Lock(why))) => Err(site_lock::unreachable(&run, &why)),
         Err(DriverError::Journal(error)) => {
             Err(AppError::new(Exit::Failed, "journal::failed", format!("run {run}: {error}; nothing more was begun"))
                 .hint(format!("when the journal can be written again: `runbook resume {run}`")))

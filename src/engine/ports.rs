@@ -376,6 +376,9 @@ pub enum JournalError {
     Unwritable(String),
     #[error("run {0} has another owner now")]
     LostOwnership(RunId),
+    /// The lock could be neither had nor refused: whoever keeps it cannot be asked.
+    #[error("{0}")]
+    Lock(String),
     /// By injection: the process is to be taken for dead.
     #[error("crashed, as asked for by --inject")]
     Crashed,
@@ -401,6 +404,10 @@ pub trait Locks: Send + Sync {
     /// # Errors
     /// As `acquire`.
     async fn release(&self, name: &str, run: &RunId) -> Result<(), JournalError>;
+    /// What happened on the way that a person should know, told once.
+    fn take_notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A change that is about to be made.

@@ -30,11 +30,6 @@ impl StoreLocks {
         Self { store, db: Mutex::new(db), notes: Mutex::default() }
     }
 
-    /// What happened on the way that a person should know (a stale lock was taken), told once.
-    pub fn take_notes(&self) -> Vec<String> {
-        std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     fn look_behind(&self, held: &LockRow) -> Result<Holder, StoreError> {
         let header = match self.store.find(held.run.as_str()) {
             Ok(header) => header,
@@ -97,5 +92,9 @@ impl Locks for StoreLocks {
 
     async fn release(&self, name: &str, run: &RunId) -> Result<(), JournalError> {
         Ok(self.db.lock().unwrap_or_else(PoisonError::into_inner).drop_lock(name, run)?)
+    }
+
+    fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,26 +1,27 @@
 //! Users, tokens, roles and access control lists of the lab, and who a request is from.
-//!
-//! Rights that pools pass on to their guests are not simulated: an entry is for a path.
 
 mod roles;
 mod ticket;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::{Map, Value, json};
 
 use self::ticket::TicketKey;
 use super::call::Privileges;
 
-/// Who may do what. Fixed while the lab runs; the secrets are random for every lab.
+/// By the ACL path of an object (`/vms/104`), the pools that it is in.
+pub type Memberships = BTreeMap<String, BTreeSet<String>>;
+
+/// Who may do what. The secrets are random for every lab.
 #[derive(Debug)]
 pub struct Access {
     key: TicketKey,
     passwords: BTreeMap<String, String>,
     tokens: BTreeMap<String, Token>,
-    acl: Vec<AclEntry>,
+    acl: RwLock<Vec<AclEntry>>,
 }
 
 #[derive(Debug)]
@@ -30,7 +31,7 @@ struct Token {
     privsep: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct AclEntry {
     path: String,
     subject: String,
@@ -95,15 +96,25 @@ impl Default for Access {
 }
 
 impl Access {
-    /// The users of every lab: `root@pam`, `ops@pve`, and the tokens `runbook` (what this program needs), `readonly`
-    /// (looks only) and `nothing` of `ops@pve`.
+    /// The users of every lab: `root@pam`, `ops@pve`, and the tokens `runbook` (what this program needs), `no-pools`
+    /// (the same, but it may not create pools), `readonly` (looks only) and `nothing` of `ops@pve`.
     pub fn new() -> Self {
-        let mut access =
-            Self { key: TicketKey::random(), passwords: BTreeMap::new(), tokens: BTreeMap::new(), acl: Vec::new() };
+        let mut access = Self {
+            key: TicketKey::random(),
+            passwords: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            acl: RwLock::default(),
+        };
         access.add_user("root@pam");
         access.add_user("ops@pve");
         access.allow("/", "ops@pve", roles::RUNBOOK);
-        for (name, role) in [("runbook", Some(roles::RUNBOOK)), ("readonly", Some("PVEAuditor")), ("nothing", None)] {
+        let tokens = [
+            ("runbook", Some(roles::RUNBOOK)),
+            ("no-pools", Some(roles::NO_POOLS)),
+            ("readonly", Some("PVEAuditor")),
+            ("nothing", None),
+        ];
+        for (name, role) in tokens {
             let id = format!("ops@pve!{name}");
             access.add_token(&id, true);
             if let Some(role) = role {
@@ -126,7 +137,17 @@ impl Access {
     /// Gives a user or token a role on a path and all below it.
     pub fn allow(&mut self, path: &str, subject: &str, role: &str) {
         let (path, subject, role) = (path.to_owned(), subject.to_owned(), role.to_owned());
-        self.acl.push(AclEntry { path, subject, role, propagate: true });
+        let acl = self.acl.get_mut().unwrap_or_else(PoisonError::into_inner);
+        acl.push(AclEntry { path, subject, role, propagate: true });
+    }
+
+    /// Takes away all entries of a path. Source: `PVE::AccessControl::delete_pool_acl`.
+    pub(super) fn forget(&self, path: &str) {
+        self.acl.write().unwrap_or_else(PoisonError::into_inner).retain(|entry| entry.path != path);
+    }
+
+    fn acl(&self) -> Vec<AclEntry> {
+        self.acl.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The password of a user, for whoever writes the configuration.
@@ -179,38 +200,35 @@ impl Access {
     }
 
     /// Whether a user or token holds a privilege on a path, on a server of this major version.
-    pub fn may(&self, user: &str, path: &str, privilege: &str, major: u32) -> bool {
+    pub fn may(&self, user: &str, path: &str, privilege: &str, major: u32, pools: &Memberships) -> bool {
         if !roles::exists(privilege, major) {
             return false;
         }
         let owner = user.split_once('!').map(|(owner, _)| owner);
         match (owner, self.tokens.get(user)) {
-            (None, _) => user == "root@pam" || self.own_roles_hold(user, path, privilege),
+            (None, _) => user == "root@pam" || self.own_roles_hold(user, path, privilege, pools),
             (Some(_), None) => false,
             (Some(owner), Some(token)) => {
-                self.may(owner, path, privilege, major)
-                    && (!token.privsep || self.own_roles_hold(user, path, privilege))
+                self.may(owner, path, privilege, major, pools)
+                    && (!token.privsep || self.own_roles_hold(user, path, privilege, pools))
             }
         }
     }
 
-    /// The entries of the deepest path that has any for this subject count, and no others.
-    fn own_roles_hold(&self, subject: &str, path: &str, privilege: &str) -> bool {
-        let applies = |entry: &&AclEntry| {
-            let below = entry.path == "/" || path.strip_prefix(&entry.path).is_some_and(|rest| rest.starts_with('/'));
-            entry.subject == subject && (entry.path == path || (entry.propagate && below))
-        };
-        let depth = |entry: &AclEntry| entry.path.trim_end_matches('/').matches('/').count();
-        let deepest = self.acl.iter().filter(applies).map(depth).max();
-        self.acl
-            .iter()
-            .filter(applies)
-            .any(|entry| Some(depth(entry)) == deepest && roles::holds(&entry.role, privilege))
+    /// The roles of the path itself, and those that its pools pass on; `NoAccess` of either leaves nothing.
+    /// Source: PVE::RPCEnvironment, `compile_acl_path`.
+    fn own_roles_hold(&self, subject: &str, path: &str, privilege: &str, pools: &Memberships) -> bool {
+        let acl = self.acl.read().unwrap_or_else(PoisonError::into_inner);
+        let mut roles = roles_on(&acl, subject, path);
+        for pool in pools.get(path).into_iter().flatten() {
+            roles.extend(roles_on(&acl, subject, &format!("/pool/{pool}")));
+        }
+        !roles.contains("NoAccess") && roles.iter().any(|role| roles::holds(role, privilege))
     }
 
     /// All that a user or token may do on a path.
-    pub fn privileges(&self, user: &str, path: &str, major: u32) -> BTreeSet<&'static str> {
-        roles::all(major).filter(|privilege| self.may(user, path, privilege, major)).collect()
+    pub fn privileges(&self, user: &str, path: &str, major: u32, pools: &Memberships) -> BTreeSet<&'static str> {
+        roles::all(major).filter(|privilege| self.may(user, path, privilege, major, pools)).collect()
     }
 
     /// `GET /access/users`, `/roles`, `/acl` and `/domains`: what there is, by the schema's path.
@@ -226,11 +244,11 @@ impl Access {
                 .map(|role| {
                     let privs: Vec<&str> =
                         roles::all(major).filter(|privilege| roles::holds(role, privilege)).collect();
-                    json!({ "roleid": role, "privs": privs.join(","), "special": u8::from(*role != roles::RUNBOOK) })
+                    json!({ "roleid": role, "privs": privs.join(","), "special": u8::from(!role.starts_with("Runbook")) })
                 })
                 .collect(),
             "/access/acl" => self
-                .acl
+                .acl()
                 .iter()
                 .map(|entry| {
                     let kind = if entry.subject.contains('!') { "token" } else { "user" };
@@ -247,18 +265,25 @@ impl Access {
         })
     }
 
-    /// `GET /access/permissions`: by path, each privilege with whether it goes further down.
-    pub fn permissions(&self, user: &str, path: Option<&str>, major: u32) -> Value {
+    /// `GET /access/permissions`: by path, each privilege with whether it goes further down. What a pool passes on
+    /// does not.
+    pub fn permissions(&self, user: &str, path: Option<&str>, major: u32, pools: &Memberships) -> Value {
         let top = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
+        let acl = self.acl();
         let paths: BTreeSet<&str> = match path {
             Some(path) => BTreeSet::from([path]),
-            None => top.into_iter().chain(self.acl.iter().map(|entry| entry.path.as_str())).collect(),
+            None => {
+                let named = acl.iter().map(|entry| entry.path.as_str());
+                top.into_iter().chain(named).chain(pools.keys().map(String::as_str)).collect()
+            }
         };
+        let none = Memberships::new();
         let mut out = Map::new();
         for each in paths {
-            let held = self.privileges(user, each, major);
+            let held = self.privileges(user, each, major, pools);
             if !held.is_empty() || path.is_some() {
-                let flags: Map<String, Value> = held.into_iter().map(|p| (p.to_owned(), 1.into())).collect();
+                let further = |privilege: &str| u8::from(self.may(user, each, privilege, major, &none));
+                let flags: Map<String, Value> = held.into_iter().map(|p| (p.to_owned(), further(p).into())).collect();
                 out.insert(each.to_owned(), flags.into());
             }
         }
@@ -280,7 +305,7 @@ impl Access {
         for (area, path, prefixes) in areas {
             let shown = |p: &&str| *p == "Permissions.Modify" || prefixes.iter().any(|prefix| p.starts_with(prefix));
             let held: Map<String, Value> = self
-                .privileges(user, path, major)
+                .privileges(user, path, major, &Memberships::new())
                 .into_iter()
                 .filter(shown)
                 .map(|p| (p.to_owned(), 1.into()))
@@ -296,12 +321,26 @@ pub struct Rights {
     pub access: Arc<Access>,
     pub user: String,
     pub major: u32,
+    /// As they were when the request came.
+    pub pools: Memberships,
 }
 
 impl Privileges for Rights {
     fn may(&self, path: &str, privilege: &str) -> bool {
-        self.access.may(&self.user, path, privilege, self.major)
+        self.access.may(&self.user, path, privilege, self.major, &self.pools)
     }
+}
+
+/// The roles of the deepest path that has any entry for this subject, and no others.
+fn roles_on<'a>(acl: &'a [AclEntry], subject: &str, path: &str) -> BTreeSet<&'a str> {
+    let applies = |entry: &&AclEntry| {
+        let below = entry.path == "/" || path.strip_prefix(&entry.path).is_some_and(|rest| rest.starts_with('/'));
+        entry.subject == subject && (entry.path == path || (entry.propagate && below))
+    };
+    let depth = |entry: &AclEntry| entry.path.trim_end_matches('/').matches('/').count();
+    let deepest = acl.iter().filter(applies).map(depth).max();
+    let there = acl.iter().filter(applies).filter(|entry| Some(depth(entry)) == deepest);
+    there.map(|entry| entry.role.as_str()).collect()
 }
 
 fn random_hex(bytes: usize) -> String {
@@ -327,31 +366,55 @@ mod tests {
         access.allow("/vms/104", "low@pve", "PVEVMAdmin");
         access.add_token("low@pve!t", true);
         access.allow("/", "low@pve!t", "Administrator");
-        let may = |user: &str, path: &str, p: &str| access.may(user, path, p, 9);
+        let may = |user: &str, path: &str, p: &str| access.may(user, path, p, 9, &Memberships::new());
         assert!(may("low@pve!t", "/vms/104", "VM.Migrate"));
         assert!(!may("low@pve!t", "/vms/105", "VM.Migrate"));
         assert!(!may("low@pve!t", "/vms/104", "Sys.Audit"));
         assert!(may("ops@pve!runbook", "/vms/104", "VM.Migrate"));
         assert!(!may("ops@pve!readonly", "/vms/104", "VM.Migrate"));
         assert!(may("ops@pve!readonly", "/vms/104", "VM.Audit"));
-        assert!(access.privileges("ops@pve!nothing", "/", 9).is_empty());
-        assert!(access.privileges("root@pam!none", "/", 9).is_empty());
+        assert!(access.privileges("ops@pve!nothing", "/", 9, &Memberships::new()).is_empty());
+        assert!(access.privileges("root@pam!none", "/", 9, &Memberships::new()).is_empty());
     }
 
     #[test]
     fn a_deeper_entry_takes_the_place_of_a_higher_one() {
         let mut access = Access::new();
         access.allow("/vms/104", "ops@pve", "NoAccess");
-        assert!(access.privileges("ops@pve", "/vms/104", 9).is_empty());
-        assert!(access.privileges("ops@pve!runbook", "/vms/104", 9).is_empty());
-        assert!(!access.privileges("ops@pve", "/vms/1040", 9).is_empty());
+        assert!(access.privileges("ops@pve", "/vms/104", 9, &Memberships::new()).is_empty());
+        assert!(access.privileges("ops@pve!runbook", "/vms/104", 9, &Memberships::new()).is_empty());
+        assert!(!access.privileges("ops@pve", "/vms/1040", 9, &Memberships::new()).is_empty());
+    }
+
+    #[test]
+    fn a_pool_passes_its_rights_on_to_its_members() {
+        let mut access = Access::new();
+        access.add_user("team@pve");
+        access.allow("/pool/media", "team@pve", "PVEVMAdmin");
+        let pools = Memberships::from([("/vms/117".to_owned(), BTreeSet::from(["media".to_owned()]))]);
+        let may = |path: &str| access.may("team@pve", path, "VM.Migrate", 9, &pools);
+        assert!(may("/vms/117") && !may("/vms/118") && !may("/vms/117/x"));
+        let listed = access.permissions("team@pve", None, 9, &pools);
+        assert_eq!((&listed["/vms/117"]["VM.Migrate"], &listed["/pool/media"]["VM.Migrate"]), (&0.into(), &1.into()));
+        access.allow("/vms/117", "team@pve", "NoAccess");
+        assert!(!access.may("team@pve", "/vms/117", "VM.Migrate", 9, &pools), "a pool does not trump NoAccess");
+    }
+
+    #[test]
+    fn the_entries_of_a_path_are_forgotten() {
+        let mut access = Access::new();
+        access.allow("/pool/x", "ops@pve", "NoAccess");
+        let may = |access: &Access| access.may("ops@pve", "/pool/x", "Pool.Audit", 9, &Memberships::new());
+        assert!(!may(&access));
+        access.forget("/pool/x");
+        assert!(may(&access));
     }
 
     #[test]
     fn rights_are_named_by_version() {
         let access = Access::new();
-        assert!(access.privileges("ops@pve", "/vms/104", 8).contains("VM.Monitor"));
-        assert!(!access.privileges("ops@pve", "/vms/104", 9).contains("VM.Monitor"));
+        assert!(access.privileges("ops@pve", "/vms/104", 8, &Memberships::new()).contains("VM.Monitor"));
+        assert!(!access.privileges("ops@pve", "/vms/104", 9, &Memberships::new()).contains("VM.Monitor"));
     }
 
     #[test]

@@ -144,7 +144,7 @@ fn killed_half_way_and_resumed() {
     assert!(!got.stdout.contains("crashed 0"), "{}", got.stdout);
     let run: Value = serde_json::from_str(&world.read("run.json")).unwrap();
     assert_eq!(run["status"], "succeeded");
-    let changes = world.changes();
+    let changes = world.work();
     let mut once = changes.clone();
     once.sort();
     once.dedup();
@@ -310,7 +310,7 @@ fn nothing_to_do_is_said_and_makes_no_run() {
     assert_eq!((&again["status"], &again["run"], &again["steps"]), (&json!("succeeded"), &Value::Null, &json!([])));
     let runs: Value = serde_json::from_str(&world.read("runs.json")).unwrap();
     assert_eq!(runs["runs"].as_array().unwrap().len(), 1);
-    assert_eq!(world.changes().len(), 11, "{:#?}", world.changes());
+    assert_eq!(world.work().len(), 11, "{:#?}", world.changes());
 }
 
 #[test]

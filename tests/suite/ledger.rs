@@ -34,7 +34,7 @@ fn apply_sends_exactly_the_plan() {
         })
         .collect();
     assert_eq!(wanted.len(), 10);
-    let changes = world.changes();
+    let changes = world.work();
     let (ssh, http): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.starts_with("ssh"));
     assert_eq!(ssh.len(), 1, "{ssh:?}");
     assert!(ssh[0].contains("ha-manager crm-command node-maintenance enable pve2"), "{ssh:?}");

@@ -20,5 +20,6 @@ mod rig;
 mod scenarios;
 mod secrets;
 mod signals;
+mod site_lock;
 mod takeover;
 mod yaml_errors;

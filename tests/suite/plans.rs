@@ -28,7 +28,7 @@ fn a_plan_still_applies_ten_minutes_later() {
     let times: Vec<u64> = world.ledger().iter().map(|entry| entry["at_ms"].as_u64().unwrap()).collect();
     let first_change = world.ledger().iter().find(|e| e["mutating"] == true).unwrap()["at_ms"].as_u64().unwrap();
     assert!(first_change - times[0] > 600_000, "only {} s of the lab's time went by", (first_change - times[0]) / 1000);
-    assert_eq!(world.changes().len(), 11);
+    assert_eq!(world.work().len(), 11);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn another_guest_under_the_same_id_refuses_it() {
 fn a_plan_that_was_applied_already_is_refused() {
     let (world, got) = after("runbook apply p.plan --yes >/dev/null 2>&1 || exit 98");
     got.exits(6).without_data().complains(&["VM 104 (web) is on pve2", "now \"pve1\""]);
-    assert_eq!(world.changes().len(), 11, "the first time only");
+    assert_eq!(world.work().len(), 11, "the first time only");
 }
 
 #[test]

@@ -176,6 +176,17 @@ impl Rig {
         self.house.ledger().into_iter().filter(|e| e.mutating && e.accepted).collect()
     }
 
+    /// The same without the calls of the site's lock.
+    pub fn work(&self) -> Vec<Entry> {
+        self.taken().into_iter().filter(|e| e.path != "/pools").collect()
+    }
+
+    /// How often the site's lock was taken, and how often given back or broken.
+    pub fn lock_calls(&self) -> (usize, usize) {
+        let count = |method: &str| self.taken().iter().filter(|e| e.path == "/pools" && e.method == method).count();
+        (count("POST"), count("DELETE"))
+    }
+
     /// Where each guest was asked to go, in order.
     pub fn migrations(&self) -> BTreeMap<Vmid, Vec<String>> {
         let mut asked: BTreeMap<Vmid, Vec<String>> = BTreeMap::new();
@@ -225,7 +236,9 @@ impl Rig {
         assert_ne!(self.node_of(HA_GUEST), "pve2", "{story}");
         assert_eq!(self.maintenance_asked(), (1, 0), "{story}");
         assert_eq!(state["nodes"]["pve2"]["maintenance"], true, "{story}");
-        assert_eq!(self.taken().len(), planned + 1, "{story}: {:#?}", self.taken());
+        assert_eq!(self.work().len(), planned + 1, "{story}: {:#?}", self.taken());
+        let (taken, left) = self.lock_calls();
+        assert!(taken >= 1 && taken == left, "{story}: the lock was taken {taken} times and given back {left} times");
         self.assert_chain(story);
         assert_eq!(self.status(), Some(RunStatus::Succeeded), "{story}");
     }

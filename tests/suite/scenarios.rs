@@ -32,7 +32,7 @@ fn done(scenario: &str, args: &str, moves: usize) {
     );
     let got = world.lab(&Lab { scenario, ..Lab::default() }, &script);
     got.exits(0).says(&["Done: node-evacuation", "No changes."]);
-    let changes = world.changes();
+    let changes = world.work();
     let migrations = changes.iter().filter(|c| c.ends_with("/migrate")).count();
     assert_eq!((migrations, changes.len() - migrations), (moves, 1), "{changes:#?}");
 }

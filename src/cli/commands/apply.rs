@@ -66,6 +66,10 @@ pub async fn carry_out(
     answers: Answers,
     inject: Inject,
 ) -> Result<Exit, AppError> {
+    // Before the plan is shown: it may well fail on the other run's own work.
+    if plan.procedure.lock == LockScope::Site && plan.summary.changes() {
+        running::refuse_if_held(&face.settings, site).await?;
+    }
     let json = matches!(face.printer.output, Output::Json | Output::Jsonl | Output::Yaml);
     if !json || plan.failure.is_some() {
         let purpose = Purpose::Apply;

@@ -19,7 +19,7 @@ pub async fn run(face: &Face) -> Result<Exit, AppError> {
         table.row(vec![Cell::new(sign), Cell::new(&finding.what), Cell::new(&finding.says)]);
     }
     let mut text = table.render(face.printer.look(), 0);
-    for finding in findings.iter().filter(|f| !f.ok) {
+    for finding in &findings {
         if let Some(remedy) = &finding.remedy {
             text.push_str(&format!("\n{}: {remedy}\n", finding.what));
         }

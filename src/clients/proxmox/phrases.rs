@@ -24,15 +24,21 @@ static LOCKED: LazyLock<Regex> = LazyLock::new(|| regex(r"\b(?:VM|CT) (?:\d+ )?i
 static LOCK_FILE: LazyLock<Regex> = LazyLock::new(|| regex(r"can't lock file '([^']+)' - got timeout"));
 static CFS_LOCK: LazyLock<Regex> = LazyLock::new(|| regex(r"cfs-lock '([^']+)' error: got lock (?:request )?timeout"));
 static PERMISSION: LazyLock<Regex> = LazyLock::new(|| regex(r"Permission check failed \((/[^,)]*), ([^)]+)\)"));
+static POOL_EXISTS: LazyLock<Regex> = LazyLock::new(|| regex(r"pool '[^']+' already exists"));
 static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
     regex(concat!(
-        r"^(?:Configuration file '[^']+' does not exist",
+        r"^(?:(?:delete|update) pools? failed: )?(?:Configuration file '[^']+' does not exist",
         r"|(?:storage|snapshot|pool|disk|volume|interface|user|group|role|token) '[^']+' does not exist",
         r"|no such (?:resource|ha rule|ha group|cluster node|task|user|group|pool|storage|volume|VM)\b",
         r"|(?:VM|CT) \d+ (?:does not exist|not found)",
         r"|hostname lookup '[^']+' failed)",
     ))
 });
+
+/// `create pool failed: pool 'x' already exists` (PVE::API2::Pool), which is a 500 like any other.
+pub(super) fn pool_exists(message: &str) -> bool {
+    POOL_EXISTS.is_match(message)
+}
 
 pub(super) fn said(message: &str) -> Said {
     if let Some(found) = LOCKED.captures(message) {
@@ -89,12 +95,21 @@ mod tests {
             "no such task",
             "hostname lookup 'x' failed - Name or service not known",
             "snapshot 'x' does not exist",
+            "pool 'x' does not exist",
+            "delete pool failed: pool 'x' does not exist",
         ] {
             assert_eq!(said(text), Said::NotFound, "{text}");
         }
         for text in ["VM 100 not running", "unable to create VM 100 - VM 100 already exists on node 'pve1'"] {
             assert_eq!(said(text), Said::Else, "{text}");
         }
+    }
+
+    #[test]
+    fn a_pool_that_exists_is_known_by_its_text() {
+        assert!(pool_exists("create pool failed: pool 'x' already exists"));
+        assert!(!pool_exists("create pool failed: parent 'a' of pool 'a/b' does not exist"));
+        assert!(!pool_exists("unable to create VM 100 - VM 100 already exists on node 'pve1'"));
     }
 
     #[test]

@@ -60,6 +60,8 @@ const ROOT_ONLY: &[&str] =
 
 /// The role of the lab's own token: `PVEAdmin` and what evacuations and downloads need beyond it.
 pub(super) const RUNBOOK: &str = "Runbook";
+/// The same without the right to create pools.
+pub(super) const NO_POOLS: &str = "RunbookNoPools";
 
 /// Whether a server of this major version knows the privilege.
 pub fn exists(privilege: &str, major: u32) -> bool {
@@ -69,7 +71,7 @@ pub fn exists(privilege: &str, major: u32) -> bool {
 
 /// The built-in roles that the lab knows, and its own.
 pub const ROLES: &[&str] =
-    &["Administrator", "NoAccess", "PVEAdmin", "PVEAuditor", "PVEDatastoreAdmin", "PVEVMAdmin", RUNBOOK];
+    &["Administrator", "NoAccess", "PVEAdmin", "PVEAuditor", "PVEDatastoreAdmin", "PVEVMAdmin", RUNBOOK, NO_POOLS];
 
 /// Whether a role holds a privilege, of either major version. A role that is not holds nothing.
 pub fn holds(role: &str, privilege: &str) -> bool {
@@ -78,6 +80,7 @@ pub fn holds(role: &str, privilege: &str) -> bool {
         "Administrator" => true,
         "PVEAdmin" => !for_root,
         RUNBOOK => !for_root || ["Sys.Modify", "Sys.PowerMgmt", "Sys.AccessNetwork"].contains(&privilege),
+        NO_POOLS => holds(RUNBOOK, privilege) && privilege != "Pool.Allocate",
         "PVEAuditor" => privilege.ends_with(".Audit"),
         "PVEVMAdmin" => privilege.starts_with("VM."),
         "PVEDatastoreAdmin" => privilege.starts_with("Datastore."),

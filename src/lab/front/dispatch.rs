@@ -173,7 +173,8 @@ fn admit(trace: &Trace<'_>, routed: &Routed, who: Option<&Identity>, path: &str)
     params.extend(routed.path.clone());
     let user = who.map_or("", |who| who.user.as_str());
     let major = if routed.schema.version.starts_with("8.") { 8 } else { 9 };
-    let rights = Rights { access: trace.core.access.clone(), user: user.to_owned(), major };
+    let pools = trace.core.with_world(|world| world.memberships());
+    let rights = Rights { access: trace.core.access.clone(), user: user.to_owned(), major, pools };
     routed
         .method
         .permissions
@@ -269,8 +270,11 @@ fn check(trace: &Trace<'_>, routed: &Routed) -> Result<BTreeMap<String, String>,
 fn carry_out(trace: &Trace<'_>, call: &Call, version: &str) -> Result<Reply, PveError> {
     let core = trace.core;
     core.with_world(|world| {
-        let own = own_calls::answer(core, call, version);
+        let own = own_calls::answer(core, call, version, || world.memberships());
         let result = own.unwrap_or_else(|| world.handle(call));
+        if result.is_ok() {
+            own_calls::after(core, call);
+        }
         match &result {
             Ok(reply) => trace.write(world.now_ms(), 200, reply.mutating, true),
             Err(error) => trace.write(world.now_ms(), error.status, false, true),

@@ -4,17 +4,31 @@ use serde_json::{Value, json};
 
 use super::core::Core;
 use crate::contracts::Verb;
+use crate::lab::access::Memberships;
 use crate::lab::call::{Call, PveError, Reply};
+use crate::lab::world::pools;
 
 /// `None` for a call that is the world's.
-pub(super) fn answer(core: &Core, call: &Call, version: &str) -> Option<Result<Reply, PveError>> {
+pub(super) fn answer(
+    core: &Core,
+    call: &Call,
+    version: &str,
+    pools: impl FnOnce() -> Memberships,
+) -> Option<Result<Reply, PveError>> {
     match (call.verb, call.template.as_str()) {
         (Verb::Get, "/access/ticket") => Some(Ok(Reply::read(Value::Null))),
         (Verb::Post, "/access/ticket") => Some(login(core, call, version)),
-        (Verb::Get, "/access/permissions") => Some(permissions(core, call, version)),
+        (Verb::Get, "/access/permissions") => Some(permissions(core, call, version, &pools())),
         (Verb::Get, "/version") => Some(Ok(Reply::read(about(version)))),
         (Verb::Get, template) => core.access.list(template, major(version)).map(|data| Ok(Reply::read(data))),
         _ => None,
+    }
+}
+
+/// What follows in the access control list from a call that succeeded: a pool's entries go with the pool.
+pub(super) fn after(core: &Core, call: &Call) {
+    if call.verb == Verb::Delete && call.template.starts_with("/pools") {
+        core.access.forget(&format!("/pool/{}", pools::id_of(call)));
     }
 }
 
@@ -30,13 +44,13 @@ fn login(core: &Core, call: &Call, version: &str) -> Result<Reply, PveError> {
     data.map(Reply::read).ok_or_else(|| PveError::status(401, "authentication failure"))
 }
 
-fn permissions(core: &Core, call: &Call, version: &str) -> Result<Reply, PveError> {
+fn permissions(core: &Core, call: &Call, version: &str, pools: &Memberships) -> Result<Reply, PveError> {
     let userid = call.params.get("userid");
     if userid.is_some_and(|userid| *userid != call.user) && !call.privileges.may("/access", "Sys.Audit") {
         return Err(PveError::status(403, "Permission check failed (/access, Sys.Audit)"));
     }
     let path = call.params.get("path").map(String::as_str);
-    Ok(Reply::read(core.access.permissions(userid.unwrap_or(&call.user), path, major(version))))
+    Ok(Reply::read(core.access.permissions(userid.unwrap_or(&call.user), path, major(version), pools)))
 }
 
 fn about(version: &str) -> Value {

@@ -1,5 +1,6 @@
 //! What the front asks of a world: a synchronous state machine behind one lock, which knows no transport.
 
+use crate::lab::access::Memberships;
 use crate::lab::call::{Call, CommandReply, PveError, Reply};
 use crate::lab::fault::WorldFault;
 use crate::model::ids::NodeName;
@@ -11,6 +12,11 @@ pub trait SiteWorld: std::any::Any + Send {
     /// # Errors
     /// What the server would answer, in its own words.
     fn handle(&mut self, call: &Call) -> Result<Reply, PveError>;
+
+    /// Which pools an object's rights are inherited from, by its ACL path.
+    fn memberships(&self) -> Memberships {
+        Memberships::new()
+    }
 
     /// One command run on a node over SSH.
     fn command(&mut self, node: &NodeName, argv: &[String]) -> CommandReply;

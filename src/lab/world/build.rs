@@ -2,7 +2,7 @@
 
 use super::clock::{Agenda, Event};
 use super::rng::Rng;
-use super::{World, broadcast, guest, ha, node, storage};
+use super::{World, broadcast, guest, ha, node, pools, storage};
 use crate::lab::scenario::Scenario;
 use crate::model::ids::Vmid;
 
@@ -29,7 +29,7 @@ impl World {
             rng,
             datacenter: scenario.datacenter.clone(),
             mappings: scenario.mappings.clone(),
-            pools: scenario.pools.clone(),
+            pools: pools::from_spec(&scenario.pools),
             nodes,
             storages,
             guests,

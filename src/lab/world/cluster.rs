@@ -1,8 +1,8 @@
-//! The cluster as a whole: members and quorum, next id, options, pools.
+//! The cluster as a whole: members and quorum, next id, options.
 
 use serde_json::{Map, Value, json};
 
-use super::{World, cluster_rows, config};
+use super::{World, config};
 use crate::lab::call::{Call, PveError, Reply};
 use crate::model::ids::Vmid;
 
@@ -89,34 +89,4 @@ pub(super) fn no_qdevice(_: &mut World, _: &Call) -> Result<Reply, PveError> {
 
 pub(super) fn nothing(_: &mut World, _: &Call) -> Result<Reply, PveError> {
     Ok(Reply::read(json!([])))
-}
-
-/// All pools, or with `poolid` that one with its members (the form that replaced `/pools/{poolid}`).
-pub(super) fn pools(world: &mut World, call: &Call) -> Result<Reply, PveError> {
-    if let Some(id) = call.params.get("poolid") {
-        let mut row = members_of(world, call, id)?;
-        row.insert("poolid".into(), json!(id));
-        return Ok(Reply::read(json!([row])));
-    }
-    let seen = world.pools.iter().filter(|(id, _)| call.privileges.may(&format!("/pool/{id}"), "Pool.Audit"));
-    Ok(Reply::read(seen.map(|(id, comment)| json!({"poolid": id, "comment": comment})).collect()))
-}
-
-pub(super) fn pool(world: &mut World, call: &Call) -> Result<Reply, PveError> {
-    let id = call.path.get("poolid").map(String::as_str).unwrap_or_default();
-    Ok(Reply::read(Value::Object(members_of(world, call, id)?)))
-}
-
-fn members_of(world: &World, call: &Call, id: &str) -> Result<Map<String, Value>, PveError> {
-    let comment = world.pools.get(id).ok_or_else(|| PveError::die(format!("pool '{id}' does not exist")))?;
-    let wanted = call.params.get("type").map(String::as_str);
-    let members = world.guests.values().filter(|guest| guest.pool.as_deref() == Some(id));
-    let members: Vec<Value> = members
-        .filter(|guest| wanted.is_none_or(|wanted| wanted == guest.kind.as_str()))
-        .map(|guest| cluster_rows::guest_row(world, guest))
-        .collect();
-    let mut out = Map::new();
-    out.insert("comment".into(), json!(comment));
-    out.insert("members".into(), json!(members));
-    Ok(out)
 }

@@ -168,8 +168,7 @@ impl World {
 
     /// The ACL path and privilege by which list rows are filtered.
     pub(super) fn may_see(&self, call: &Call, guest: &Guest) -> bool {
-        let by_pool = guest.pool.as_ref().is_some_and(|pool| call.privileges.may(&format!("/pool/{pool}"), "VM.Audit"));
-        by_pool || call.privileges.may(&format!("/vms/{}", guest.vmid), "VM.Audit")
+        call.privileges.may(&format!("/vms/{}", guest.vmid), "VM.Audit")
     }
 }
 

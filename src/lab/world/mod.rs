@@ -21,6 +21,7 @@ mod migrate;
 mod node;
 mod node_api;
 mod pending;
+pub(in crate::lab) mod pools;
 mod rng;
 mod route;
 mod site;
@@ -50,7 +51,7 @@ pub struct World {
     rng: rng::Rng,
     datacenter: BTreeMap<String, String>,
     mappings: BTreeMap<String, BTreeMap<String, BTreeMap<NodeName, String>>>,
-    pools: BTreeMap<String, String>,
+    pools: BTreeMap<String, pools::Pool>,
     nodes: BTreeMap<NodeName, node::Node>,
     storages: BTreeMap<StorageId, storage::Storage>,
     guests: BTreeMap<Vmid, guest::Guest>,

@@ -1,7 +1,7 @@
 //! Which handler answers which path: the one table.
 
 use super::{World, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending};
-use super::{node_api, storage_api, task_api};
+use super::{node_api, pools, storage_api, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
 
 pub(super) type Handler = fn(&mut World, &Call) -> Result<Reply, PveError>;
@@ -37,8 +37,13 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Get, "/cluster/ha/status/manager_status", super::ha::status::manager),
     (Get, "/storage", storage_api::definitions),
     (Get, "/storage/{storage}", storage_api::definition),
-    (Get, "/pools", cluster::pools),
-    (Get, "/pools/{poolid}", cluster::pool),
+    (Get, "/pools", pools::list),
+    (Post, "/pools", pools::create),
+    (Put, "/pools", pools::change),
+    (Delete, "/pools", pools::remove),
+    (Get, "/pools/{poolid}", pools::read),
+    (Put, "/pools/{poolid}", pools::change),
+    (Delete, "/pools/{poolid}", pools::remove),
     (Get, "/nodes", cluster_rows::nodes),
     (Get, "/nodes/{node}/status", node_api::status),
     (Get, "/nodes/{node}/version", node_api::version),

@@ -1,6 +1,7 @@
 //! The world as the front sees it: its time counted from 1970, and faults laid on it by name.
 
 use super::{FaultKind, TaskFault, World};
+use crate::lab::access::Memberships;
 use crate::lab::call::{Call, CommandReply, PveError, Reply};
 use crate::lab::fault::WorldFault;
 use crate::lab::front::site::SiteWorld;
@@ -17,6 +18,10 @@ impl World {
 }
 
 impl SiteWorld for World {
+    fn memberships(&self) -> Memberships {
+        self.pool_memberships()
+    }
+
     fn handle(&mut self, call: &Call) -> Result<Reply, PveError> {
         World::handle(self, call)
     }

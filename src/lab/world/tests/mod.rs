@@ -3,6 +3,7 @@
 mod ha;
 mod lifecycle;
 mod migrate;
+mod pools;
 mod schema;
 mod storms;
 mod views;
