@@ -80,16 +80,17 @@ async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) {
             Err(failure) => findings.push(Finding::of(what, &failure.into())),
         }
     }
+    let Some(proxmox) = &site.proxmox else { return };
     for node in &site.config.site.cluster.nodes {
         let what = format!("node {}", node.name);
         let attempted = format!("ask node {}", node.name);
-        match site.proxmox.node_version(&node.name).await {
+        match proxmox.node_version(&node.name).await {
             Ok(version) => {
                 let says = format!("{}:{} answers, Proxmox VE {}", node.host, node.port, version.version);
                 findings.push(Finding::good(what, says));
             }
             Err(error) => {
-                let failure = actions::proxmox::failure(&site.proxmox, attempted, &error);
+                let failure = actions::proxmox::failure(proxmox, attempted, &error);
                 findings.push(Finding::of(&what, &failure.into()));
             }
         }

@@ -8,6 +8,7 @@ pub mod error;
 pub mod inspect;
 pub mod lab;
 pub mod lint;
+mod needs;
 pub mod open;
 pub mod planning;
 pub mod policy;

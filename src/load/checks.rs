@@ -61,7 +61,9 @@ fn check(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> Opt
 
 fn refuse_change(reader: &mut Reader<'_>, callables: &Callables<'_>, uses: &Node) {
     let name = uses.as_str().unwrap_or_default();
-    let local = name.starts_with("local.") || name.starts_with("runbook:") || name.starts_with("./");
+    let local = (name.starts_with("local.") && callables.action(name).is_none())
+        || name.starts_with("runbook:")
+        || name.starts_with("./");
     let effect = callables.action(name).map_or(Effect::Read, |spec| spec.effect);
     if local || effect > Effect::Read {
         let what = if local { "is a procedure".into() } else { format!("has effect {}", effect.as_str()) };

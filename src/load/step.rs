@@ -225,7 +225,8 @@ fn verb(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node, name: &
     Some(match name {
         "uses" => {
             let (action, with) = call(reader, callables, value, node.get("with"))?;
-            if action.starts_with("local.") || action.starts_with("runbook:") || action.starts_with("./") {
+            let local = action.starts_with("local.") && callables.action(&action).is_none();
+            if local || action.starts_with("runbook:") || action.starts_with("./") {
                 Verb::Call { procedure: action, with }
             } else {
                 Verb::Uses { action, with }

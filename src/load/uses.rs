@@ -50,7 +50,8 @@ pub fn call(
 
 /// The parameters of what is called, where they are known.
 fn callee<'c>(reader: &mut Reader<'_>, callables: &'c Callables<'_>, uses: &Node, name: &str) -> Option<&'c [Param]> {
-    if let Some(local) = name.strip_prefix("local.") {
+    let local = name.strip_prefix("local.").filter(|_| callables.action(name).is_none());
+    if let Some(local) = local {
         reader.not_yet(uses.span, "a local procedure (`local.`)");
         if !callables.defines.contains_key(local) {
             let near = nearest(local, callables.defines.keys().map(String::as_str)).map(|n| format!("local.{n}"));
