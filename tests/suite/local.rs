@@ -37,14 +37,14 @@ steps:
 "#,
     );
     let plan = world.runbook(&["plan", "x.yaml"]);
-    plan.exits(0).says(&["not previewed: a local command", "DRY RUN: nothing was changed", "wc -c"]);
+    plan.exits(0).says(&["not previewed: a local command", "DRY RUN: nothing was changed", "known later: stdin, env"]);
     assert!(!world.path("out").exists());
     world.runbook(&APPLY).exits(0);
     assert_eq!(world.read("out"), "a b; c\n");
     assert!(!world.path("never").exists());
     world.runbook(&["logs", "last"]).exits(0).says(&["made a b; c", "oops"]);
     // What is there already is not made again.
-    world.runbook(&["plan", "x.yaml"]).exits(0).says(&["out exists already"]);
+    world.runbook(&["plan", "x.yaml"]).exits(0).says(&["1 step: nothing to do", "3 to change, 1 unchanged"]);
     world.runbook(&APPLY).exits(0);
 }
 
@@ -83,11 +83,10 @@ fn a_timeout_ends_the_whole_group_and_is_no_doubt() {
     let world =
         world("steps: [{timeout: 300ms, uses: local.run, with: {script: 'sleep 60 & echo $! >child; wait'}}]\n");
     let since = Instant::now();
-    let got = world.runbook(&APPLY);
-    got.exits(1).says(&["ended by us"]);
+    world.runbook(&APPLY).exits(1).says(&["ended by us"]);
     assert!(since.elapsed() < Duration::from_secs(20));
-    let child = world.read("child");
-    assert!(!std::path::Path::new(&format!("/proc/{}", child.trim())).exists(), "{}", got.both());
+    // Where nobody takes orphans away, what is left of it is a zombie.
+    world.sh("grep State: /proc/$(cat child)/status 2>/dev/null | grep -v Z").exits(1).without_data();
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod faults;
 mod harness;
 mod inject;
 mod kill;
+mod large;
 mod ledger;
 mod local;
 mod pass_store;

@@ -97,12 +97,12 @@ impl Action for LocalRun {
     async fn probe(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
         let order = self.order(call)?;
         let before = json!({"cwd": order.cwd, "creates": order.creates});
-        let mut probe = Probe::new(format!("not previewed: a local command: {}", order.title()), before);
+        let mut probe = Probe::new(format!("run `{}` (not previewed: a local command)", order.title()), before);
         if let Some(path) = &order.creates {
             let seen = world.read(&Resource::Path(path.clone()).key()).await?.known(&path.display().to_string())?;
             if seen["exists"] == true {
                 probe.satisfied = true;
-                probe.summary = format!("{} exists already: {}", path.display(), order.title());
+                probe.summary = format!("{} exists already: not run: `{}`", path.display(), order.title());
                 return Ok(probe);
             }
         }

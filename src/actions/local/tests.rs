@@ -71,7 +71,7 @@ async fn a_plan_says_that_it_is_not_previewed_unless_what_it_creates_is_there() 
     let (action, world) = here(folder.path());
     let call = call(json!({"argv": ["make", "all"], "creates": "out"}));
     let probe = action.probe(&call, &world).await.unwrap();
-    assert_eq!((probe.summary.as_str(), probe.satisfied), ("not previewed: a local command: make all", false));
+    assert_eq!((probe.summary.as_str(), probe.satisfied), ("run `make all` (not previewed: a local command)", false));
     assert_eq!(probe.identities[0].expect, [("/path".to_owned(), json!(folder.path()))]);
     let prediction = action.predict(&call, &probe);
     let made = Resource::Path(folder.path().join("out")).key();

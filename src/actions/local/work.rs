@@ -96,8 +96,9 @@ impl Work<'_> {
             self.mutate.log(line);
         } else if *told == MOST_LINES + 1 {
             self.mutate.log(&format!("(further lines are not kept: a step's log holds {MOST_LINES})"));
+        } else {
+            self.mutate.progress(line, None);
         }
-        self.mutate.progress(line, None);
     }
 
     /// The handle says from then on that we did it, so that whoever recovers the step need not guess.
