@@ -46,15 +46,17 @@ fn main() {
                 }
             }
         }
-        eprintln!("round {round} of {rounds}, load {}", load());
+        eprintln!("round {round} of {rounds}");
     }
     page(&there, &mut taken, rounds, folder.path(), &before);
 }
 
+#[allow(clippy::disallowed_macros, reason = "a bench has no printer")]
 fn measure(peer: &Peer, work: Work, folder: &Path) -> Option<(Duration, Duration)> {
     let mut command = peer.command(work, folder)?;
     let before = of_children();
     let (wall, output) = timed(|| command.output().expect("a child"));
+    eprintln!("{:>8.3} s {} {work:?}, load {}", wall.as_secs_f64(), peer.name, load());
     assert!(output.status.success(), "{} {work:?}: {}", peer.name, String::from_utf8_lossy(&output.stderr));
     Some((wall, of_children() - before))
 }
