@@ -6,10 +6,10 @@ TORTURE ?= 20
 DOC_FLAGS = -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test torture bench docs pictures fmt lint ci toolchain
+.PHONY: help demo build test torture bench bench-peers docs pictures fmt lint ci toolchain
 
 help: ## what there is to make (this list)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: toolchain ## empty a node of a simulated cluster: the plan, then the run; no hypervisor, no root
 	@scripts/demo
@@ -27,6 +27,10 @@ torture: toolchain ## the same with TORTURE=20 times the random cases, and a cra
 
 bench: toolchain ## measure (builds with optimisation: several minutes the first time)
 	$(CARGO) bench
+
+bench-peers: toolchain ## local commands beside make, just, go-task, pyinfra and ansible-core: prints the table for docs/performance.md
+	@scripts/peers
+	$(CARGO) bench --bench peers
 
 docs: toolchain ## the code's documentation: target/doc/runbook/index.html
 	RUSTDOCFLAGS="$(DOC_FLAGS)" $(CARGO) doc --no-deps --document-private-items

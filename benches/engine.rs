@@ -23,13 +23,14 @@ use runbook::model::ids::{RunId, StepPath};
 use runbook::model::plan::Plan;
 use runbook::model::runbook::{Amount, OnFailure, Runbook};
 use serde_json::Value;
-use tools::{Shape, best, heading, ms, row, timed, us};
+use tools::{Shape, best, best_of, heading, ms, row, timed, us};
 
 #[global_allocator]
 static HEAP: heap::Counting = heap::Counting;
 
 fn main() {
     the_machine();
+    the_way_there();
     trouble();
     memory();
     the_driver();
@@ -111,37 +112,68 @@ fn idle(shape: Shape, n: usize) -> Idle {
 }
 
 const SIZES: [usize; 3] = [1_000, 5_000, 10_000];
-const SHAPES: [(&str, Shape); 4] = [
+const SHAPES: [(&str, Shape); 5] = [
     ("chain", Shape::Chain),
     ("layers of ten", Shape::Layers),
     ("fan-out, 8 at once", Shape::FanOut(8)),
     ("fan-out, all at once", Shape::FanOut(usize::MAX)),
+    ("random, up to three needs each", Shape::Random),
 ];
+
+/// How often a run of so many steps is repeated, so that the kernel's steps of time count for little.
+fn times(n: usize) -> usize {
+    50_000 / n
+}
+
+/// What ten times the steps cost: 10 is linear, 100 quadratic. The bound is 12.
+fn growth(cells: &[f64; 3]) -> [String; 4] {
+    let [few, middle, many] = cells.map(|us| format!("{us:.2}"));
+    [few, middle, many, format!("{:.1}", 10.0 * cells[2] / cells[0])]
+}
 
 fn shape_of(shape: Shape, n: usize) -> Shape {
     if let Shape::FanOut(width) = shape { Shape::FanOut(width.min(n)) } else { shape }
 }
 
 fn the_machine() {
-    heading("machine: µs a step (bound 100)", &["1,000", "5,000", "10,000"]);
+    heading("machine: µs a step (bound 100)", &["1,000", "5,000", "10,000", "ten times cost"]);
     for (name, shape) in SHAPES {
         let cells = SIZES.map(|n| {
             let shape = shape_of(shape, n);
             let plan = planned(tools::parse(&tools::text(shape, n)));
-            let (time, driver) = best(|| run(&plan, idle(shape, n)));
+            let (time, driver) = best_of(times(n), || run(&plan, idle(shape, n)));
             assert_eq!(driver.finished, Some(RunStatus::Succeeded));
-            format!("{:.2}", us(time) / n as f64)
+            us(time) / n as f64
         });
-        row(name, &cells);
+        row(name, &growth(&cells));
     }
     let cells = SIZES.map(|n| {
         let plan = planned(tools::parse(&tools::text(Shape::Chain, n)));
         let log = run(&plan, idle(Shape::Chain, n)).log;
-        let (time, state) = best(|| State::replay(log.iter().map(|(at, fact)| (*at, fact))));
+        let (time, state) = best_of(times(n), || State::replay(log.iter().map(|(at, fact)| (*at, fact))));
         state.expect("a log that folds");
-        format!("{:.2}", us(time) / n as f64)
+        us(time) / n as f64
     });
-    row("chain, folded again from its log", &cells);
+    row("chain, folded again from its log", &growth(&cells));
+}
+
+/// From text to a run: what stands before the machine must not grow faster than the graph either.
+fn the_way_there() {
+    heading("reading and planning: µs a step", &["1,000", "5,000", "10,000", "ten times cost"]);
+    for (name, shape) in [SHAPES[0], SHAPES[1], SHAPES[2], SHAPES[4]] {
+        let texts = SIZES.map(|n| tools::text(shape, n));
+        let read = [0, 1, 2].map(|i| {
+            let (time, _) = best_of(times(SIZES[i]).div_ceil(10), || tools::parse(&texts[i]));
+            us(time) / SIZES[i] as f64
+        });
+        row(&format!("{name}: read"), &growth(&read));
+        let planned = [0, 1, 2].map(|i| {
+            let procedure = tools::parse(&texts[i]);
+            let (time, _) = best_of(times(SIZES[i]).div_ceil(10), || planned(procedure.clone()));
+            us(time) / SIZES[i] as f64
+        });
+        row(&format!("{name}: planned"), &growth(&planned));
+    }
 }
 
 /// Runs that do not go well: what a failure costs.
@@ -181,12 +213,12 @@ fn trouble() {
 }
 
 fn memory() {
-    heading("memory: KiB a step (bound 10)", &["1,000", "5,000", "10,000"]);
-    for (name, shape) in [SHAPES[0], SHAPES[1], SHAPES[2]] {
+    heading("memory: KiB a step (bound 10)", &["1,000", "5,000", "10,000", "each further"]);
+    for (name, shape) in [SHAPES[0], SHAPES[1], SHAPES[2], SHAPES[4]] {
         let mut cells = [const { Vec::new() }; 3];
         for n in SIZES {
             let made = planned(tools::parse(&tools::text(shape, n)));
-            let kib = |bytes: usize| format!("{:.2}", bytes as f64 / 1024.0 / n as f64);
+            let kib = |bytes: usize| bytes as f64 / 1024.0 / n as f64;
             // A copy, so that what parsing and planning keep for themselves is not counted.
             let before = heap::live();
             let plan = Arc::new((*made).clone());
@@ -197,9 +229,13 @@ fn memory() {
             cells[1].push(kib(heap::live() - before));
             cells[2].push(kib(all));
         }
-        row(&format!("{name}: the plan"), &cells[0]);
-        row(&format!("{name}: plan and state at the end"), &cells[1]);
-        row(&format!("{name}: with the log of all facts"), &cells[2]);
+        for (what, cells) in ["the plan", "plan and state at the end", "with the log of all facts"].iter().zip(&cells) {
+            // The slope between the least and the most: the same as the figures before it where memory is linear.
+            let (few, many) = (SIZES[0] as f64, SIZES[2] as f64);
+            let slope = (cells[2] * many - cells[0] * few) / (many - few);
+            let figures: Vec<String> = cells.iter().chain([&slope]).map(|kib| format!("{kib:.2}")).collect();
+            row(&format!("{name}: {what}"), &figures);
+        }
     }
 }
 
@@ -273,6 +309,7 @@ fn the_driver() {
     for (name, shape) in [
         SHAPES[0],
         SHAPES[2],
+        SHAPES[4],
         ("fan-out, 100 at once", Shape::FanOut(100)),
         ("fan-out of a step's list, 8 at once", Shape::Listed(8)),
     ] {

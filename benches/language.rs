@@ -9,7 +9,7 @@ fn main() {
     divan::main();
 }
 
-const SHAPES: [Shape; 4] = [Shape::Chain, Shape::Layers, Shape::FanOut(8), Shape::Listed(8)];
+const SHAPES: [Shape; 5] = [Shape::Chain, Shape::Layers, Shape::FanOut(8), Shape::Listed(8), Shape::Random];
 
 #[divan::bench(args = SHAPES)]
 fn parse_200(bencher: Bencher<'_, '_>, shape: &Shape) {

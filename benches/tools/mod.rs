@@ -1,7 +1,7 @@
 //! What the benches share: a catalogue of actions that do nothing, plans made by number, figures and tables.
 #![allow(dead_code, reason = "each bench is a crate of its own and uses a part")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -111,6 +111,8 @@ pub enum Shape {
     Listed(usize),
     /// Layers of ten; each step needs two of the layer before and uses an output of one of them.
     Layers,
+    /// Each step needs up to three of all that stand before it, by chance, and uses an output of one of them.
+    Random,
 }
 
 pub fn text(shape: Shape, n: usize) -> String {
@@ -133,6 +135,15 @@ pub fn text(shape: Shape, n: usize) -> String {
                 step(i, &format!("    needs: [s{a}, s{b}]\n"), &after(a));
             }
         }),
+        Shape::Random => {
+            let mut dice = Dice(1);
+            (0..n).for_each(|i| {
+                let needs: BTreeSet<usize> = (0..3.min(i)).map(|_| dice.below(i)).collect();
+                let named: Vec<String> = needs.iter().map(|at| format!("s{at}")).collect();
+                let used = needs.first().map(|at| after(*at)).unwrap_or_default();
+                step(i, &format!("    needs: [{}]\n", named.join(", ")), &used);
+            });
+        }
         Shape::Listed(width) => text.push_str(&format!(
             "  - id: first\n    uses: fake.list\n    with: {{count: {n}}}\n\
              \x20 - id: all\n    for_each: steps.first.things\n    as: i\n    key: i.id\n    max_parallel: {width}\n\
@@ -145,6 +156,16 @@ pub fn text(shape: Shape, n: usize) -> String {
         )),
     }
     text
+}
+
+/// Numbers that look like chance and are the same in each run (Knuth's linear congruential generator).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) % bound as u64) as usize
+    }
 }
 
 pub fn parse(text: &str) -> Runbook {
@@ -185,6 +206,17 @@ pub fn best<T>(mut act: impl FnMut() -> T) -> (Duration, T) {
         (least, last) = (least.min(time), given);
     }
     (least, last)
+}
+
+/// The same for what is over too soon for the kernel's steps: the mean of `times` in a row.
+pub fn best_of<T>(times: usize, mut act: impl FnMut() -> T) -> (Duration, T) {
+    let (time, last) = best(|| {
+        for _ in 1..times {
+            act();
+        }
+        act()
+    });
+    (time / times as u32, last)
 }
 
 /// How long this thread has run on a processor.

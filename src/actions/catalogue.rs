@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::deps::Deps;
+use super::local::LocalRun;
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
 use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestUnlock};
 use super::proxmox::ha::HaMaintenance;
@@ -13,6 +14,7 @@ use crate::model::action_spec::Catalogue;
 /// The actions, ready to be used with a site.
 pub fn catalogue(deps: &Deps) -> Actions {
     let all: Vec<Arc<dyn Action>> = vec![
+        Arc::new(LocalRun::new(deps.folder.clone())),
         Arc::new(PlanEvacuation::new(deps.placement.clone())),
         Arc::new(CheckEvacuation::default()),
         Arc::new(HaMaintenance::new(deps.timing)),
@@ -42,6 +44,7 @@ mod tests {
         assert_eq!(
             names,
             [
+                "local.run",
                 "proxmox.check_evacuation",
                 "proxmox.guest_migrate",
                 "proxmox.guest_shutdown",

@@ -1,5 +1,6 @@
 //! What the catalogue is made from: the site's placement rules, and how long things are waited for.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::placement::evacuation::{HaRoom, QuorumGroup, Settings, Speed};
@@ -9,6 +10,8 @@ use crate::placement::evacuation::{HaRoom, QuorumGroup, Settings, Speed};
 pub struct Deps {
     pub placement: PlacementDefaults,
     pub timing: Timing,
+    /// Where relative paths of local commands begin.
+    pub folder: PathBuf,
 }
 
 /// `placement` and `policy.quorum_groups` of the site's configuration.

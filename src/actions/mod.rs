@@ -3,7 +3,10 @@
 
 mod catalogue;
 mod deps;
+pub mod local;
 pub mod proxmox;
+mod sources;
 
 pub use catalogue::{catalogue, specs};
 pub use deps::{Deps, PlacementDefaults, Timing};
+pub use sources::Sources;

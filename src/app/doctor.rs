@@ -8,6 +8,7 @@ use super::open::{Config, OpenSite, store};
 use super::settings::Settings;
 use super::site_lock::{self, Reach};
 use crate::actions;
+use crate::clients::proxmox::Site;
 use crate::secrets::Redactor;
 use crate::sys::process;
 
@@ -81,17 +82,18 @@ async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) {
             Err(failure) => findings.push(Finding::of(what, &failure.into())),
         }
     }
-    findings.push(site_lock(site).await);
+    let Some(proxmox) = &site.proxmox else { return };
+    findings.push(site_lock(proxmox).await);
     for node in &site.config.site.cluster.nodes {
         let what = format!("node {}", node.name);
         let attempted = format!("ask node {}", node.name);
-        match site.proxmox.node_version(&node.name).await {
+        match proxmox.node_version(&node.name).await {
             Ok(version) => {
                 let says = format!("{}:{} answers, Proxmox VE {}", node.host, node.port, version.version);
                 findings.push(Finding::good(what, says));
             }
             Err(error) => {
-                let failure = actions::proxmox::failure(&site.proxmox, attempted, &error);
+                let failure = actions::proxmox::failure(proxmox, attempted, &error);
                 findings.push(Finding::of(&what, &failure.into()));
             }
         }
@@ -99,13 +101,13 @@ async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) {
 }
 
 /// How far a lock reaches. That it reaches this host alone is no fault, but should be known.
-async fn site_lock(site: &OpenSite) -> Finding {
+async fn site_lock(site: &Site) -> Finding {
     let what = "lock";
-    match site_lock::reach(&site.proxmox).await {
+    match site_lock::reach(site).await {
         Ok(Reach::Site) => Finding::good(what, format!("holds for every controller (pool {})", site_lock::POOL)),
         Ok(Reach::Host(why)) => {
             let remedy =
-                format!("optional, for a lock that holds for every controller: {}", site_lock::grant(&site.proxmox));
+                format!("optional, for a lock that holds for every controller: {}", site_lock::grant(site));
             Finding { remedy: Some(remedy), ..Finding::good(what, why) }
         }
         Err(error) => Finding::of(what, &error),

@@ -1,10 +1,11 @@
 //! Looking at runs: lists, one run, its log. Reads the journal and nothing else.
 
-use super::error::AppError;
+use super::error::{AppError, Exit};
 use super::open::store;
 use super::settings::Settings;
-use crate::event::Event;
+use crate::event::{Event, Fact};
 use crate::journal::{RunFilter, RunHeader};
+use crate::model::runbook::Runbook;
 
 /// A run and its whole history.
 pub struct Inspected {
@@ -12,6 +13,23 @@ pub struct Inspected {
     /// The shortest prefix that names it.
     pub short: String,
     pub events: Vec<Event>,
+}
+
+impl Inspected {
+    /// The runbook that it carries out.
+    ///
+    /// # Errors
+    /// It never began.
+    pub fn procedure(&self) -> Result<&Runbook, AppError> {
+        let created = self.events.iter().find_map(|event| match event.fact()? {
+            Fact::RunCreated { plan, .. } => Some(&plan.procedure),
+            _ => None,
+        });
+        created.ok_or_else(|| {
+            let message = format!("run {} never began: its journal is empty", self.header.id);
+            AppError::new(Exit::Gate, "run::empty", message).hint("start it again")
+        })
+    }
 }
 
 /// Runs, newest first, with the shortest prefix that names each.

@@ -15,6 +15,7 @@ pub mod lint;
 pub mod locks;
 pub mod metrics;
 pub mod notify;
+mod needs;
 pub mod open;
 pub mod planning;
 pub mod policy;

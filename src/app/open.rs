@@ -9,8 +9,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::error::{AppError, Exit};
+use super::needs::needs_site;
 use super::settings::Settings;
 use crate::actions;
+use crate::clients::local::Local;
 use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SiteSettings};
 use crate::clients::ssh::{Ssh, SshSettings, SshVia};
 use crate::contracts;
@@ -19,6 +21,7 @@ use crate::journal::Store;
 use crate::load::diagnostic::Source;
 use crate::load::{check_profiles, load_cluster, load_site, scope_of};
 use crate::model::cluster::Cluster;
+use crate::model::runbook::Runbook;
 use crate::model::site::Site;
 use crate::placement::evacuation::QuorumGroup;
 use crate::secrets::{Redactor, SecretRef, Secrets};
@@ -72,6 +75,28 @@ impl Config {
         }
         let digest = digest.finalize().iter().map(|b| format!("{b:02x}")).collect();
         Ok(Self { path, found, site, clusters: clusters.into_iter().map(|(_, c)| c).collect(), digest })
+    }
+
+    /// The same; where there is none, a site of no nodes that is called `local`.
+    ///
+    /// # Errors
+    /// There is one, and it may not be trusted or has problems.
+    pub fn load_or_local(settings: &Settings) -> Result<Self, AppError> {
+        match Self::load(settings) {
+            Err(error) if error.code == "config::missing" => {
+                let path = settings.cwd.join(FILE);
+                Ok(Self { path, found: false, site: Site::local(), clusters: Vec::new(), digest: String::new() })
+            }
+            loaded => loaded,
+        }
+    }
+
+    /// What this runbook is for: the configured site, or this machine alone where that is all that it acts on.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_for(settings: &Settings, runbook: &Runbook) -> Result<Self, AppError> {
+        if needs_site(runbook) { Self::load(settings) } else { Self::load_or_local(settings) }
     }
 
     /// The profile of that name.
@@ -159,7 +184,8 @@ pub fn yaml_files(folder: &Path) -> Vec<PathBuf> {
 /// A site that can be talked to.
 pub struct OpenSite {
     pub config: Config,
-    pub proxmox: Arc<proxmox::Site>,
+    /// Absent where only this machine is acted on.
+    pub proxmox: Option<Arc<proxmox::Site>>,
     pub actions: Actions,
     pub source: Arc<dyn WorldSource>,
     pub clients: Capabilities,
@@ -168,6 +194,31 @@ pub struct OpenSite {
 }
 
 impl OpenSite {
+    /// Opens what this runbook needs: the site, or this machine alone.
+    ///
+    /// # Errors
+    /// As [`OpenSite::open`].
+    pub async fn open_for(settings: &Settings, redactor: &Redactor, runbook: &Runbook) -> Result<Self, AppError> {
+        if needs_site(runbook) {
+            return Self::open(settings, redactor).await;
+        }
+        Ok(Self::local(settings, Config::load_or_local(settings)?, redactor))
+    }
+
+    /// This machine alone: no credential is fetched and nobody is contacted.
+    fn local(settings: &Settings, config: Config, redactor: &Redactor) -> Self {
+        let local = local(&config, redactor);
+        Self {
+            actions: actions::catalogue(&deps(&config.site, settings)),
+            source: Arc::new(local_source(&local, settings)),
+            clients: Capabilities::default().with(Arc::new(local)),
+            config,
+            proxmox: None,
+            redactor: redactor.clone(),
+            actor: settings.actor.clone(),
+        }
+    }
+
     /// Fetches the credential, makes the clients, and asks the site for its version, so that an unreachable or
     /// refusing site is said at once.
     ///
@@ -176,18 +227,18 @@ impl OpenSite {
     pub async fn open(settings: &Settings, redactor: &Redactor) -> Result<Self, AppError> {
         let config = Config::load(settings)?;
         let site = Self::connect(settings, config, redactor).await?;
-        let attempted = format!("reach site {}", site.config.site.cluster.name);
-        site.proxmox
-            .version()
-            .await
-            .map_err(|e| AppError::from(actions::proxmox::failure(&site.proxmox, attempted, &e)))?;
+        if let Some(proxmox) = &site.proxmox {
+            let attempted = format!("reach site {}", site.config.site.cluster.name);
+            let asked = proxmox.version().await;
+            asked.map_err(|e| AppError::from(actions::proxmox::failure(proxmox, attempted, &e)))?;
+        }
         Ok(site)
     }
 
     /// What a person must be told each time before this site is talked to.
     pub fn warning(&self) -> Option<String> {
         let cluster = &self.config.site.cluster;
-        cluster.tls.insecure.then(|| {
+        (cluster.tls.insecure && self.proxmox.is_some()).then(|| {
             format!(
                 "Warning: {} is insecure: certificates are not checked, and whoever is on the way can read the credential; \
                  pin a fingerprint instead",
@@ -208,17 +259,38 @@ impl OpenSite {
         }
         let ssh = Arc::new(ssh(&config, settings));
         let deps = deps(&config.site, settings);
-        let clients = Capabilities::default().with(proxmox.clone()).with(ssh);
+        let local = local(&config, redactor);
+        let site_source = actions::proxmox::ProxmoxSource::new((*proxmox).clone());
+        let source = local_source(&local, settings).with("proxmox", Arc::new(site_source));
+        let clients = Capabilities::default().with(proxmox.clone()).with(ssh).with(Arc::new(local));
         Ok(Self {
             actions: actions::catalogue(&deps),
-            source: Arc::new(actions::proxmox::ProxmoxSource::new((*proxmox).clone())),
+            source: Arc::new(source),
             config,
-            proxmox,
+            proxmox: Some(proxmox),
             clients,
             redactor: redactor.clone(),
             actor: settings.actor.clone(),
         })
     }
+}
+
+/// This machine's commands get our environment without the variables that hold our own credentials, and what they write
+/// is kept without secrets.
+fn local(config: &Config, redactor: &Redactor) -> Local {
+    let redactor = redactor.clone();
+    let given = &config.site.credentials;
+    let references = given.token.iter().chain(&given.password).filter_map(|text| text.parse::<SecretRef>().ok());
+    let variables = references.filter_map(|reference| match reference {
+        SecretRef::Env(name) => Some(name),
+        _ => None,
+    });
+    Local::new(Arc::new(move |text| redactor.redact(text).into_owned())).without(variables)
+}
+
+fn local_source(local: &Local, settings: &Settings) -> actions::Sources {
+    let source = actions::local::LocalSource::new(local.clone(), settings.cwd.clone());
+    actions::Sources::default().with("local", Arc::new(source))
 }
 
 async fn credential(config: &Config, redactor: &Redactor) -> Result<Credential, AppError> {
@@ -317,6 +389,7 @@ fn deps(site: &Site, settings: &Settings) -> actions::Deps {
             ..actions::PlacementDefaults::default()
         },
         timing: actions::Timing::default(),
+        folder: settings.cwd.clone(),
     };
     if let Some(poll) = settings.poll {
         deps.timing.poll = poll;

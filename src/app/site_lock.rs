@@ -92,7 +92,8 @@ pub fn locks(settings: &Settings, site: &OpenSite, store: &Arc<Store>) -> Result
 /// # Errors
 /// The site cannot be asked, or does not let us see its pools.
 pub async fn holder(site: &OpenSite) -> Result<Option<String>, AppError> {
-    let pool = site.proxmox.pool(POOL).await.map_err(|e| failed(site, "see who holds the site's lock", &e))?;
+    let Some(proxmox) = &site.proxmox else { return Ok(None) };
+    let pool = proxmox.pool(POOL).await.map_err(|e| failed(proxmox, "see who holds the site's lock", &e))?;
     Ok(pool.map(|pool| mark::in_words(&pool)))
 }
 
@@ -106,20 +107,21 @@ pub async fn break_(site: &OpenSite, reason: &str) -> Result<Option<String>, App
         return Err(AppError::new(Exit::Usage, "lock::reason", "a lock is broken with a reason")
             .hint("say why it is certain that its run does nothing any more: --reason 'host is gone'"));
     }
-    let Some(held) = holder(site).await? else { return Ok(None) };
-    site.proxmox.delete_pool(POOL).await.map_err(|e| failed(site, "break the site's lock", &e))?;
+    let (Some(held), Some(proxmox)) = (holder(site).await?, &site.proxmox) else { return Ok(None) };
+    proxmox.delete_pool(POOL).await.map_err(|e| failed(proxmox, "break the site's lock", &e))?;
     Ok(Some(held))
 }
 
-fn failed(site: &OpenSite, attempted: &str, error: &ProxmoxError) -> AppError {
-    actions::proxmox::failure(&site.proxmox, attempted, error).into()
+fn failed(site: &Site, attempted: &str, error: &ProxmoxError) -> AppError {
+    actions::proxmox::failure(site, attempted, error).into()
 }
 
 /// The local lock first, then the site's.
 pub struct SiteLocks {
     local: StoreLocks,
     store: Arc<Store>,
-    site: Arc<Site>,
+    /// Absent where a run has to do with this machine alone.
+    site: Option<Arc<Site>>,
     /// `site/NAME`: the one lock that the site itself can hold.
     name: String,
     actor: String,
@@ -150,7 +152,8 @@ impl SiteLocks {
         if let Some(holder) = self.local.holder(&self.name)? {
             return Ok(Some(holder));
         }
-        match self.site.pool(POOL).await {
+        let Some(site) = &self.site else { return Ok(None) };
+        match site.pool(POOL).await {
             Ok(Some(pool)) if self.over(&pool).is_none() => Ok(Some(self.refusal(&pool))),
             _ => Ok(None),
         }
@@ -187,10 +190,8 @@ impl SiteLocks {
         if let Err(holder) = self.local.acquire(name, run).await? {
             return Ok(Err(holder));
         }
-        if name != self.name {
-            return Ok(Ok(()));
-        }
-        let refused = match self.take(run).await {
+        let Some(site) = self.site.as_deref().filter(|_| name == self.name) else { return Ok(Ok(())) };
+        let refused = match self.take(site, run).await {
             Ok(Taken::Others(holder)) => Ok(Err(holder)),
             Ok(Taken::HostOnly(why)) => {
                 self.note(why);
@@ -216,41 +217,41 @@ impl SiteLocks {
     }
 
     /// Creates the pool, unless it is there. An answer that was lost is made good by looking whose it is.
-    async fn take(&self, run: &RunId) -> Result<Taken, ProxmoxError> {
-        let may = self.site.permissions(Some(ACL_PATH)).await?;
+    async fn take(&self, site: &Site, run: &RunId) -> Result<Taken, ProxmoxError> {
+        let may = site.permissions(Some(ACL_PATH)).await?;
         let missing: Vec<&str> = PRIVILEGES.into_iter().filter(|privilege| !may.may(ACL_PATH, privilege)).collect();
         if missing.contains(&"Pool.Audit") {
-            return Ok(Taken::HostOnly(host_only(&self.site, &missing)));
+            return Ok(Taken::HostOnly(host_only(site, &missing)));
         }
         let mut sent = None;
         for attempt in 0..TRIES {
             if attempt > 0 {
                 tokio::time::sleep(PAUSE).await;
             }
-            if let Some(pool) = self.site.pool(POOL).await? {
+            if let Some(pool) = site.pool(POOL).await? {
                 match self.of_run(&pool, run) {
                     Some(taken) if sent.is_some() && matches!(taken, Taken::Had) => return Ok(Taken::Made),
                     Some(taken) => return Ok(taken),
-                    None if missing.is_empty() => self.remove_left_behind(&pool).await?,
+                    None if missing.is_empty() => self.remove_left_behind(site, &pool).await?,
                     None => {}
                 }
             }
             if !missing.is_empty() {
                 // It was looked at all the same: another's lock is honoured by whoever can see it.
-                return Ok(Taken::HostOnly(host_only(&self.site, &missing)));
+                return Ok(Taken::HostOnly(host_only(site, &missing)));
             }
-            match self.site.create_pool(POOL, &self.mark(run).comment()).await {
+            match site.create_pool(POOL, &self.mark(run).comment()).await {
                 Ok(Creation::Made) => return Ok(Taken::Made),
                 // The next look says whose.
                 Ok(Creation::Exists) => {}
                 Err(ProxmoxError::Forbidden { .. }) => {
-                    return Ok(Taken::HostOnly(host_only(&self.site, &["Pool.Allocate"])));
+                    return Ok(Taken::HostOnly(host_only(site, &["Pool.Allocate"])));
                 }
                 Err(error) if error.outcome_unknown() || passes(&error) => sent = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        match (sent, self.site.pool(POOL).await?) {
+        match (sent, site.pool(POOL).await?) {
             (_, Some(pool)) => Ok(self.of_run(&pool, run).unwrap_or_else(|| Taken::Others(self.refusal(&pool)))),
             (Some(error), None) => Err(error),
             (None, None) => Ok(Taken::Others(format!("others take and leave the pool {POOL} all the time"))),
@@ -275,9 +276,9 @@ impl SiteLocks {
     }
 
     /// The local lock is ours: nobody else on this host does the same now.
-    async fn remove_left_behind(&self, pool: &Pool) -> Result<(), ProxmoxError> {
+    async fn remove_left_behind(&self, site: &Site, pool: &Pool) -> Result<(), ProxmoxError> {
         let why = self.over(pool).unwrap_or_default();
-        match self.site.delete_pool(POOL).await {
+        match site.delete_pool(POOL).await {
             Ok(_) => self.note(format!("the lock of the site (pool {POOL}) was left behind and is taken over: {why}")),
             Err(error) if error.outcome_unknown() || passes(&error) => {}
             Err(error) => return Err(error),
@@ -313,13 +314,13 @@ impl SiteLocks {
     }
 
     /// Deletes the pool if it is this run's. It is looked at again after each answer that was lost.
-    async fn leave(&self, run: &RunId) -> Result<(), ProxmoxError> {
+    async fn leave(&self, site: &Site, run: &RunId) -> Result<(), ProxmoxError> {
         let mut lost = None;
         for attempt in 0..TRIES {
             if attempt > 0 {
                 tokio::time::sleep(PAUSE).await;
             }
-            match self.site.pool(POOL).await {
+            match site.pool(POOL).await {
                 Ok(Some(pool)) if Mark::of(&pool).is_some_and(|mark| mark.run == *run) => {}
                 Ok(_) => return Ok(()),
                 // A token that may not see pools has none.
@@ -330,7 +331,7 @@ impl SiteLocks {
                 }
                 Err(error) => return Err(error),
             }
-            match self.site.delete_pool(POOL).await {
+            match site.delete_pool(POOL).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.outcome_unknown() || passes(&error) => lost = Some(error),
                 Err(error) => return Err(error),
@@ -359,8 +360,8 @@ impl Locks for SiteLocks {
 
     /// A pool that cannot be deleted is left behind with a note: the run itself is over.
     async fn release(&self, name: &str, run: &RunId) -> Result<(), JournalError> {
-        if name == self.name
-            && let Err(error) = self.leave(run).await
+        if let Some(site) = self.site.as_deref().filter(|_| name == self.name)
+            && let Err(error) = self.leave(site, run).await
         {
             self.note(format!(
                 "the lock of the site could not be given back: {error}; nothing of this run goes on, so take it away: \

@@ -1,6 +1,7 @@
 //! Outside systems. Nothing here knows of runbooks, steps or plans: calls, answers and errors only.
 
 mod class;
+pub mod local;
 pub mod notify;
 pub mod proxmox;
 pub mod ssh;

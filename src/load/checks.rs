@@ -3,7 +3,7 @@
 use super::diagnostic::code;
 use super::keys::CHECK;
 use super::reader::Reader;
-use super::uses::{Callables, call, is_call};
+use super::uses::{Callables, call};
 use super::yaml::Node;
 use crate::model::effect::Effect;
 use crate::model::runbook::{Check, Expr};
@@ -61,7 +61,7 @@ fn check(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> Opt
 
 fn refuse_change(reader: &mut Reader<'_>, callables: &Callables<'_>, uses: &Node) {
     let name = uses.as_str().unwrap_or_default();
-    let local = is_call(name);
+    let local = callables.is_call(name);
     let effect = callables.action(name).map_or(Effect::Read, |spec| spec.effect);
     if local || effect > Effect::Read {
         let what = if local { "is a procedure".into() } else { format!("has effect {}", effect.as_str()) };

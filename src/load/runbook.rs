@@ -195,6 +195,11 @@ fn defines(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> B
                 .error(code::ID, name.span, format!("`{}` is no name of a local procedure", name.value))
                 .help("lower-case letters, digits and `_`, a letter first");
         }
+        if callables.action(&format!("local.{}", name.value)).is_some() {
+            reader
+                .error(code::ID, name.span, format!("`local.{}` is an action of the catalogue", name.value))
+                .help("give the local procedure another name");
+        }
         if reader.keys(node, &DEFINE) {
             out.insert(format!("local.{}", name.value), procedure(reader, callables, node));
         }

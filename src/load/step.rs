@@ -8,7 +8,7 @@ use super::diagnostic::{Severity, Span, code};
 use super::keys::{CONFIRM, LIMIT, NO_ROLLBACK, RETRY, STEP, VERBS};
 use super::params::is_identifier;
 use super::reader::Reader;
-use super::uses::{Callables, call, is_call};
+use super::uses::{Callables, call};
 use super::yaml::{Node, Value};
 use crate::expr::nearest;
 use crate::model::effect::Effect;
@@ -137,7 +137,7 @@ fn check_needs(reader: &mut Reader<'_>, nodes: &[Node], steps: &[Step]) {
 fn step(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> Option<Step> {
     let verb_name = one_verb(reader, node)?;
     let verb = verb(reader, callables, node, verb_name);
-    check_modifiers(reader, node, verb_name);
+    check_modifiers(reader, callables, node, verb_name);
     let timeout = node.get("timeout").and_then(|n| reader.duration(n));
     let deadline = node.get("deadline").and_then(|n| reader.duration(n));
     if let (Some(node), true) = (node.get("deadline"), deadline.zip(timeout).is_some_and(|(d, t)| d < t)) {
@@ -195,7 +195,7 @@ fn one_verb(reader: &mut Reader<'_>, node: &Node) -> Option<&'static str> {
     }
 }
 
-fn check_modifiers(reader: &mut Reader<'_>, node: &Node, verb: &str) {
+fn check_modifiers(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node, verb: &str) {
     let fan_out = node.get("for_each").is_some();
     for (key, _) in node.entries() {
         let name = key.value.as_str();
@@ -220,7 +220,7 @@ fn check_modifiers(reader: &mut Reader<'_>, node: &Node, verb: &str) {
                 .error(code::MODIFIER, key.span, format!("a `confirm` cannot have `{name}`"))
                 .help(format!("take `{name}` off"));
         }
-        let called = verb == "uses" && node.get("uses").and_then(Node::as_str).is_some_and(is_call);
+        let called = verb == "uses" && node.get("uses").and_then(Node::as_str).is_some_and(|n| callables.is_call(n));
         if let Some(help) = refused_of_many(name, called).filter(|_| called || ["steps", "parallel"].contains(&verb)) {
             let what = if called { "call" } else { "group" };
             reader.error(code::MODIFIER, key.span, format!("a {what} cannot have `{name}`")).help(help);
@@ -245,7 +245,7 @@ fn verb(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node, name: &
     Some(match name {
         "uses" => {
             let (action, with) = call(reader, callables, value, node.get("with"))?;
-            if is_call(&action) { Verb::Call { procedure: action, with } } else { Verb::Uses { action, with } }
+            if callables.is_call(&action) { Verb::Call { procedure: action, with } } else { Verb::Uses { action, with } }
         }
         "confirm" => Verb::Confirm(confirm(reader, value)?),
         "parallel" => Verb::Parallel(steps(reader, callables, value, true, &mut Ids::default())),

@@ -38,6 +38,11 @@ impl Callables<'_> {
         self.catalogue.get(name)
     }
 
+    /// Whether `uses` means a procedure or another runbook and no action: `local.run` is one, `local.drain` is none.
+    pub fn is_call(&self, uses: &str) -> bool {
+        uses.starts_with("local.") && self.action(uses).is_none() || is_file_call(uses)
+    }
+
     /// What a procedure takes and gives, where that is known.
     pub fn procedure(&self, uses: &str) -> Option<&Interface> {
         match uses.strip_prefix("local.") {
@@ -45,11 +50,6 @@ impl Callables<'_> {
             None => self.files.get(uses)?.ok(),
         }
     }
-}
-
-/// Whether `uses` means a procedure or another runbook and no action.
-pub fn is_call(uses: &str) -> bool {
-    uses.starts_with("local.") || is_file_call(uses)
 }
 
 /// Whether `uses` means another runbook.
@@ -83,7 +83,7 @@ pub fn call(
 
 /// The parameters of what is called, where they are known.
 fn callee<'c>(reader: &mut Reader<'_>, callables: &'c Callables<'_>, uses: &Node, name: &str) -> Option<&'c [Param]> {
-    if let Some(local) = name.strip_prefix("local.") {
+    if let Some(local) = name.strip_prefix("local.").filter(|_| callables.is_call(name)) {
         if !callables.defines.contains_key(local) {
             let near = nearest(local, callables.defines.keys().map(String::as_str)).map(|n| format!("local.{n}"));
             reader.error(code::UNKNOWN_ACTION, uses.span, format!("`define` has no `{local}`")).suggest(near);

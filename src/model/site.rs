@@ -35,6 +35,29 @@ pub struct Site {
     pub netbox: Option<Netbox>,
 }
 
+impl Site {
+    /// The site where there is no configuration: this machine, without nodes and credentials.
+    pub fn local() -> Self {
+        let (tls, api) = (Tls::default(), Api::default());
+        Self {
+            cluster: SiteCluster { name: "local".into(), nodes: Vec::new(), tls, api },
+            credentials: Credentials { token: None, user: None, password: None, ssh_user: root(), ssh_config: None },
+            defaults: GuestDefaults::default(),
+            vmid_ranges: VmidRanges::default(),
+            tags: SiteTags::default(),
+            cloudinit: CloudInit::default(),
+            talos: SiteTalos::default(),
+            ansible: None,
+            taskfile: None,
+            placement: Placement::default(),
+            policy: Policy::default(),
+            notify: Vec::new(),
+            metrics: Metrics::default(),
+            netbox: None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SiteCluster {

@@ -209,6 +209,7 @@ fn the_catalogue_of_actions() {
     assert_eq!(
         names.exits(0).stdout.lines().collect::<Vec<_>>(),
         [
+            "local.run",
             "proxmox.check_evacuation",
             "proxmox.guest_migrate",
             "proxmox.guest_shutdown",

@@ -18,7 +18,7 @@ pub async fn run(face: &Face, args: Do) -> Result<Exit, AppError> {
         running::refuse_if_locked(&face.settings, &config.site.cluster.name)?;
     }
     let request = Request { args: Vec::new(), set: args.with.clone(), cluster: args.cluster.clone() };
-    let site = super::open(face).await?;
+    let site = super::open(face, &book.runbook).await?;
     let plan = planning::plan(&site, &book, &request).await?;
     if let Some(path) = &args.out
         && plan.failure.is_none()

@@ -19,8 +19,9 @@ use crate::report::{Human, JsonLines, Pause, Plain, PlanText, Purpose, Quiet, Ru
 /// Plans, shows, asks, does it.
 pub async fn run(face: &Face, what: What, out: Option<&Path>, answers: Answers) -> Result<Exit, AppError> {
     let inject = inject(&answers)?;
-    if crate::app::books::find(&face.settings, &what.name)?.runbook.lock == LockScope::Site {
-        let config = Config::load(&face.settings)?;
+    let runbook = crate::app::books::find(&face.settings, &what.name)?.runbook;
+    if runbook.lock == LockScope::Site {
+        let config = Config::load_for(&face.settings, &runbook)?;
         running::refuse_if_locked(&face.settings, &config.site.cluster.name)?;
     }
     let (site, plan) = super::plan::make(face, &what).await?;
@@ -45,7 +46,7 @@ pub async fn apply(face: &Face, args: Apply) -> Result<Exit, AppError> {
     }
     let inject = inject(&args.answers)?;
     let plan = planning::read_saved(&path)?;
-    let site = super::open(face).await?;
+    let site = super::open(face, &plan.procedure).await?;
     planning::still_holds(&site, &plan).await?;
     carry_out(face, &site, plan, args.answers, inject).await
 }
@@ -121,7 +122,7 @@ pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
     if args.force {
         handing::take_back(&face.settings, found.header.id.as_str())?;
     }
-    let site = super::open(face).await?;
+    let site = super::open(face, found.procedure()?).await?;
     let known = (&found.header.id, found.header.events);
     let notifier = Notifier::start(&face.settings, &site.config, &face.redactor, Some(known));
     let (attendance, seen, by) = attend(face, &notifier, args.answers, inject);

@@ -20,10 +20,11 @@ use super::Face;
 use super::args::{Command, RunsCommand};
 use crate::app::open::OpenSite;
 use crate::app::{AppError, Exit};
+use crate::model::runbook::Runbook;
 
-/// Opens the site, with the warning that it asks for.
-async fn open(face: &Face) -> Result<OpenSite, AppError> {
-    let site = OpenSite::open(&face.settings, &face.redactor).await?;
+/// Opens what this runbook needs, with the warning that it asks for.
+async fn open(face: &Face, runbook: &Runbook) -> Result<OpenSite, AppError> {
+    let site = OpenSite::open_for(&face.settings, &face.redactor, runbook).await?;
     if let Some(warning) = site.warning() {
         face.printer.note(&warning);
     }

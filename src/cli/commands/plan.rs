@@ -56,7 +56,7 @@ pub async fn make(face: &Face, what: &What) -> Result<(OpenSite, Plan), AppError
     let request = planning::Request { args: what.args.clone(), set: what.set.clone(), cluster: what.cluster.clone() };
     // A wrong parameter is said before anything is contacted.
     planning::bind(&book.runbook, &request)?;
-    let site = super::open(face).await?;
+    let site = super::open(face, &book.runbook).await?;
     let plan = planning::plan(&site, &book, &request).await?;
     Ok((site, plan))
 }

@@ -7,6 +7,7 @@ mod daemon;
 mod foreground;
 mod group;
 mod run;
+mod table;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -22,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 pub use capture::{Line, Stream};
 pub use daemon::Daemon;
 pub use foreground::{detach, is_alive, run_here};
-pub use run::run;
+pub use run::{run, run_seen};
+pub use table::{Identity, end, identity, marked, still_runs};
 
 /// Why a child could not be run.
 #[derive(Debug, thiserror::Error)]

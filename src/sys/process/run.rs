@@ -13,11 +13,21 @@ use super::{Captured, Ended, ProcessError, Spec, Stream, ended};
 
 /// Runs the child to its end. Dropping the future kills the child's whole group.
 pub async fn run(spec: Spec) -> Result<Captured, ProcessError> {
+    run_seen(spec, |_| {}).await
+}
+
+/// The same; `seen` is told the child's process id, which is its group's too, as soon as there is one.
+pub async fn run_seen(spec: Spec, seen: impl FnOnce(u32)) -> Result<Captured, ProcessError> {
     let started = Instant::now();
     let mut command = spec.command();
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Nothing to say needs no pipe and no task that writes to it.
+    command.stdin(if spec.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| spec.start_error(e))?;
     let mut guard = GroupGuard::of(&child);
+    if let Some(pid) = child.id() {
+        seen(pid);
+    }
     feed(&mut child, spec.stdin.clone());
     let mut out = Capture::start(child.stdout.take(), Stream::Stdout, &spec);
     let mut err = Capture::start(child.stderr.take(), Stream::Stderr, &spec);

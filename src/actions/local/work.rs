@@ -1,0 +1,184 @@
+//! Waiting on a local command: its lines, its handle in the journal, and ending it when told to.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use super::order::{GRACE, Order};
+use crate::clients::local::{Ended, Job, Local, News, Output, Process, ProcessError};
+use crate::engine::ports::{Call, Mutate};
+use crate::model::effect::Done;
+use crate::model::failure::{Class, Failure};
+
+/// The variables by which a running command is known again: its run, and its step there.
+pub const RUN: &str = "RUNBOOK_RUN";
+pub const STEP: &str = "RUNBOOK_STEP";
+
+/// A command that is over sooner leaves no handle, which would cost it an fsync: until then it is known by its
+/// variables alone.
+const HANDLE_AFTER: Duration = Duration::from_millis(100);
+
+/// Lines of output that a step's log keeps.
+const MOST_LINES: usize = 1_000;
+
+/// How often an old run's command is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the journal keeps of a running command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handle {
+    pub process: Process,
+    /// How we have ended it, where we have: then it was not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+}
+
+/// One command from its start to its end.
+pub struct Work<'a> {
+    pub order: &'a Order,
+    pub mutate: &'a Mutate,
+    pub attempted: String,
+}
+
+impl Work<'_> {
+    /// Runs it and says what it has put out.
+    pub async fn run(&self, local: &Local, call: &Call) -> Result<Value, Failure> {
+        let mut command = self.order.command();
+        let run = call.run.as_ref().map(ToString::to_string).unwrap_or_default();
+        command.env.extend([(RUN.to_owned(), Some(run)), (STEP.to_owned(), Some(call.path.to_string()))]);
+        let mut job = local.job(command);
+        let output = self.wait(&mut job).await?;
+        self.judged(&output)
+    }
+
+    async fn wait(&self, job: &mut Job) -> Result<Output, Failure> {
+        let handle_at = Instant::now() + HANDLE_AFTER;
+        let (mut handle, mut unkept) = (None, None);
+        let (mut told, mut asked) = (0, false);
+        let output = loop {
+            tokio::select! {
+                news = job.news() => match news {
+                    News::Line(line) => self.line(&mut told, &line),
+                    News::Done(output) => break output.map_err(|error| self.not_started(&error))?,
+                },
+                () = sleep_until(handle_at), if handle.is_none() && unkept.is_none() => {
+                    let kept = job.process().map(|process| Handle { process, ended: None });
+                    // It goes on meanwhile. Where the journal is gone it is let finish, and then nothing can be said.
+                    match self.keep(kept.as_ref()).await {
+                        Ok(()) => handle = Some(kept),
+                        Err(failure) => unkept = Some(failure),
+                    }
+                }
+                () = self.mutate.stop.wait(), if !asked => {
+                    asked = true;
+                    job.stop();
+                }
+            }
+        };
+        if output.ended == Ended::Cancelled {
+            return Err(self.ended_by_us(handle.flatten()).await);
+        }
+        unkept.map_or(Ok(output), |failure| Err(failure.done(Done::Unknown)))
+    }
+
+    async fn keep(&self, handle: Option<&Handle>) -> Result<(), Failure> {
+        match handle {
+            Some(handle) => self.mutate.checkpoint(json!(handle)).await,
+            None => Ok(()),
+        }
+    }
+
+    fn line(&self, told: &mut usize, line: &str) {
+        *told += 1;
+        if *told <= MOST_LINES {
+            self.mutate.log(line);
+        } else if *told == MOST_LINES + 1 {
+            self.mutate.log(&format!("(further lines are not kept: a step's log holds {MOST_LINES})"));
+        } else {
+            self.mutate.progress(line, None);
+        }
+    }
+
+    /// The handle says from then on that we did it, so that whoever recovers the step need not guess.
+    async fn ended_by_us(&self, handle: Option<Handle>) -> Failure {
+        let cause = "ended by us before it was done: it was told to stop, or its time was up";
+        if let Some(mut handle) = handle {
+            handle.ended = Some(cause.to_owned());
+            // Where the journal is gone the step is in doubt, which is what the failure says.
+            let _ = self.mutate.checkpoint(json!(handle)).await;
+        }
+        Failure::new(Class::Failed, &self.attempted, cause).done(Done::Unknown)
+    }
+
+    fn not_started(&self, error: &ProcessError) -> Failure {
+        match error {
+            ProcessError::NotFound { .. } | ProcessError::Start { .. } => {
+                Failure::new(Class::Precondition, &self.attempted, error.to_string())
+            }
+            ProcessError::Wait { .. } => {
+                Failure::new(Class::Internal, &self.attempted, error.to_string()).done(Done::Unknown)
+            }
+        }
+    }
+
+    fn judged(&self, output: &Output) -> Result<Value, Failure> {
+        if let Ended::Exit(code) = output.ended {
+            let unchanged = self.order.unchanged.contains(&code);
+            if unchanged || self.order.ok.contains(&code) {
+                if output.cut {
+                    self.mutate.log("(its output is longer than what is kept of it)");
+                }
+                return Ok(outputs(output, code, !unchanged));
+            }
+        }
+        let cause = match &self.order.creates {
+            Some(path) => format!("{}, and {} may be there in part", output.ended, path.display()),
+            None => output.ended.to_string(),
+        };
+        // It has ended, and by its own word not well: how far it came only its author knows.
+        let failure = Failure::new(Class::Failed, &self.attempted, cause).done(Done::Partial);
+        Err(failure.details(last_lines(output)))
+    }
+
+    /// Waits for a command that another process of ours has begun.
+    pub async fn attach(&self, local: &Local, mut handle: Handle) -> Result<Value, Failure> {
+        while local.runs(&handle.process) {
+            if self.mutate.stop.sleep(LOOK).await {
+                local.end(&handle.process, GRACE).await;
+                handle.ended = None;
+                return Err(self.ended_by_us(Some(handle)).await);
+            }
+        }
+        match &self.order.creates {
+            Some(path) if local.exists(path) => Ok(unseen()),
+            _ => {
+                let cause = "it has ended, and how was told to a process that is gone";
+                Err(Failure::new(Class::Failed, &self.attempted, cause).done(Done::Unknown))
+            }
+        }
+    }
+}
+
+/// What a step puts out.
+fn outputs(output: &Output, code: i32, changed: bool) -> Value {
+    let text = |text: &str| text.trim_end_matches(['\n', '\r']).to_owned();
+    json!({
+        "stdout": text(&output.stdout), "stderr": text(&output.stderr), "code": code,
+        "cut": output.cut, "changed": changed,
+    })
+}
+
+/// What a step puts out whose command was done and not seen.
+pub fn unseen() -> Value {
+    json!({"stdout": "", "stderr": "", "code": 0, "cut": false, "changed": true})
+}
+
+/// The last lines of what it wrote, where a cause is looked for first: stderr, else stdout.
+fn last_lines(output: &Output) -> Vec<String> {
+    const MOST: usize = 20;
+    let text = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(MOST)..].iter().map(|line| (*line).to_owned()).collect()
+}

@@ -1,0 +1,36 @@
+//! Whether a runbook needs the site at all: one that acts on this machine alone asks nobody for a credential.
+
+use crate::model::param::ValueType;
+use crate::model::runbook::{Check, Rollback, Runbook, Step, Target, Verb};
+
+/// Whether anything of it is about a site: its target, a parameter that names something there, or an action.
+pub fn needs_site(runbook: &Runbook) -> bool {
+    let names_something = |ty: ValueType| matches!(ty, ValueType::Node | ValueType::Guest);
+    runbook.target != Target::None
+        || runbook.params.iter().any(|p| names_something(p.ty) || p.items.is_some_and(names_something))
+        || body(&runbook.require, &runbook.steps, &runbook.finally)
+        || runbook.procedures.values().any(|p| body(&p.require, &p.steps, &p.finally))
+}
+
+fn body(require: &[Check], steps: &[Step], finally: &[Step]) -> bool {
+    checks(require) || steps.iter().chain(finally).any(step)
+}
+
+fn checks(checks: &[Check]) -> bool {
+    checks.iter().filter_map(|check| check.uses.as_deref()).any(elsewhere)
+}
+
+fn step(given: &Step) -> bool {
+    let verb = match &given.verb {
+        Verb::Uses { action, .. } => elsewhere(action),
+        // Procedures are looked at by themselves.
+        Verb::Call { .. } | Verb::Confirm(_) => false,
+        Verb::Steps(steps) | Verb::Parallel(steps) => steps.iter().any(step),
+    };
+    let undo = matches!(&given.rollback, Rollback::Steps(steps) if steps.iter().any(step));
+    verb || undo || checks(&given.gate) || checks(&given.verify)
+}
+
+fn elsewhere(action: &str) -> bool {
+    !action.starts_with("local.")
+}
