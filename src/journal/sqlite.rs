@@ -309,7 +309,9 @@ fn explain(path: &Path, doing: &str, error: rusqlite::Error) -> StoreError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "another process writes to it all the time; see which ones with `fuser`"
         }
-        Some(ErrorCode::SystemIoFailure) => "the disk reported an error; see `dmesg`",
+        Some(ErrorCode::SystemIoFailure) => {
+            "its file system is full, or the disk reported an error: see `df` and `dmesg`"
+        }
         _ => "see whether another version of runbook or another program wrote to it",
     };
     StoreError::Database { path: path.to_owned(), why: format!("{doing}: {error}"), remedy }

@@ -304,7 +304,7 @@ fn a_disk_that_is_full_or_read_only_takes_no_run() {
 #[test]
 fn a_disk_that_fills_up_during_a_run_ends_it_in_good_order() {
     let world = World::new();
-    let small = "mkdir -p small && mount -t tmpfs -o size=400k none small || exit 42\n\
+    let small = "mkdir -p small && mount -t tmpfs -o size=480k none small || exit 42\n\
                  trap 'umount -l small' EXIT; export XDG_STATE_HOME=$PWD/small\n\
                  runbook runs; head -c 300000 /dev/zero >small/fill 2>/dev/null\n\
                  runbook run evacuate pve2 --apply --yes; code=$?; rm small/fill; runbook runs; exit $code\n";
