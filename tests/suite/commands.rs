@@ -246,7 +246,18 @@ fn doctor_in_json() {
     let asked: Vec<&str> = findings.iter().map(|f| f["what"].as_str().unwrap()).collect();
     assert_eq!(
         asked,
-        ["configuration", "journal", "ssh", "credential", "site", "privileges", "node pve1", "node pve2", "node pve3"]
+        [
+            "configuration",
+            "journal",
+            "ssh",
+            "credential",
+            "site",
+            "privileges",
+            "lock",
+            "node pve1",
+            "node pve2",
+            "node pve3"
+        ]
     );
 }
 

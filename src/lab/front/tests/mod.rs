@@ -3,4 +3,5 @@
 mod client;
 mod golden;
 mod in_process;
+mod pools;
 mod transport;
