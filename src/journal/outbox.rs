@@ -47,7 +47,10 @@ impl MailState {
 
     /// A word that this version does not know is nothing to be sent.
     pub(super) fn of(text: &str) -> Self {
-        [Self::Pending, Self::Delivered, Self::GivenUp].into_iter().find(|s| s.as_str() == text).unwrap_or(Self::Expired)
+        [Self::Pending, Self::Delivered, Self::GivenUp]
+            .into_iter()
+            .find(|s| s.as_str() == text)
+            .unwrap_or(Self::Expired)
     }
 }
 

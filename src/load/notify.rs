@@ -96,7 +96,11 @@ fn check_headers(reader: &mut Reader<'_>, entry: &Node) {
         let text = value.as_str().unwrap_or_default();
         if secret.iter().any(|word| lower.contains(word)) && !is_reference(text) {
             reader
-                .error(code::WRONG_VALUE, value.span, format!("`{}` holds a secret: a reference is expected", name.value))
+                .error(
+                    code::WRONG_VALUE,
+                    value.span,
+                    format!("`{}` holds a secret: a reference is expected", name.value),
+                )
                 .help("env:NAME, pass:PATH or file:PATH")
                 .conceal = true;
         } else if text.bytes().any(|b| b < b' ' || b == 0x7f) {

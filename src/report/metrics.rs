@@ -164,7 +164,8 @@ mod tests {
     fn parse(page: &str) -> BTreeMap<String, f64> {
         let comment = Regex::new(r"^# (HELP [a-z_]+ .+|TYPE [a-z_]+ (counter|gauge))$").unwrap();
         let label = r#"[a-z_]+="(?:[^"\\\n]|\\\\|\\"|\\n)*""#;
-        let sample = Regex::new(&format!(r"^([a-z_]+)((?:\{{{label}(?:,{label})*\}})?) (-?[0-9]+(?:\.[0-9]+)?)$")).unwrap();
+        let sample =
+            Regex::new(&format!(r"^([a-z_]+)((?:\{{{label}(?:,{label})*\}})?) (-?[0-9]+(?:\.[0-9]+)?)$")).unwrap();
         let (mut family, mut done, mut found) = (String::new(), Vec::new(), BTreeMap::new());
         assert!(page.ends_with('\n') && !page.contains("\r"));
         for line in page.lines() {

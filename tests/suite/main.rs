@@ -12,6 +12,7 @@ mod kill;
 mod large;
 mod ledger;
 mod local;
+mod notify;
 mod pass_store;
 mod pictures;
 mod plans;

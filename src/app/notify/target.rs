@@ -95,9 +95,7 @@ impl Resolver<'_> {
             let fingerprint: Fingerprint = fingerprint.parse().map_err(|e| format!("fingerprint: {e}"))?;
             return Ok(Trust::Pinned(fingerprint.0));
         }
-        let path = |file: &String| {
-            self.config.folder().join(files::expand_home(file, self.settings.home.as_deref()))
-        };
+        let path = |file: &String| self.config.folder().join(files::expand_home(file, self.settings.home.as_deref()));
         Ok(notify.ca_file.as_ref().map_or(Trust::System, |file| Trust::CaFile(path(file))))
     }
 

@@ -135,12 +135,7 @@ pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
 
 type Seen = Arc<Mutex<RunView>>;
 
-fn attend(
-    face: &Face,
-    notifier: &Notifier,
-    answers: Answers,
-    inject: Inject,
-) -> (Attendance, Seen, signals::Ended) {
+fn attend(face: &Face, notifier: &Notifier, answers: Answers, inject: Inject) -> (Attendance, Seen, signals::Ended) {
     let seen = Seen::default();
     let (shown, pause) = observer(face);
     let observer = notifier.observer(Box::new(Both { seen: seen.clone(), shown }));
@@ -183,12 +178,7 @@ fn human(look: crate::report::Look) -> (Box<dyn Observer>, Option<Pause>) {
 }
 
 /// Says what became of it, and only then waits a little for those who are to be told.
-async fn tell(
-    face: &Face,
-    ended: Result<Ended, AppError>,
-    seen: &Seen,
-    notifier: Notifier,
-) -> Result<Exit, AppError> {
+async fn tell(face: &Face, ended: Result<Ended, AppError>, seen: &Seen, notifier: Notifier) -> Result<Exit, AppError> {
     let told = sum_up(face, ended, seen);
     notifier.finish().await.iter().for_each(|note| face.printer.note(note));
     told

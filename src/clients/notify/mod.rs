@@ -130,7 +130,9 @@ fn checked(url: &SecretString, secret: bool) -> Result<Url, SendError> {
     }
     let ip = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
     if ip.is_some_and(|ip| http::is_off_limits(&ip)) {
-        return Err(SendError::Address("its address is of this link alone (as a cloud's metadata service), not a receiver's"));
+        return Err(SendError::Address(
+            "its address is of this link alone (as a cloud's metadata service), not a receiver's",
+        ));
     }
     let here = ip.is_some_and(|ip| ip.is_loopback()) || url.host_str() == Some("localhost");
     if secret && url.scheme() == "http" && !here {

@@ -62,7 +62,8 @@ async fn ntfy_is_told_in_headers_and_body() {
     send(Address::Ntfy { url: url.into(), token: Some("tk_secret".into()) }, LONG).await.unwrap();
     let got = seen.lock().unwrap().remove(0);
     let head = got.to_lowercase();
-    for part in ["post /topic ", "title: evacuate failed", "priority: 4", "tags: rotating_light", "runbook-id: k3f2-17"] {
+    for part in ["post /topic ", "title: evacuate failed", "priority: 4", "tags: rotating_light", "runbook-id: k3f2-17"]
+    {
         assert!(head.contains(part), "{part}: {got}");
     }
     assert!(head.contains("authorization: bearer tk_secret") && got.ends_with("\r\n\r\ncause: no route\n"), "{got}");

@@ -42,8 +42,8 @@ impl Db {
     /// Puts the mail of a run in and moves its watch on, or takes the watch away: all or nothing.
     pub fn post(&mut self, run: &RunId, target: &str, mail: &[Mail], after: Option<u64>) -> Result<(), StoreError> {
         self.writing(|conn| {
-            let mut insert = conn
-                .prepare_cached("INSERT OR IGNORE INTO outbox VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
+            let mut insert =
+                conn.prepare_cached("INSERT OR IGNORE INTO outbox VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
             for m in mail {
                 insert.execute(params![
                     m.run.as_str(),

@@ -27,7 +27,9 @@ mod tests {
 
     #[test]
     fn metadata_services_are_off_limits_and_sites_are_not() {
-        for ip in ["169.254.169.254", "0.0.0.0", "224.0.0.1", "fe80::1", "::", "::ffff:169.254.169.254", "fd00:ec2::254"] {
+        for ip in
+            ["169.254.169.254", "0.0.0.0", "224.0.0.1", "fe80::1", "::", "::ffff:169.254.169.254", "fd00:ec2::254"]
+        {
             assert!(is_off_limits(&ip.parse().unwrap()), "{ip}");
         }
         for ip in ["127.0.0.1", "10.0.0.2", "192.168.1.1", "8.8.8.8", "fd12::1", "::1"] {
