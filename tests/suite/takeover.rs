@@ -39,7 +39,7 @@ fn typed(text: &str) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_evacuation_as_commands_is_what_the_official_schema_takes() {
-    let rig = Rig::start("three-node", 600.0, &[]).await;
+    let rig = Rig::start("three-node", 60.0, &[]).await;
     let got = rig.run(&["plan", "evacuate", "pve2", "--as", "commands"]).await;
     assert_eq!(got.code, Some(0), "{}", got.text);
     assert_eq!(check_calls(&got.text), 20, "ten moves and a look at each:\n{}", got.text);
@@ -58,7 +58,7 @@ async fn an_evacuation_as_commands_is_what_the_official_schema_takes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_changing_action_has_its_commands() {
-    let rig = Rig::start("three-node", 600.0, &["set-lock:105=migrate"]).await;
+    let rig = Rig::start("three-node", 60.0, &["set-lock:105=migrate"]).await;
     for (given, expected) in [
         (
             &["proxmox.guest_migrate", "guest=web", "to=pve3", "mode=restart"][..],
@@ -96,7 +96,7 @@ async fn each_changing_action_has_its_commands() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_action_goes_the_way_of_every_runbook() {
-    let rig = Rig::start("three-node", 600.0, &[]).await;
+    let rig = Rig::start("three-node", 60.0, &[]).await;
     let given = ["do", "proxmox.guest_shutdown", "guest=web"];
     let dry = rig.run(&given).await;
     assert_eq!(dry.code, Some(0), "{}", dry.text);
@@ -135,7 +135,7 @@ async fn one_action_is_resumed_like_any_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_action_that_looks_tells_what_it_saw() {
-    let rig = Rig::start("three-node", 600.0, &[]).await;
+    let rig = Rig::start("three-node", 60.0, &[]).await;
     let got = rig.run(&["do", "proxmox.plan_evacuation", "node=pve2", "-o", "json"]).await;
     assert_eq!(got.code, Some(0), "{}", got.text);
     let json: Value = serde_json::from_str(&got.text).unwrap();
