@@ -8,6 +8,7 @@ pub mod ids;
 pub mod nearest;
 pub mod param;
 pub mod plan;
+pub mod rehearsal;
 pub mod runbook;
 pub mod site;
 pub mod value;
