@@ -103,7 +103,7 @@ fn sources(settings: &Settings) -> Vec<(Source, String)> {
 }
 
 /// `runbooks/` beside the configuration, or here where there is none.
-fn folder(settings: &Settings) -> Option<PathBuf> {
+pub(in crate::app) fn folder(settings: &Settings) -> Option<PathBuf> {
     let beside = Config::load(settings).ok().map(|config| config.folder().join("runbooks"));
     Some(beside.unwrap_or_else(|| settings.cwd.join("runbooks"))).filter(|folder| folder.is_dir())
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::books;
 use super::error::{AppError, Exit};
+use super::rehearse;
 use super::settings::Settings;
 use crate::actions;
 use crate::load::diagnostic::{Diagnostic, Severity, Source};
@@ -34,17 +35,19 @@ pub fn lint(settings: &Settings, names: &[String]) -> Result<Vec<Linted>, AppErr
         names
     };
     let specs = actions::specs();
-    names
-        .iter()
-        .map(|name| {
-            let source = books::source_of(settings, name)?;
-            let diagnostics = load::read_runbook(&source, &specs).diagnostics;
-            Ok(Linted { source, diagnostics })
-        })
-        .collect()
+    let mut all = Vec::new();
+    for name in names {
+        let source = books::source_of(settings, name)?;
+        let diagnostics = load::read_runbook(&source, &specs).diagnostics;
+        let stem = source.stem().to_owned();
+        all.push(Linted { source, diagnostics });
+        // How it is rehearsed is part of it.
+        all.extend(rehearse::lint(settings, &[stem])?);
+    }
+    Ok(all)
 }
 
-/// The JSON Schema of `runbook`, `site` or `cluster` files.
+/// The JSON Schema of `runbook`, `site`, `cluster` or `test` files.
 ///
 /// # Errors
 /// Another word.
@@ -53,8 +56,9 @@ pub fn schema(kind: &str) -> Result<Value, AppError> {
         "runbook" => Ok(schema::runbook_schema(&actions::specs())),
         "site" => Ok(schema::site_schema()),
         "cluster" => Ok(schema::cluster_schema()),
+        "test" => Ok(schema::rehearsal_schema()),
         other => Err(AppError::new(Exit::Usage, "schema::unknown", format!("no schema {other:?}"))
-            .hint("expected runbook, site or cluster")),
+            .hint("expected runbook, site, cluster or test")),
     }
 }
 

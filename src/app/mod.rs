@@ -11,6 +11,7 @@ pub mod lint;
 pub mod open;
 pub mod planning;
 pub mod policy;
+pub mod rehearse;
 pub mod running;
 pub mod settings;
 

@@ -25,7 +25,7 @@ Look:
   status [RUN]         how a run stands (also: runs, logs RUN [STEP])
   doctor               is everything there that a run needs
 
-More: lint, schema, actions, lab, completions, version; `runbook help COMMAND`
+More: lint, test, schema, actions, lab, completions, version; `runbook help COMMAND`
 
 {options}{after-help}";
 
@@ -125,9 +125,11 @@ pub enum Command {
     },
     /// Everything that is wrong with runbooks [default: all that there are]
     Lint { names: Vec<String> },
+    /// Rehearses a runbook in the lab with something going wrong at each place [default: all that say how]
+    Test(Test),
     /// The JSON Schema of a kind of file, for editors
     Schema {
-        #[arg(default_value = "runbook", value_name = "runbook|site|cluster")]
+        #[arg(default_value = "runbook", value_name = "runbook|site|cluster|test")]
         kind: String,
     },
     /// The actions that a runbook can use
@@ -151,7 +153,13 @@ impl Command {
     /// Whether it waits for anything: a site, a lab, a person, a child.
     pub fn waits(&self) -> bool {
         match self {
-            Self::Plan(_) | Self::Run(_) | Self::Apply(_) | Self::Resume(_) | Self::Doctor | Self::Lab(_) => true,
+            Self::Plan(_)
+            | Self::Run(_)
+            | Self::Apply(_)
+            | Self::Resume(_)
+            | Self::Doctor
+            | Self::Lab(_)
+            | Self::Test(_) => true,
             Self::List
             | Self::Show { .. }
             | Self::Runs { .. }
@@ -203,7 +211,7 @@ pub struct Answers {
     #[arg(long, value_name = "WORD")]
     pub confirm: Vec<String>,
     #[arg(long, value_name = "KIND:WHAT", hide_short_help = true)]
-    /// Rehearses trouble: fail:STEP, fail-undo:STEP, repeat:STEP, crash-after:N
+    /// Rehearses trouble: fail:STEP, fail-undo:STEP, repeat:STEP, crash-after:N, roll-back
     pub inject: Vec<String>,
 }
 
@@ -240,6 +248,32 @@ pub struct Resume {
     pub run: String,
     #[command(flatten)]
     pub answers: Answers,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Test {
+    /// A runbook's name or alias, or a file
+    pub name: Option<String>,
+    /// Values of its positional parameters, instead of what runbooks/tests/NAME.yaml says
+    pub args: Vec<String>,
+    /// A parameter, likewise
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
+    pub set: Vec<(String, String)>,
+    /// The guest cluster (clusters/NAME.yaml), likewise
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The lab (see `runbook lab scenarios`)
+    #[arg(long)]
+    pub scenario: Option<String>,
+    /// Only runs whose name fits: 'one-by-one/fail:*'
+    #[arg(long, value_name = "PATTERN")]
+    pub case: Option<String>,
+    /// Crashes after every fact, not only once for each kind of fact about each action
+    #[arg(long)]
+    pub torture: bool,
+    /// Runs at once [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::app::error::{AppError, Exit};
 use crate::app::settings::Settings;
-use crate::lab::fault::{Fault, ScheduledFault};
 use crate::lab::front::{Lab, LabOptions, Listen};
 use crate::lab::ledger::Entry;
 use crate::lab::scenario::Scenario;
@@ -108,14 +107,7 @@ impl House {
     /// # Errors
     /// Not a fault, or about something that is not there.
     pub fn add_fault(&self, text: &str) -> Result<(), AppError> {
-        let bad = |why: String| AppError::new(Exit::Usage, "lab::fault", why);
-        if text.starts_with('@') {
-            let scheduled: ScheduledFault =
-                text.parse().map_err(|e: crate::lab::fault::BadFault| bad(e.to_string()))?;
-            return self.lab.faults().schedule(scheduled).map_err(bad);
-        }
-        let fault: Fault = text.parse().map_err(|e: crate::lab::fault::BadFault| bad(e.to_string()))?;
-        self.lab.faults().add(fault).map_err(bad)
+        self.lab.faults().add_text(text).map_err(|why| AppError::new(Exit::Usage, "lab::fault", why))
     }
 
     pub fn folder(&self) -> &Path {

@@ -59,10 +59,11 @@ fn inject(answers: &Answers) -> Result<Inject, AppError> {
 async fn carry_out(
     face: &Face,
     site: &OpenSite,
-    plan: Plan,
+    mut plan: Plan,
     answers: Answers,
     inject: Inject,
 ) -> Result<Exit, AppError> {
+    inject.lay_over(&mut plan);
     let json = matches!(face.printer.output, Output::Json | Output::Jsonl | Output::Yaml);
     if !json || plan.failure.is_some() {
         let purpose = Purpose::Apply;
