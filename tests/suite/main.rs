@@ -14,6 +14,7 @@ mod pictures;
 mod plans;
 mod real_pass;
 mod real_ssh;
+mod rehearse;
 mod rig;
 mod scenarios;
 mod secrets;

@@ -104,6 +104,10 @@ pub async fn rehearse(
     let book = Arc::new(books::find(settings, &wanted.name)?);
     let mut report = Report { runbook: book.runbook.name.clone(), ended: Vec::new() };
     for case in cases_of(settings, &book, wanted)? {
+        let ours = |pattern: &str| pattern.split_once('/').is_none_or(|(name, _)| files::matches(name, &case.name));
+        if !wanted.only.as_deref().is_none_or(ours) {
+            continue;
+        }
         told(Told::Case { runbook: &book.runbook.name, case: &case });
         rehearse_case(&book, &case, wanted, told, &mut report.ended).await?;
     }
@@ -196,12 +200,16 @@ async fn rehearse_case(
     }
     let goal = Arc::new(undisturbed.base);
     let steps = cases::steps(&goal.events);
-    tell(shared.all(cases::of_run(&steps, &goal.events, wanted.torture), &goal, None).await?);
-    let Some(last) = cases::last(&steps) else { return Ok(()) };
+    let mut all = shared.all(cases::of_run(&steps, &goal.events, wanted.torture), &goal, None).await?;
+    let Some(last) = cases::last(&steps) else {
+        tell(all);
+        return Ok(());
+    };
     let back = shared.base(Injection::roll_back(last), Some(goal.clone())).await?;
-    tell(shared.filtered(vec![back.ended.clone()]));
-    let (of_rollback, back) = (cases::of_rollback(last, &back.base.events, wanted.torture), Arc::new(back.base));
-    tell(shared.all(of_rollback, &goal, Some(&back)).await?);
+    all.extend(shared.filtered(vec![back.ended]));
+    tell(all);
+    let of_rollback = cases::of_rollback(last, &back.base.events, wanted.torture);
+    tell(shared.all(of_rollback, &goal, Some(&Arc::new(back.base))).await?);
     Ok(())
 }
 

@@ -152,24 +152,17 @@ fn judged_scene(scene: &Scene, injection: &Injection, goal: &Value) -> Verdict {
         }
     };
     let end = judge::end_of(&scene.start, goal, &scene.end);
-    match status {
-        RunStatus::Succeeded => {
-            findings.extend(
-                diff(goal, &scene.end).into_iter().map(|line| format!("it succeeded, short of the goal: {line}")),
-            );
-        }
-        RunStatus::Running | RunStatus::RollingBack => {
-            findings.push(format!("it was left as {}", status.as_str()));
-        }
-        _ => findings.extend(judge::untruths(&scene.start, &scene.end, &scene.listed)),
+    if status == RunStatus::Succeeded {
+        findings
+            .extend(diff(goal, &scene.end).into_iter().map(|line| format!("it succeeded, short of the goal: {line}")));
     }
-    if status == RunStatus::RolledBack
-        && end != End::Start
-        && scene.listed.now.is_empty()
-        && scene.listed.perhaps.is_empty()
-    {
+    if matches!(status, RunStatus::Running | RunStatus::RollingBack) {
+        findings.push(format!("it was left as {}", status.as_str()));
+    }
+    if status == RunStatus::RolledBack && end != End::Start {
         findings.push("it says that all was rolled back, and something is different".into());
     }
+    findings.extend(judge::untruths(&scene.start, &scene.end, &scene.listed));
     findings.extend(missed(&scene.act.events, injection));
     Verdict { status: Some(status), end: Some(end), findings }
 }
