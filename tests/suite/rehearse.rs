@@ -35,9 +35,7 @@ fn story(report: &Report) -> String {
 async fn every_shipped_runbook_ends_well_or_says_what_it_left() {
     for name in lint::shipped_names() {
         assert!(shipped::rehearsal(name).is_some(), "{name} has no runbooks/tests/{name}.yaml");
-        // Short ones are crashed after each fact always.
-        let every = torture() > 1 || name == "node-evacuation";
-        let wanted = Wanted { name: name.into(), torture: every, jobs: 2, ..Wanted::default() };
+        let wanted = Wanted { name: name.into(), torture: torture() > 1, jobs: 2, ..Wanted::default() };
         let report = rehearsed(wanted).await.unwrap_or_else(|e| panic!("{name}: {e}: {:?}", e.details));
         assert_eq!(report.findings().count(), 0, "{name}:\n{}", story(&report));
         let ends = |kind: Kind, end: End| report.ended.iter().filter(|e| (e.kind, e.end) == (kind, Some(end))).count();
@@ -47,9 +45,11 @@ async fn every_shipped_runbook_ends_well_or_says_what_it_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_evacuation_offers_each_of_its_steps_as_a_place() {
+async fn an_evacuation_is_disturbed_at_each_step_and_after_each_fact() {
     let only = Some("one-by-one/*".to_owned());
-    let report = rehearsed(Wanted { name: "evacuate".into(), only, jobs: 2, ..Wanted::default() }).await.unwrap();
+    let wanted = Wanted { name: "evacuate".into(), only, torture: true, jobs: 2, ..Wanted::default() };
+    let report = rehearsed(wanted).await.unwrap();
+    assert_eq!(report.findings().count(), 0, "{}", story(&report));
     let of = |kind: Kind| -> Vec<&str> {
         let all = report.ended.iter().filter(|e| e.kind == kind);
         all.map(|e| e.case.split_once('/').unwrap().1).collect()
@@ -62,6 +62,7 @@ async fn an_evacuation_offers_each_of_its_steps_as_a_place() {
     }
     assert_eq!(of(Kind::RollBack).len(), steps.len());
     assert_eq!(of(Kind::FailUndo).len(), 4, "{:?}", of(Kind::FailUndo));
+    assert!(of(Kind::Crash).len() > 20 && of(Kind::CrashRollBack).len() > 10, "{:?}", of(Kind::Crash));
     let crash = report.ended.iter().find(|e| e.kind == Kind::Crash).unwrap();
     assert!(
         crash.command.contains("lab exec --scenario tiny -- sh -c 'runbook run evacuate pve2 --inject crash-after:1")
