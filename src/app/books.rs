@@ -167,7 +167,7 @@ impl Library for Shelf<'_> {
 }
 
 /// `runbooks/` beside the configuration, or here where there is none.
-fn folder(settings: &Settings) -> Option<PathBuf> {
+pub(in crate::app) fn folder(settings: &Settings) -> Option<PathBuf> {
     let beside = Config::load(settings).ok().map(|config| config.folder().join("runbooks"));
     Some(beside.unwrap_or_else(|| settings.cwd.join("runbooks"))).filter(|folder| folder.is_dir())
 }

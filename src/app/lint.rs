@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::books;
 use super::error::{AppError, Exit};
+use super::rehearse;
 use super::settings::Settings;
 use crate::actions;
 use crate::load::{self, Findings, schema, shipped};
@@ -21,10 +22,18 @@ pub fn lint(settings: &Settings, names: &[String]) -> Result<Vec<Findings>, AppE
         names
     };
     let (shelf, specs) = (books::Shelf::open(settings), actions::specs());
-    names.iter().map(|name| Ok(load::read_runbook(&shelf.source_of(name)?, &specs, &shelf).found)).collect()
+    let mut all = Vec::new();
+    for name in names {
+        let source = shelf.source_of(name)?;
+        let stem = source.stem().to_owned();
+        all.push(load::read_runbook(&source, &specs, &shelf).found);
+        // How it is rehearsed is part of it.
+        all.extend(rehearse::lint(settings, &[stem])?);
+    }
+    Ok(all)
 }
 
-/// The JSON Schema of `runbook`, `site` or `cluster` files.
+/// The JSON Schema of `runbook`, `site`, `cluster` or `test` files.
 ///
 /// # Errors
 /// Another word.
@@ -33,8 +42,9 @@ pub fn schema(kind: &str) -> Result<Value, AppError> {
         "runbook" => Ok(schema::runbook_schema(&actions::specs())),
         "site" => Ok(schema::site_schema()),
         "cluster" => Ok(schema::cluster_schema()),
+        "test" => Ok(schema::rehearsal_schema()),
         other => Err(AppError::new(Exit::Usage, "schema::unknown", format!("no schema {other:?}"))
-            .hint("expected runbook, site or cluster")),
+            .hint("expected runbook, site, cluster or test")),
     }
 }
 

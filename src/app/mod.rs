@@ -19,6 +19,7 @@ mod needs;
 pub mod open;
 pub mod planning;
 pub mod policy;
+pub mod rehearse;
 pub mod retention;
 pub mod running;
 pub mod settings;

@@ -13,7 +13,7 @@ use super::needs::needs_site;
 use super::settings::Settings;
 use crate::actions;
 use crate::clients::local::Local;
-use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SiteSettings};
+use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SharedWire, SiteSettings};
 use crate::clients::ssh::{Ssh, SshSettings, SshVia};
 use crate::contracts;
 use crate::engine::ports::{Actions, Capabilities, Source as WorldSource};
@@ -54,11 +54,26 @@ impl Config {
     pub fn load(settings: &Settings) -> Result<Self, AppError> {
         let (path, found) = find(settings)?;
         let source = read(&path)?;
-        let site = load_site(&source)
-            .map_err(|found| AppError::invalid(Exit::Configuration, "config::invalid", &source, found))?;
+        let profiles = yaml_files(&path.parent().unwrap_or(Path::new(".")).join("clusters"));
+        let profiles = profiles.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+        Self::of(path, found, &source, profiles)
+    }
+
+    /// Reads the site's text and those of the cluster profiles.
+    ///
+    /// # Errors
+    /// They have problems: all of them.
+    pub(in crate::app) fn of(
+        path: PathBuf,
+        found: bool,
+        source: &Source,
+        profiles: Vec<Source>,
+    ) -> Result<Self, AppError> {
+        let site = load_site(source)
+            .map_err(|found| AppError::invalid(Exit::Configuration, "config::invalid", source, found))?;
         let mut digest = Sha256::new();
         digest.update(source.text.as_bytes());
-        let clusters = clusters(&path, &mut digest)?;
+        let clusters = clusters(profiles, &mut digest)?;
         let clashes = check_profiles(&site, &clusters.iter().map(|(_, c)| c.clone()).collect::<Vec<_>>());
         if !clashes.is_empty() {
             let count = clashes.len();
@@ -68,7 +83,7 @@ impl Config {
                 format!("the cluster profiles clash in {count} ways"),
             );
             let of = |file: &str| {
-                clusters.iter().map(|(s, _)| s).find(|s| Path::new(&s.name).ends_with(file)).unwrap_or(&source).clone()
+                clusters.iter().map(|(s, _)| s).find(|s| Path::new(&s.name).ends_with(file)).unwrap_or(source).clone()
             };
             error.diagnostics = clashes.into_iter().map(|d| (of(&d.file), d)).collect();
             return Err(error);
@@ -158,11 +173,9 @@ pub fn read(path: &Path) -> Result<Source, AppError> {
     Ok(Source::new(path.display().to_string(), text))
 }
 
-fn clusters(config: &Path, digest: &mut Sha256) -> Result<Vec<(Source, Cluster)>, AppError> {
-    let folder = config.parent().unwrap_or(Path::new(".")).join("clusters");
+fn clusters(profiles: Vec<Source>, digest: &mut Sha256) -> Result<Vec<(Source, Cluster)>, AppError> {
     let mut found = Vec::new();
-    for path in yaml_files(&folder) {
-        let source = read(&path)?;
+    for source in profiles {
         digest.update(source.text.as_bytes());
         let cluster = load_cluster(&source)
             .map_err(|problems| AppError::invalid(Exit::Configuration, "config::invalid", &source, problems))?;
@@ -191,6 +204,14 @@ pub struct OpenSite {
     pub clients: Capabilities,
     pub redactor: Redactor,
     pub actor: String,
+}
+
+/// How a site is reached, and as whom.
+pub(in crate::app) struct Way {
+    pub credential: Credential,
+    /// Instead of HTTPS.
+    pub wire: Option<SharedWire>,
+    pub ssh: Ssh,
 }
 
 impl OpenSite {
@@ -253,11 +274,25 @@ impl OpenSite {
     /// Configuration or credential.
     pub async fn connect(settings: &Settings, config: Config, redactor: &Redactor) -> Result<Self, AppError> {
         let credential = credential(&config, redactor).await?;
-        let proxmox = Arc::new(proxmox(&config, settings, credential, redactor)?);
+        let ssh = ssh(&config, settings);
+        Self::assemble(settings, config, redactor, Way { credential, wire: None, ssh })
+    }
+
+    /// Puts the clients together; `way` says how the site is reached.
+    ///
+    /// # Errors
+    /// The configuration makes no client.
+    pub(in crate::app) fn assemble(
+        settings: &Settings,
+        config: Config,
+        redactor: &Redactor,
+        way: Way,
+    ) -> Result<Self, AppError> {
+        let ssh = Arc::new(way.ssh);
+        let proxmox = Arc::new(proxmox(&config, settings, way.credential, way.wire, redactor)?);
         if cfg!(debug_assertions) {
             proxmox.set_check(check_call);
         }
-        let ssh = Arc::new(ssh(&config, settings));
         let deps = deps(&config.site, settings);
         let local = local(&config, redactor);
         let site_source = actions::proxmox::ProxmoxSource::new((*proxmox).clone());
@@ -324,6 +359,7 @@ fn proxmox(
     config: &Config,
     settings: &Settings,
     credential: Credential,
+    wire: Option<SharedWire>,
     redactor: &Redactor,
 ) -> Result<proxmox::Site, AppError> {
     let cluster = &config.site.cluster;
@@ -342,6 +378,7 @@ fn proxmox(
         .as_ref()
         .map(|file| config.folder().join(files::expand_home(file, settings.home.as_deref())));
     site.insecure = cluster.tls.insecure;
+    site.wire = wire;
     site.timeout = Duration::from_millis(cluster.api.timeout);
     site.per_node = cluster.api.per_node.max(1) as usize;
     if let Some(poll) = settings.poll {

@@ -31,7 +31,7 @@ Look:
   doctor               is everything there that a run needs
 
 The journal: audit, export, import, runs prune; the site's: lock, freeze, unfreeze
-More: lint, schema, actions, notify, metrics, lab, completions, version; `runbook help COMMAND`
+More: lint, test, schema, actions, notify, metrics, lab, completions, version; `runbook help COMMAND`
 
 {options}{after-help}";
 
@@ -143,9 +143,11 @@ pub enum Command {
     Unfreeze,
     /// Everything that is wrong with runbooks [default: all that there are]
     Lint { names: Vec<String> },
+    /// Rehearses a runbook in the lab with something going wrong at each place [default: all that say how]
+    Test(Test),
     /// The JSON Schema of a kind of file, for editors
     Schema {
-        #[arg(default_value = "runbook", value_name = "runbook|site|cluster")]
+        #[arg(default_value = "runbook", value_name = "runbook|site|cluster|test")]
         kind: String,
     },
     /// The actions that a runbook can use
@@ -180,7 +182,8 @@ impl Command {
             | Self::Do(_)
             | Self::Resume(_)
             | Self::Doctor
-            | Self::Lab(_) => true,
+            | Self::Lab(_)
+            | Self::Test(_) => true,
             Self::Notify(command) => !matches!(command, Notify::List { .. }),
             Self::List
             | Self::Metrics
@@ -248,7 +251,7 @@ pub struct Answers {
     #[arg(long, value_name = "WORD")]
     pub confirm: Vec<String>,
     #[arg(long, value_name = "KIND:WHAT", hide_short_help = true)]
-    /// Rehearses trouble: fail:STEP, fail-undo:STEP, repeat:STEP, crash-after:N
+    /// Rehearses trouble: fail:STEP, fail-undo:STEP, repeat:STEP, crash-after:N, roll-back
     pub inject: Vec<String>,
 }
 
@@ -325,6 +328,32 @@ pub enum Notify {
         #[arg(long)]
         all: bool,
     },
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Test {
+    /// A runbook's name or alias, or a file
+    pub name: Option<String>,
+    /// Values of its positional parameters, instead of what runbooks/tests/NAME.yaml says
+    pub args: Vec<String>,
+    /// A parameter, likewise
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
+    pub set: Vec<(String, String)>,
+    /// The guest cluster (clusters/NAME.yaml), likewise
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The lab (see `runbook lab scenarios`)
+    #[arg(long)]
+    pub scenario: Option<String>,
+    /// Only runs whose name fits: 'one-by-one/fail:*'
+    #[arg(long, value_name = "PATTERN")]
+    pub case: Option<String>,
+    /// Crashes after every fact, not only once for each kind of fact about each action
+    #[arg(long)]
+    pub torture: bool,
+    /// Runs at once [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]

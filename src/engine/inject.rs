@@ -1,5 +1,5 @@
-//! Failures on demand: `--inject fail:STEP`, `fail-undo:STEP`, `repeat:STEP`, `crash-after:N`. Part of the product, so
-//! that a runbook can be rehearsed.
+//! Failures on demand: `--inject fail:STEP`, `fail-undo:STEP`, `repeat:STEP`, `crash-after:N`, `roll-back`. Part of the
+//! product, so that a runbook can be rehearsed.
 
 use std::str::FromStr;
 
@@ -7,6 +7,8 @@ use super::ports::{Journal, JournalError};
 use crate::event::{Body, Event};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::StepPath;
+use crate::model::plan::Plan;
+use crate::model::runbook::OnFailure;
 
 /// What is to go wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,11 +19,13 @@ pub struct Inject {
     pub repeat: Vec<StepPath>,
     /// The process is to be taken for dead once so many facts are journalled.
     pub crash_after: Option<u64>,
+    /// A failure rolls the run back where the runbook itself would stop or ask.
+    pub roll_back: bool,
 }
 
-/// A text after `--inject` that is none of the four.
+/// A text after `--inject` that is none of the five.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("--inject {got:?}: expected fail:STEP, fail-undo:STEP, repeat:STEP or crash-after:N")]
+#[error("--inject {got:?}: expected fail:STEP, fail-undo:STEP, repeat:STEP, crash-after:N or roll-back")]
 pub struct BadInjection {
     got: String,
 }
@@ -30,6 +34,9 @@ impl FromStr for Inject {
     type Err = BadInjection;
 
     fn from_str(text: &str) -> Result<Self, BadInjection> {
+        if text == "roll-back" {
+            return Ok(Self { roll_back: true, ..Self::default() });
+        }
         let bad = || BadInjection { got: text.to_owned() };
         let (kind, what) = text.split_once(':').filter(|(_, what)| !what.is_empty()).ok_or_else(bad)?;
         let path = vec![StepPath::new(what)];
@@ -51,7 +58,16 @@ impl Inject {
         self.fail_undo.extend(other.fail_undo);
         self.repeat.extend(other.repeat);
         self.crash_after = self.crash_after.or(other.crash_after);
+        self.roll_back |= other.roll_back;
         self
+    }
+
+    /// Lays over a plan what is to be decided otherwise than its author said; the hash is then that of this plan.
+    pub fn lay_over(&self, plan: &mut Plan) {
+        if self.roll_back {
+            plan.procedure.on_failure = OnFailure::Rollback;
+            plan.hash = super::plan::hash(plan);
+        }
     }
 
     /// The failure that is asked for at this step, if any.
@@ -96,12 +112,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_four_kinds_are_read_and_others_refused() {
+    fn the_kinds_are_read_and_others_refused() {
         let inject: Inject = "fail-undo:move[104]".parse().unwrap();
         assert!(inject.failure_at(&"move[104]/undo".into()).is_some());
         assert!(inject.failure_at(&"move[104]".into()).is_none());
         assert_eq!("crash-after:40".parse::<Inject>().unwrap().crash_after, Some(40));
-        for bad in ["", "fail", "fail:", "explode:now", "crash-after:soon"] {
+        assert!("roll-back".parse::<Inject>().unwrap().roll_back);
+        for bad in ["", "fail", "roll-back:x", "fail:", "explode:now", "crash-after:soon"] {
             assert!(bad.parse::<Inject>().is_err(), "{bad}");
         }
     }

@@ -181,3 +181,38 @@ pub static CHECK: Table = Table {
 
 pub static NO_ROLLBACK: Table =
     Table { what: "a rollback", keys: &[Key::required("none", Shape::Text, "why nothing undoes it")] };
+
+pub static REHEARSAL: Table = Table {
+    what: "a rehearsal",
+    keys: &[
+        Key::required("test", Shape::Text, "the runbook's name, the file's stem"),
+        Key::required("schema", Shape::Int { min: 1, max: 1 }, "the version of this language: 1"),
+        Key::required(
+            "cases",
+            Shape::List(&Shape::Table(&CASE)),
+            "ways of calling it; every injection is made in each",
+        ),
+    ],
+};
+
+pub static CASE: Table = Table {
+    what: "a case",
+    keys: &[
+        Key::required("name", Shape::Text, "what the results call it, unique in the file"),
+        Key::required("scenario", Shape::Text, "the lab: one of `runbook lab scenarios`"),
+        Key::new("args", Shape::List(&Shape::Any), "values of positional parameters, as they would be typed"),
+        Key::new("set", Shape::Map(&Shape::Any), "parameters by name, as --set would have them"),
+        Key::new("cluster", Shape::Text, "the guest cluster"),
+        Key::new("faults", Shape::List(&Shape::Text), "faults of the lab, there from the beginning"),
+        Key::new("expect", Shape::Table(&EXPECT), "how the undisturbed run must end"),
+    ],
+};
+
+pub static EXPECT: Table = Table {
+    what: "an expectation",
+    keys: &[Key::required(
+        "status",
+        Shape::Choice(&["succeeded", "failed", "stopped", "rolled_back", "rollback_incomplete", "paused"]),
+        "the run's status; default succeeded",
+    )],
+};

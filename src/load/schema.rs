@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::config_keys::{CLUSTER, SITE};
-use super::keys::{RUNBOOK, STEP, TYPES, VERBS};
+use super::keys::{REHEARSAL, RUNBOOK, STEP, TYPES, VERBS};
 use super::shape::{Key, Shape, Table};
 use crate::model::action_spec::{ActionSpec, Catalogue};
 use crate::model::param::{Param, ValueType};
@@ -43,6 +43,11 @@ pub fn site_schema() -> Value {
 /// The schema of `clusters/*.yaml`.
 pub fn cluster_schema() -> Value {
     document(&CLUSTER, "A guest cluster")
+}
+
+/// The schema of `runbooks/tests/*.yaml`.
+pub fn rehearsal_schema() -> Value {
+    document(&REHEARSAL, "How a runbook is rehearsed")
 }
 
 fn document(of: &'static Table, title: &str) -> Value {

@@ -4,6 +4,9 @@ use super::diagnostic::Source;
 
 const SHIPPED: [(&str, &str); 1] = [("node-evacuation", include_str!("../../runbooks/node-evacuation.yaml"))];
 
+/// How each of them is rehearsed.
+const REHEARSALS: [(&str, &str); 1] = [("node-evacuation", include_str!("../../runbooks/tests/node-evacuation.yaml"))];
+
 /// Names of all shipped runbooks, sorted.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SHIPPED.iter().map(|(name, _)| *name)
@@ -13,4 +16,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn source(name: &str) -> Option<Source> {
     let (name, text) = SHIPPED.iter().find(|(known, _)| *known == name)?;
     Some(Source::new(format!("runbooks/{name}.yaml"), *text))
+}
+
+/// How a shipped runbook is rehearsed.
+pub fn rehearsal(name: &str) -> Option<Source> {
+    let (name, text) = REHEARSALS.iter().find(|(known, _)| *known == name)?;
+    Some(Source::new(format!("runbooks/tests/{name}.yaml"), *text))
 }

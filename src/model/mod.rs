@@ -9,6 +9,7 @@ pub mod nearest;
 pub mod notify;
 pub mod param;
 pub mod plan;
+pub mod rehearsal;
 pub mod runbook;
 pub mod shell;
 pub mod site;

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::figures::{count, duration};
+use super::left::{Extent, left};
 use super::style::{Ink, Look, mark};
 use super::table::{Cell, Column, Table};
 use super::text::{clean, hang};
@@ -193,15 +194,15 @@ fn changed(out: &mut String, view: &RunView, look: &Look) {
     if view.status == RunStatus::Succeeded {
         return;
     }
-    let still = view.steps().filter(|s| s.changed() && s.undo != UndoStatus::RolledBack);
-    let lines: Vec<String> = still
-        .map(|s| {
-            let doubt = match &s.outcome {
-                Outcome::InDoubt(_) => " (perhaps)",
-                Outcome::Failed(_) => " (in part)",
-                _ => "",
+    let lines: Vec<String> = left(view)
+        .into_iter()
+        .map(|left| {
+            let doubt = match left.extent {
+                Extent::Perhaps => " (perhaps)",
+                Extent::Part => " (in part)",
+                Extent::Whole => "",
             };
-            format!("{}{doubt}: {}", s.path, s.summary.as_deref().unwrap_or(&s.uses))
+            format!("{}{doubt}: {}", left.path, left.what)
         })
         .collect();
     if lines.is_empty() {

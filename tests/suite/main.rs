@@ -19,6 +19,7 @@ mod plans;
 mod policy;
 mod real_pass;
 mod real_ssh;
+mod rehearse;
 mod rig;
 mod scenarios;
 mod secrets;

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::app::error::{AppError, Exit};
 use crate::app::settings::Settings;
-use crate::lab::fault::{Fault, ScheduledFault};
 use crate::lab::front::{Lab, LabOptions, Listen};
 use crate::lab::ledger::Entry;
 use crate::lab::scenario::Scenario;
@@ -74,8 +73,7 @@ impl House {
         files::make_private_dir(&folder).map_err(cannot)?;
         let world = World::from_scenario(&scenario, request.seed, clock::now_ms() / 1000);
         let site = world.site().to_owned();
-        // The shipped profile describes guests of some scenarios; to others it would be an error in the configuration.
-        let prod = scenario.guests.iter().any(|guest| guest.id.0 == 1051 && guest.name == "cp1");
+        let prod = profile(&scenario);
         let mut options = LabOptions::new(world);
         options.time_scale = request.time_scale;
         options.ledger.clone_from(&request.ledger);
@@ -109,14 +107,7 @@ impl House {
     /// # Errors
     /// Not a fault, or about something that is not there.
     pub fn add_fault(&self, text: &str) -> Result<(), AppError> {
-        let bad = |why: String| AppError::new(Exit::Usage, "lab::fault", why);
-        if text.starts_with('@') {
-            let scheduled: ScheduledFault =
-                text.parse().map_err(|e: crate::lab::fault::BadFault| bad(e.to_string()))?;
-            return self.lab.faults().schedule(scheduled).map_err(bad);
-        }
-        let fault: Fault = text.parse().map_err(|e: crate::lab::fault::BadFault| bad(e.to_string()))?;
-        self.lab.faults().add(fault).map_err(bad)
+        self.lab.faults().add_text(text).map_err(|why| AppError::new(Exit::Usage, "lab::fault", why))
     }
 
     pub fn folder(&self) -> &Path {
@@ -172,20 +163,10 @@ impl House {
     }
 
     /// The repository's own configuration with the lab's addresses, fingerprints and token in it.
-    fn write_configuration(&self, request: &LabRequest, site: &str, prod: bool) -> Result<(), AppError> {
-        let (Some(tree), _) = yaml::parse(&Source::new("cluster-config.yaml", SITE)) else {
-            return Err(AppError::new(
-                Exit::Failed,
-                "lab::configuration",
-                "the shipped cluster-config.yaml does not read",
-            ));
-        };
-        let mut config = tree.to_json();
+    fn write_configuration(&self, request: &LabRequest, site: &str, prod: Option<&str>) -> Result<(), AppError> {
         let nodes = self.lab.endpoints().into_iter().map(|endpoint| {
             json!({"name": endpoint.node, "host": endpoint.addr.to_string(), "fingerprint": endpoint.fingerprint})
         });
-        config["cluster"]["name"] = site.into();
-        config["cluster"]["nodes"] = nodes.collect();
         let token = request.token.as_deref().unwrap_or(TOKEN);
         let secret = self.secret(token).unwrap_or("00000000-0000-0000-0000-000000000000");
         files::write_private(self.folder.join("token"), format!("{token}\n{secret}\n").as_bytes()).map_err(cannot)?;
@@ -198,11 +179,11 @@ impl House {
             // Sessions are the invoking user's: the lab's sshd knows no other.
             credentials["ssh_user"] = crate::sys::user().into();
         }
-        config["credentials"] = credentials;
+        let config = configuration(site, nodes.collect(), credentials)?;
         self.write("cluster-config.yaml", &config)?;
-        if prod {
+        if let Some(prod) = prod {
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;
-            files::write_private(self.folder.join("clusters").join("prod.yaml"), PROD.as_bytes()).map_err(cannot)?;
+            files::write_private(self.folder.join("clusters").join("prod.yaml"), prod.as_bytes()).map_err(cannot)?;
         }
         files::make_private_dir(self.folder.join("state")).map_err(cannot)
     }
@@ -224,6 +205,28 @@ impl House {
             let _ = std::fs::remove_dir_all(folder);
         }
     }
+}
+
+/// The repository's own configuration, for another site of that name with these nodes.
+///
+/// # Errors
+/// The shipped one does not read.
+pub(in crate::app) fn configuration(site: &str, nodes: Vec<Value>, credentials: Value) -> Result<Value, AppError> {
+    let (Some(tree), _) = yaml::parse(&Source::new("cluster-config.yaml", SITE)) else {
+        let message = "the shipped cluster-config.yaml does not read";
+        return Err(AppError::new(Exit::Failed, "lab::configuration", message));
+    };
+    let mut config = tree.to_json();
+    config["cluster"]["name"] = site.into();
+    config["cluster"]["nodes"] = nodes.into();
+    config["credentials"] = credentials;
+    Ok(config)
+}
+
+/// The shipped profile of the guest cluster `prod`, where the scenario has its guests: in others it would be an error
+/// in the configuration.
+pub(in crate::app) fn profile(scenario: &Scenario) -> Option<&'static str> {
+    scenario.guests.iter().any(|guest| guest.id.0 == 1051 && guest.name == "cp1").then_some(PROD)
 }
 
 fn cannot(error: files::FileError) -> AppError {

@@ -5,6 +5,7 @@ mod house;
 
 pub use daemon::{Status, down, env as up_env, fault, serve, status, up};
 pub use house::{House, LabRequest};
+pub(in crate::app) use house::{configuration, profile};
 
 /// Runs what the lab's sshd runs in place of a command; the exit code is the command's.
 pub fn ssh_helper(socket: &std::path::Path, node: &str, command: &str) -> i32 {

@@ -63,10 +63,11 @@ pub fn inject(answers: &Answers) -> Result<Inject, AppError> {
 pub async fn carry_out(
     face: &Face,
     site: &OpenSite,
-    plan: Plan,
+    mut plan: Plan,
     answers: Answers,
     inject: Inject,
 ) -> Result<Exit, AppError> {
+    inject.lay_over(&mut plan);
     // Before the plan is shown: it may well fail on the other run's own work.
     if plan.procedure.lock == LockScope::Site && plan.summary.changes() {
         running::refuse_if_held(&face.settings, site).await?;

@@ -15,6 +15,7 @@ mod plan;
 mod prune;
 mod runs;
 mod show;
+mod test;
 
 use super::Face;
 use super::args::{Command, RunsCommand};
@@ -56,6 +57,7 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Status { run } => runs::status(face, &run),
         Command::Logs { run, step } => runs::logs(face, &run, step.as_deref()),
         Command::Lint { names } => lint::lint(face, &names),
+        Command::Test(args) => test::run(face, args).await,
         Command::Schema { kind } => lint::schema(face, &kind),
         Command::Actions { name } => actions::run(face, name.as_deref()),
         Command::Doctor => doctor::run(face).await,

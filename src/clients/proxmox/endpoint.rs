@@ -7,6 +7,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderNa
 use tokio::sync::Semaphore;
 
 use super::reply::Reply;
+use super::wire::{SharedWire, WireCall};
 use super::{NodeEndpoint, ProxmoxError, SiteSettings, Verb};
 use crate::model::ids::NodeName;
 use crate::sys::http::{ClientSettings, HttpError, Trust, classify, client};
@@ -45,14 +46,23 @@ pub(super) struct Request<'a> {
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub name: NodeName,
-    base: String,
     host: String,
-    /// Keeps connections: reads may meet one that the server has just closed, and are repeated then.
-    reads: reqwest::Client,
-    /// A new connection for each change, so that a reset never leaves open whether an old connection was at fault.
-    changes: reqwest::Client,
+    way: Way,
+    timeout: Duration,
     permits: Semaphore,
     suspect_until: Mutex<Option<Instant>>,
+}
+
+#[derive(Debug)]
+enum Way {
+    Https {
+        base: String,
+        /// Keeps connections: reads may meet one that the server has just closed, and are repeated then.
+        reads: reqwest::Client,
+        /// A new connection for each change, so that a reset never leaves open whether an old connection was at fault.
+        changes: reqwest::Client,
+    },
+    Wire(SharedWire),
 }
 
 impl Endpoint {
@@ -70,12 +80,19 @@ impl Endpoint {
             true => format!("[{}]:{}", node.host, node.port),
             false => format!("{}:{}", node.host, node.port),
         };
+        let way = match &site.wire {
+            Some(wire) => Way::Wire(wire.clone()),
+            None => Way::Https {
+                base: format!("https://{host}/api2/json"),
+                reads: client(&with_idle(per_node)).map_err(setup)?,
+                changes: client(&with_idle(0)).map_err(setup)?,
+            },
+        };
         Ok(Self {
             name: node.name.clone(),
-            base: format!("https://{host}/api2/json"),
             host,
-            reads: client(&with_idle(per_node)).map_err(setup)?,
-            changes: client(&with_idle(0)).map_err(setup)?,
+            way,
+            timeout: site.timeout,
             permits: Semaphore::new(per_node),
             suspect_until: Mutex::new(None),
         })
@@ -95,12 +112,12 @@ impl Endpoint {
     pub async fn send(&self, request: &Request<'_>, proof: &Proof) -> Result<Reply, HttpError> {
         let _permit = self.permits.acquire().await.map_err(|_| self.closed())?;
         if request.verb.is_change() {
-            return self.once(&self.changes, request, proof).await;
+            return self.once(true, request, proof).await;
         }
-        match self.once(&self.reads, request, proof).await {
+        match self.once(false, request, proof).await {
             Err(HttpError::Reset { message, .. }) => {
                 tracing::debug!(node = %self.name, path = request.path, message, "connection reset; asking once more");
-                self.once(&self.changes, request, proof).await
+                self.once(true, request, proof).await
             }
             other => other,
         }
@@ -110,8 +127,38 @@ impl Endpoint {
         HttpError::Other { host: self.host.clone(), sent: false, message: "the site is closed".into() }
     }
 
-    async fn once(&self, client: &reqwest::Client, request: &Request<'_>, proof: &Proof) -> Result<Reply, HttpError> {
-        let url = format!("{}{}", self.base, request.path);
+    /// Over a connection of its own, or over one that may be there already.
+    async fn once(&self, own: bool, request: &Request<'_>, proof: &Proof) -> Result<Reply, HttpError> {
+        match &self.way {
+            Way::Wire(wire) => self.by_wire(wire, request, proof).await,
+            Way::Https { base, reads, changes } => {
+                let client = if own { changes } else { reads };
+                self.by_https(client, format!("{base}{}", request.path), request, proof).await
+            }
+        }
+    }
+
+    async fn by_wire(&self, wire: &SharedWire, request: &Request<'_>, proof: &Proof) -> Result<Reply, HttpError> {
+        let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
+        let call = WireCall {
+            verb: request.verb.as_str(),
+            path: request.path.to_owned(),
+            params: request.params.to_vec(),
+            authorization: text(&proof.authorization),
+            cookie: text(&proof.cookie),
+            csrf: text(&proof.csrf),
+        };
+        let late = HttpError::Timeout { host: self.host.clone(), sent: true };
+        tokio::time::timeout(self.timeout, wire.0.send(&self.name, call)).await.unwrap_or(Err(late))
+    }
+
+    async fn by_https(
+        &self,
+        client: &reqwest::Client,
+        url: String,
+        request: &Request<'_>,
+        proof: &Proof,
+    ) -> Result<Reply, HttpError> {
         let failed = |e: reqwest::Error| classify(&e, &self.host);
         let started = Instant::now();
         let response = build(client, request, url).headers(proof.headers()).send().await.map_err(failed)?;

@@ -15,15 +15,18 @@ mod settings;
 mod site;
 mod task;
 mod task_log;
+mod wire;
 
 pub use crate::contracts::Verb;
 pub use error::{At, ProxmoxError};
 pub use params::{Params, seg};
 pub use pools::{Creation, Pool};
 pub use reads::*;
+pub use reply::Reply;
 pub use settings::{Credential, NodeEndpoint, Poll, SecretSink, SiteSettings};
 pub use site::{Answer, CallCheck, Site};
 pub use task::{TaskEnd, TaskOutcome, TaskProgress, Until};
+pub use wire::{SharedWire, Wire, WireCall};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,8 @@ use super::phrases::{self, Said};
 use super::{Answer, At, ProxmoxError};
 
 /// What came back.
-pub(super) struct Reply {
+#[derive(Debug, Clone)]
+pub struct Reply {
     pub status: u16,
     /// The text after the status code; Proxmox puts the first line of its message there, and before
     /// pve-http-server 5.2.0 (2025-01) nowhere else.

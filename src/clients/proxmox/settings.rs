@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::wire::SharedWire;
 use crate::model::ids::{Fingerprint, NodeName};
 
 /// One node's API: `https://host:port`.
@@ -81,6 +82,8 @@ pub struct SiteSettings {
     pub credential: Credential,
     pub poll: Poll,
     pub on_secret: Option<SecretSink>,
+    /// Instead of HTTPS.
+    pub wire: Option<SharedWire>,
 }
 
 impl SiteSettings {
@@ -96,6 +99,7 @@ impl SiteSettings {
             credential,
             poll: Poll::default(),
             on_secret: None,
+            wire: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A command is a list of words, each quoted for the remote shell; never a script. Nothing is repeated by itself.
 //! When the time is up the remote command goes on: its outcome is unknown.
 
+mod direct;
 mod error;
 mod mux;
 mod socket;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use direct::{Commands, SharedCommands};
 pub use error::SshError;
 
 /// How to reach hosts.
@@ -50,6 +52,8 @@ pub enum SshVia {
     System(SshSettings),
     /// The lab: one JSON line each way over a Unix socket.
     Socket(PathBuf),
+    /// The lab in this process.
+    Direct(SharedCommands),
 }
 
 /// What a command on a host left behind.
@@ -83,6 +87,7 @@ pub struct Ssh {
 enum Transport {
     System(Arc<mux::Mux>),
     Socket(Arc<PathBuf>),
+    Direct(SharedCommands),
 }
 
 impl Ssh {
@@ -95,6 +100,7 @@ impl Ssh {
         let transport = match via {
             SshVia::System(settings) => Transport::System(Arc::new(mux::Mux::new(settings))),
             SshVia::Socket(path) => Transport::Socket(Arc::new(path)),
+            SshVia::Direct(commands) => Transport::Direct(commands),
         };
         Self { transport }
     }
@@ -118,6 +124,7 @@ impl Ssh {
         match &self.transport {
             Transport::System(mux) => mux.run(host, argv, input, deadline).await,
             Transport::Socket(path) => socket::run(path, host, argv, input, deadline).await,
+            Transport::Direct(commands) => direct::run(commands, host, argv, deadline).await,
         }
     }
 

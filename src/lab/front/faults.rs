@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::core::Core;
-use crate::lab::fault::{Fault, ScheduledFault};
+use crate::lab::fault::{BadFault, Fault, ScheduledFault};
 
 /// Sets faults while the lab runs.
 #[derive(Clone)]
@@ -44,6 +44,17 @@ impl Faults {
             }
         });
         Ok(())
+    }
+
+    /// Sets one by its text, now (`KIND:WHAT`) or at its time (`@40s KIND:WHAT`). Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The text is no fault; as for `add`.
+    pub fn add_text(&self, text: &str) -> Result<(), String> {
+        if text.starts_with('@') {
+            return self.schedule(text.parse().map_err(|e: BadFault| e.to_string())?);
+        }
+        self.add(text.parse().map_err(|e: BadFault| e.to_string())?)
     }
 
     /// Those of the transport that still stand.

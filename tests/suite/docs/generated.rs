@@ -21,7 +21,7 @@ fn updating() -> bool {
 }
 
 /// The commands, as the help shows them.
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 35] = [
     "",
     "list",
     "show",
@@ -44,6 +44,7 @@ const COMMANDS: [&str; 34] = [
     "freeze",
     "unfreeze",
     "lint",
+    "test",
     "schema",
     "actions",
     "doctor",
@@ -288,6 +289,7 @@ fn generate(name: &str) -> Option<String> {
         }
         "keys of a check" => keys(&book["properties"]["require"]["items"], ""),
         "keys of a site" => keys(&schema::site_schema(), ""),
+        "keys of a rehearsal" => keys(&schema::rehearsal_schema(), ""),
         "keys of a cluster" => keys(&schema::cluster_schema(), ""),
         _ => return None,
     })
@@ -331,6 +333,7 @@ fn schemas_for_editors_are_up_to_date_and_named_by_the_files() {
         ("runbook", schema::runbook_schema(&runbook::actions::specs())),
         ("site", schema::site_schema()),
         ("cluster", schema::cluster_schema()),
+        ("test", schema::rehearsal_schema()),
     ];
     for (kind, schema) in all {
         let path = root().join(format!("docs/schema/{kind}.schema.json"));
@@ -341,7 +344,12 @@ fn schemas_for_editors_are_up_to_date_and_named_by_the_files() {
         let there = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(there == text, "{} is out of date: run UPDATE_DOCS=1 make pictures", path.display());
     }
-    let files = ["cluster-config.yaml", "clusters/prod.yaml", "runbooks/node-evacuation.yaml"];
+    let files = [
+        "cluster-config.yaml",
+        "clusters/prod.yaml",
+        "runbooks/node-evacuation.yaml",
+        "runbooks/tests/node-evacuation.yaml",
+    ];
     for name in files.map(|name| root().join(name)) {
         let text = std::fs::read_to_string(&name).unwrap();
         let named = text.lines().next().and_then(|l| l.strip_prefix("# yaml-language-server: $schema="));

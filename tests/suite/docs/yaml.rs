@@ -1,6 +1,6 @@
 //! The YAML of the documentation. ```yaml has nothing to be said about; `yaml error RB006` has that mistake.
 
-use runbook::load::{Diagnostic, NotFound, Severity, Source, load_cluster, load_site, read_runbook};
+use runbook::load::{Diagnostic, NotFound, Severity, Source, load_cluster, load_rehearsal, load_site, read_runbook};
 
 use super::{Block, Page, none_of};
 
@@ -56,6 +56,10 @@ fn lint(text: &str) -> Vec<Diagnostic> {
     if keys.first().is_some_and(|k| OF_A_RUNBOOK.contains(&k.as_str())) {
         let steps = if has("steps") { "" } else { STEPS };
         return runbook("example", format!("{HEAD}{text}{steps}"));
+    }
+    if has("test") {
+        let source = Source::new(format!("runbooks/tests/{}.yaml", named("test:")), text);
+        return load_rehearsal(&source).err().unwrap_or_default();
     }
     if keys.first().is_some_and(|k| k == "name") {
         let source = Source::new(format!("clusters/{}.yaml", named("name:")), text);

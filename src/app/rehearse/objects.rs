@@ -1,0 +1,115 @@
+//! Objects that differ: in the lab, as it compares two of its states; in a run's list, as its steps foretold them.
+//! Both under the same names, those of resources (`proxmox/guest/104`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::engine::ports::{Actions, Call, Probe};
+use crate::event::{Event, Fact, Invocation, Verdict};
+use crate::model::ids::StepPath;
+use crate::model::world::Delta;
+use crate::report::{Extent, RunView, left};
+
+/// An object's fields.
+pub(super) type Fields = BTreeMap<String, Value>;
+
+/// What a run says is different now.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// Fields and what they are now; null: something else than before.
+    pub now: BTreeMap<String, Fields>,
+    /// Objects that may be different: of steps that are in doubt or were done in part.
+    pub perhaps: BTreeSet<String>,
+}
+
+/// A lab's state as objects and their fields.
+pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
+    let mut objects: BTreeMap<String, Fields> = BTreeMap::new();
+    let mut put = |object: String, field: &str, value: &Value| {
+        objects.entry(object).or_default().insert(field.to_owned(), value.clone());
+    };
+    for (section, content) in entries(state) {
+        for (name, fields) in entries(content) {
+            match (section.as_str(), name.as_str()) {
+                ("guests", id) => entries(fields).for_each(|(k, v)| put(format!("proxmox/guest/{id}"), k, v)),
+                ("nodes", node) => entries(fields).for_each(|(k, v)| put(format!("proxmox/node/{node}"), k, v)),
+                ("ha", "maintenance_asked") => {
+                    for node in fields.as_array().into_iter().flatten().filter_map(Value::as_str) {
+                        put(format!("proxmox/node/{node}"), "maintenance_asked", &Value::Bool(true));
+                    }
+                }
+                ("ha", "resources") => {
+                    for (sid, resource) in entries(fields) {
+                        let id = sid.split_once(':').map_or(sid.as_str(), |(_, id)| id);
+                        entries(resource).for_each(|(k, v)| put(format!("proxmox/guest/{id}"), &format!("ha_{k}"), v));
+                    }
+                }
+                ("ha", "rules") => entries(fields).for_each(|(rule, v)| put(format!("proxmox/ha/rule/{rule}"), "", v)),
+                (section, name) => put(format!("{section}/{name}"), "", fields),
+            }
+        }
+    }
+    objects
+}
+
+fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
+/// What a run's events list as changed and not undone.
+pub(super) fn listed<'a>(events: impl IntoIterator<Item = &'a Event>, actions: &Actions) -> Listed {
+    let events: Vec<&Event> = events.into_iter().collect();
+    let calls = calls(&events);
+    let mut listed = Listed::default();
+    for left in left(&RunView::of(events)) {
+        let Some((invocation, before)) = calls.get(&left.path) else { continue };
+        let Some(action) = actions.get(&invocation.uses) else { continue };
+        let call = Call { run: None, path: left.path.clone(), attempt: 1, with: invocation.with.clone() };
+        let prediction = action.predict(&call, &Probe::new("", before.clone()));
+        let certain = left.extent == Extent::Whole;
+        for (object, fields) in prediction.deltas.into_iter().flat_map(by_object) {
+            if certain {
+                listed.now.entry(object).or_default().extend(fields);
+            } else {
+                listed.perhaps.insert(object);
+            }
+        }
+    }
+    listed
+}
+
+/// What each step was called with, and its object as it was before the first attempt.
+fn calls(events: &[&Event]) -> BTreeMap<StepPath, (Invocation, Value)> {
+    let mut calls: BTreeMap<StepPath, (Invocation, Value)> = BTreeMap::new();
+    let mut began = BTreeSet::new();
+    for fact in events.iter().filter_map(|event| event.fact()) {
+        match fact {
+            Fact::Evaluated { path, verdict: Verdict::Run { invocation: Some(invocation), .. } } => {
+                calls.insert(path.clone(), (invocation.clone(), Value::Null));
+            }
+            Fact::Started { path, intent, .. } if began.insert(path.clone()) => {
+                if let Some((_, before)) = calls.get_mut(path) {
+                    before.clone_from(&intent.before);
+                }
+            }
+            _ => {}
+        }
+    }
+    calls
+}
+
+/// A delta on a list of objects is one on each of them; what is no single object's (the HA manager's view) is derived.
+fn by_object(delta: Delta) -> Vec<(String, Fields)> {
+    let fields = |value: &Value| -> Fields { entries(value).map(|(k, v)| (k.clone(), v.clone())).collect() };
+    let key = delta.resource.as_str();
+    let each = |kind: &str| {
+        entries(&delta.patch).map(|(name, patch)| (format!("proxmox/{kind}/{name}"), fields(patch))).collect()
+    };
+    match key {
+        "proxmox/guests" => each("guest"),
+        "proxmox/nodes" => each("node"),
+        "proxmox/ha" => Vec::new(),
+        object => vec![(object.to_owned(), fields(&delta.patch))],
+    }
+}

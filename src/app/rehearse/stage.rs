@@ -1,0 +1,250 @@
+//! One lab of its own for one case, and what can be done in it: plan, run, crash, resume, let it come to rest.
+//!
+//! Everything lives in one runtime whose time is paused: it passes only while all wait for it, so that a case costs what
+//! it computes, and nothing depends on how busy the machine is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::wire::LabWire;
+use crate::app::error::{AppError, Exit};
+use crate::app::lab::{configuration, profile};
+use crate::app::open::{Config, OpenSite, Way};
+use crate::app::settings::Settings;
+use crate::clients::proxmox::{Credential, SharedWire};
+use crate::clients::ssh::{SharedCommands, Ssh, SshVia};
+use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd};
+use crate::engine::inject::{CrashingJournal, Inject};
+use crate::engine::ports::{Actions, Answer, Anything, Approver, Clock, JournalError, Observer};
+use crate::engine::world::LiveWorld;
+use crate::event::{Event, Question, RunStatus, Signal};
+use crate::journal::memory::{MemoryJournal, MemoryLocks};
+use crate::lab::front::{Lab, LabOptions, Listen};
+use crate::lab::ledger::Entry;
+use crate::lab::scenario::Scenario;
+use crate::lab::world::World;
+use crate::load::diagnostic::Source;
+use crate::model::ids::{RunId, StepPath};
+use crate::model::plan::Plan;
+use crate::secrets::Redactor;
+use crate::sys::clock;
+
+const TOKEN: &str = "ops@pve!runbook";
+/// A run that has not ended after so much of its own time never will.
+const LONGEST: Duration = Duration::from_secs(48 * 3600);
+/// The HA manager acts in rounds of 10 s: what has not changed for so long will not change by itself.
+const REST: Duration = Duration::from_secs(120);
+const LOOK: Duration = Duration::from_secs(10);
+/// How long a lab may take to come to rest.
+const UNREST: Duration = Duration::from_secs(3600);
+
+/// What all cases of one rehearsal have in common: the world at its beginning, and what is laid on it.
+#[derive(Clone)]
+pub(super) struct Setting {
+    pub world: World,
+    pub profile: Option<&'static str>,
+    pub faults: Vec<String>,
+    /// Tests put their own doubles among the actions.
+    pub double: Option<fn(Actions) -> Actions>,
+}
+
+impl Setting {
+    /// # Errors
+    /// There is no such scenario.
+    pub fn new(scenario: &str, faults: Vec<String>) -> Result<Self, AppError> {
+        let scenario =
+            Scenario::named(scenario).map_err(|e| AppError::new(Exit::NotFound, "lab::scenario", e.to_string()))?;
+        let world = World::from_scenario(&scenario, 1, clock::now_ms() / 1000);
+        Ok(Self { world, profile: profile(&scenario), faults, double: None })
+    }
+}
+
+/// A lab with a site that is open to it.
+pub(super) struct Stage {
+    lab: Arc<Lab>,
+    pub site: OpenSite,
+    locks: MemoryLocks,
+    clock: Arc<LabTime>,
+}
+
+/// A run, or a process's part of one.
+pub(super) struct Act {
+    /// All that is in the journal.
+    pub events: Vec<Event>,
+    pub end: Result<RunEnd, Broken>,
+}
+
+/// Why a run did not come to an end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("it crashed")]
+    Crashed,
+    #[error("it has not ended after two days of its own time")]
+    StandsStill,
+    #[error("{0}")]
+    Driver(DriverError),
+}
+
+impl Stage {
+    /// # Errors
+    /// A fault that is none, or a configuration that does not read: neither depends on the case.
+    pub async fn set(setting: &Setting) -> Result<Self, AppError> {
+        let site = setting.world.site().to_owned();
+        let options = LabOptions { listen: Listen::Nowhere, time_scale: 1.0, ..LabOptions::new(setting.world.clone()) };
+        let lab = Lab::start(options).await.map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
+        for fault in &setting.faults {
+            lab.faults().add_text(fault).map_err(|why| AppError::new(Exit::Usage, "lab::fault", why))?;
+        }
+        let lab = Arc::new(lab);
+        let site = open(&lab, &site, setting)?;
+        let clock = Arc::new(LabTime { began: Instant::now(), at: u64::try_from(clock::now_ms()).unwrap_or_default() });
+        Ok(Self { lab, site, locks: MemoryLocks::default(), clock })
+    }
+
+    pub async fn run(&self, plan: &Plan, inject: &Inject) -> Act {
+        let mut plan = plan.clone();
+        inject.lay_over(&mut plan);
+        let journal = MemoryJournal::default();
+        let (ports, signals, _word) = self.ports(&journal, inject);
+        let going = embedded::start(ports, RunId::new("rehearsal"), Arc::new(plan), true, signals);
+        Self::end(going, &journal).await
+    }
+
+    /// Goes on with a run whose process is gone.
+    pub async fn resume(&self, history: Vec<Event>, inject: &Inject) -> Act {
+        let journal = MemoryJournal::with(history.clone());
+        let inject = Inject { crash_after: None, ..inject.clone() };
+        let (ports, signals, _word) = self.ports(&journal, &inject);
+        Self::end(embedded::resume(ports, &history, &[Signal::Resume], signals), &journal).await
+    }
+
+    async fn end(going: impl Future<Output = Result<RunEnd, DriverError>>, journal: &MemoryJournal) -> Act {
+        let end = match tokio::time::timeout(LONGEST, going).await {
+            Ok(Ok(end)) => Ok(end),
+            Ok(Err(DriverError::Journal(JournalError::Crashed))) => Err(Broken::Crashed),
+            Ok(Err(error)) => Err(Broken::Driver(error)),
+            Err(_) => Err(Broken::StandsStill),
+        };
+        Act { events: journal.events(), end }
+    }
+
+    fn ports(&self, journal: &MemoryJournal, inject: &Inject) -> (Ports, Signals, mpsc::UnboundedSender<Word>) {
+        let (word, signals) = mpsc::unbounded_channel();
+        let ports = Ports {
+            requests: mpsc::unbounded_channel().1,
+            actions: self.site.actions.clone(),
+            world: Arc::new(LiveWorld(self.site.source.clone())),
+            clients: self.site.clients.clone(),
+            journal: Box::new(CrashingJournal::new(journal.clone(), inject)),
+            locks: Arc::new(self.locks.clone()),
+            policy: Arc::new(Anything),
+            clock: self.clock.clone(),
+            approver: Arc::new(Nods),
+            observer: Box::new(Unseen),
+            inject: inject.clone(),
+            actor: "rehearsal".into(),
+            host: "rehearsal".into(),
+            process: 1,
+        };
+        (ports, signals, word)
+    }
+
+    /// The lab's state once nothing in it goes on by itself, or after an hour of its time.
+    pub async fn at_rest(&self) -> Value {
+        let (mut seen, mut since) = (self.state(), Instant::now());
+        let until = Instant::now() + UNREST;
+        while Instant::now() < until {
+            tokio::time::sleep(LOOK).await;
+            let now = self.state();
+            if now != seen || is_locked(&now) {
+                (seen, since) = (now, Instant::now());
+            } else if since.elapsed() >= REST {
+                break;
+            }
+        }
+        seen
+    }
+
+    pub fn state(&self) -> Value {
+        self.lab.with_world_as::<World, _>(|world| world.snapshot_state()).unwrap_or_default()
+    }
+
+    /// What was taken that changed, or queued a change of, the world.
+    pub fn taken(&self) -> Vec<Entry> {
+        self.lab.ledger().mutating().into_iter().filter(|entry| entry.accepted).collect()
+    }
+}
+
+type Word = crate::event::Signal;
+type Signals = mpsc::UnboundedReceiver<Word>;
+
+/// A guest that is locked is being worked on.
+fn is_locked(state: &Value) -> bool {
+    let guests = state["guests"].as_object();
+    guests.is_some_and(|guests| guests.values().any(|guest| !guest["lock"].is_null()))
+}
+
+fn open(lab: &Arc<Lab>, site: &str, setting: &Setting) -> Result<OpenSite, AppError> {
+    let nodes = lab.with_world(|world| world.nodes());
+    let nodes = nodes.into_iter().map(|name| json!({"name": name, "host": name})).collect();
+    // Named as a person would; what is used is given below.
+    let text = configuration(site, nodes, json!({"token": "env:RUNBOOK_LAB_TOKEN"}))?.to_string();
+    let source = Source::new("cluster-config.yaml", text);
+    let profiles = setting.profile.map(|text| Source::new("clusters/prod.yaml", text)).into_iter().collect();
+    let config = Config::of(PathBuf::from("cluster-config.yaml"), false, &source, profiles)?;
+    let secret = lab.access().token_secret(TOKEN).unwrap_or_default().to_owned();
+    let (wire, settings) =
+        (Arc::new(LabWire(lab.clone())), Settings { actor: "rehearsal".into(), ..Settings::default() });
+    let way = Way {
+        credential: Credential::Token { id: TOKEN.into(), secret: secret.into() },
+        wire: Some(SharedWire(wire.clone())),
+        ssh: Ssh::via(SshVia::Direct(SharedCommands(wire))),
+    };
+    let mut site = OpenSite::assemble(&settings, config, &Redactor::new(), way)?;
+    if let Some(double) = setting.double {
+        site.actions = double(site.actions);
+    }
+    Ok(site)
+}
+
+/// The time of the lab, as runs see it.
+struct LabTime {
+    began: Instant,
+    at: u64,
+}
+
+impl Clock for LabTime {
+    fn now(&self) -> u64 {
+        self.at + u64::try_from(self.began.elapsed().as_millis()).unwrap_or_default()
+    }
+}
+
+/// Says yes to everything, with the word that is asked for.
+struct Nods;
+
+#[async_trait]
+impl Approver for Nods {
+    async fn ask(&self, _: &StepPath, question: &Question) -> Answer {
+        Answer::Approved { who: "rehearsal".into(), word: question.word.clone() }
+    }
+}
+
+struct Unseen;
+
+impl Observer for Unseen {
+    fn see(&mut self, _: &Event) {}
+}
+
+/// How the last part of a run ended.
+pub(super) fn status(act: &Act) -> Result<RunStatus, String> {
+    match &act.end {
+        Ok(end) => Ok(end.status),
+        Err(broken) => Err(broken.to_string()),
+    }
+}
