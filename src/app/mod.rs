@@ -5,6 +5,7 @@
 pub mod books;
 pub mod doctor;
 pub mod error;
+pub mod export;
 pub mod inspect;
 pub mod lab;
 pub mod lint;

@@ -13,7 +13,7 @@ const HELP: &str = "\
 
 See and plan:
   list                 the runbooks that there are
-  show NAME            what one would do, and its parameters
+  show NAME            what one would do, and its parameters (also: graph NAME)
   plan NAME [ARGS]     what it would change at the site now; never changes anything
 
 Do:
@@ -22,10 +22,10 @@ Do:
   resume RUN           goes on with a run that was interrupted
 
 Look:
-  status [RUN]         how a run stands (also: runs, logs RUN [STEP])
+  status [RUN]         how a run stands (also: runs, logs RUN [STEP], replay RUN)
   doctor               is everything there that a run needs
 
-More: lint, schema, actions, lab, completions, version; `runbook help COMMAND`
+More: export, lint, schema, actions, lab, completions, version; `runbook help COMMAND`
 
 {options}{after-help}";
 
@@ -88,6 +88,15 @@ pub enum Progress {
     Quiet,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    Text,
+    Svg,
+    Dot,
+    Mermaid,
+    Json,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The runbooks that there are
@@ -96,6 +105,13 @@ pub enum Command {
     Show {
         /// A runbook's name or alias, or a file
         name: String,
+    },
+    /// The picture of a runbook, or of a saved plan with its lists expanded
+    Graph {
+        /// A runbook's name or alias, a file, or a plan made with `plan --out`
+        name: String,
+        #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+        format: GraphFormat,
     },
     /// What a runbook would change at the site now; never changes anything
     Plan(Plan),
@@ -123,6 +139,10 @@ pub enum Command {
         /// One step, as `runbook status` names it: 'move[104]'
         step: Option<String>,
     },
+    /// A run as a file for somebody else
+    Export(Export),
+    /// A run's events once more, through the display that showed them
+    Replay(Replay),
     /// Everything that is wrong with runbooks [default: all that there are]
     Lint { names: Vec<String> },
     /// The JSON Schema of a kind of file, for editors
@@ -152,11 +172,14 @@ impl Command {
     pub fn waits(&self) -> bool {
         match self {
             Self::Plan(_) | Self::Run(_) | Self::Apply(_) | Self::Resume(_) | Self::Doctor | Self::Lab(_) => true,
+            Self::Replay(_) => true,
             Self::List
             | Self::Show { .. }
+            | Self::Graph { .. }
             | Self::Runs { .. }
             | Self::Status { .. }
             | Self::Logs { .. }
+            | Self::Export(_)
             | Self::Lint { .. }
             | Self::Schema { .. }
             | Self::Actions { .. }
@@ -205,6 +228,9 @@ pub struct Answers {
     #[arg(long, value_name = "KIND:WHAT", hide_short_help = true)]
     /// Rehearses trouble: fail:STEP, fail-undo:STEP, repeat:STEP, crash-after:N
     pub inject: Vec<String>,
+    /// Writes the run's results as JUnit XML, however it ends
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -240,6 +266,38 @@ pub struct Resume {
     pub run: String,
     #[command(flatten)]
     pub answers: Answers,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One page with plan, steps, logs and timeline that needs no network
+    Html,
+    /// Test results, for CI
+    Junit,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Export {
+    /// Any unique beginning of its id, or `last`
+    pub run: String,
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// The file to write [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Replay {
+    /// Any unique beginning of its id, or `last`
+    #[arg(default_value = "last")]
+    pub run: String,
+    /// At a terminal: so many times faster than it was; no pause is longer than a second
+    #[arg(long, default_value_t = 1.0, value_name = "N")]
+    pub speed: f64,
+    /// Stops after the event of this number
+    #[arg(long, value_name = "SEQ")]
+    pub until: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,9 +2,11 @@
 //! renders to a text or to a writer that is handed in, except the live display, which draws where it is told to.
 
 mod figures;
-mod graph_svg;
+mod graph;
 mod human;
 mod jsonl;
+mod junit;
+mod page;
 mod picture;
 mod placement;
 mod plain;
@@ -23,9 +25,13 @@ mod text;
 mod view;
 
 pub use figures::{bytes, clock, date, duration, speed};
-pub use graph_svg::graph_svg;
+pub use graph::Graph;
 pub use human::{Human, Pause};
 pub use jsonl::JsonLines;
+pub use junit::junit;
+#[cfg(test)]
+use page::balanced as page_is_balanced;
+pub use page::{RunFacts, page};
 pub use picture::svg;
 pub use plain::Plain;
 pub use plan_json::plan_json;

@@ -6,9 +6,12 @@ use super::figures::count;
 use super::placement;
 use super::question;
 use super::style::{Ink, Look, symbol};
+use super::summary::written;
 use super::text::{clean, clip, fill, hang, width};
 use crate::model::failure::Failure;
+use crate::model::param::{Param, ValueType};
 use crate::model::plan::{Change, Plan, PlanStep, Planned};
+use crate::model::value;
 
 const DRY_RUN: &str = "DRY RUN: nothing was changed";
 /// A path longer than this does not push the summaries of all others to the right.
@@ -81,7 +84,8 @@ impl PlanText<'_> {
         let mut out = format!("{}{title}\n", self.paint(Ink::Bold, &plan.runbook));
         let cluster = plan.inputs.cluster.as_ref().map(|c| format!(", cluster {c}")).unwrap_or_default();
         let hash: String = plan.hash.chars().take(12).collect();
-        let params: String = plan.inputs.params.iter().map(|(k, v)| format!(", {k}={}", short(v))).collect();
+        let params = params(plan);
+        let params = if params.is_empty() { params } else { format!(", {params}") };
         let line = format!("site {}{cluster}{params}; plan {hash}", plan.inputs.site);
         out.push_str(&self.paint_lines(Ink::Dim, &hang("", &line, self.look.width)));
         out + "\n"
@@ -308,8 +312,15 @@ fn rank(step: &PlanStep) -> Option<u8> {
     }
 }
 
-fn short(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// The parameters as their author would write them: `node=pve2, keep_free=15%`.
+pub(super) fn params(plan: &Plan) -> String {
+    let types: BTreeMap<&str, &Param> = plan.procedure.params.iter().map(|p| (p.name.as_str(), p)).collect();
+    let said = plan.inputs.params.iter().map(|(name, given)| {
+        let given =
+            types.get(name.as_str()).map_or_else(|| value::written(ValueType::Any, given), |p| written(p, given));
+        format!("{name}={given}")
+    });
+    said.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -274,9 +274,13 @@ pub(super) fn again(plan: &Plan) -> String {
     words.join(" ")
 }
 
-fn written(param: &Param, value: &Value) -> String {
+/// A value as it would be typed; a list with commas.
+pub(super) fn written(param: &Param, value: &Value) -> String {
     match value {
-        Value::Array(items) => items.iter().map(|v| value::written(param.ty, v)).collect::<Vec<_>>().join(","),
+        Value::Array(items) => {
+            let ty = param.items.unwrap_or(param.ty);
+            items.iter().map(|v| value::written(ty, v)).collect::<Vec<_>>().join(",")
+        }
         other => value::written(param.ty, other),
     }
 }

@@ -97,9 +97,10 @@ async fn carry_out(
             return Ok(Exit::Gate);
         }
     }
+    let junit = answers.junit.clone();
     let (attendance, seen, by) = attend(face, answers, inject);
     let ended = running::apply(&face.settings, site, plan, attendance).await;
-    Ok(by.exit(tell(face, ended, &seen)?))
+    Ok(by.exit(tell(face, ended, &seen, junit.as_deref())?))
 }
 
 /// Goes on with a run.
@@ -107,12 +108,13 @@ pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
     let inject = inject(&args.answers)?;
     let found = inspect::run(&face.settings, &args.run)?;
     let site = super::open(face).await?;
+    let junit = args.answers.junit.clone();
     let (attendance, seen, by) = attend(face, args.answers, inject);
     // What happened before this process came is part of the story.
     found.events.iter().for_each(|event| seen.lock().unwrap_or_else(PoisonError::into_inner).see(event));
     face.printer.note(&format!("Going on with run {} of {}.", found.short, found.header.runbook));
     let ended = running::resume(&face.settings, &site, found.header.id.as_str(), attendance).await;
-    Ok(by.exit(tell(face, ended, &seen)?))
+    Ok(by.exit(tell(face, ended, &seen, junit.as_deref())?))
 }
 
 type Seen = Arc<Mutex<RunView>>;
@@ -159,7 +161,8 @@ fn human(look: crate::report::Look) -> (Box<dyn Observer>, Option<Pause>) {
     (Box::new(human), Some(pause))
 }
 
-fn tell(face: &Face, ended: Result<Ended, AppError>, seen: &Seen) -> Result<Exit, AppError> {
+fn tell(face: &Face, ended: Result<Ended, AppError>, seen: &Seen, junit: Option<&Path>) -> Result<Exit, AppError> {
+    super::export::junit_file(face, junit, &seen.lock().unwrap_or_else(PoisonError::into_inner))?;
     let ended = ended?;
     if let Some(holder) = &ended.lock_holder {
         return Err(running::locked(holder));

@@ -3,10 +3,13 @@
 mod actions;
 mod apply;
 mod doctor;
+mod export;
+mod graph;
 pub mod lab;
 mod lint;
 mod list;
 mod plan;
+mod replay;
 mod runs;
 mod show;
 
@@ -28,6 +31,7 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
     match command {
         Command::List => list::run(face),
         Command::Show { name } => show::run(face, &name),
+        Command::Graph { name, format } => graph::run(face, &name, format),
         Command::Plan(args) => plan::run(face, &args).await,
         Command::Run(args) if args.apply => {
             apply::run(face, args.plan.what, args.plan.out.as_deref(), args.answers).await
@@ -38,6 +42,8 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Runs { limit } => runs::list(face, limit),
         Command::Status { run } => runs::status(face, &run),
         Command::Logs { run, step } => runs::logs(face, &run, step.as_deref()),
+        Command::Export(args) => export::run(face, &args),
+        Command::Replay(args) => replay::run(face, &args).await,
         Command::Lint { names } => lint::lint(face, &names),
         Command::Schema { kind } => lint::schema(face, &kind),
         Command::Actions { name } => actions::run(face, name.as_deref()),
