@@ -1,6 +1,7 @@
 //! Events and plans, shown to people and machines: as text, JSON and pictures. Nothing here prints by itself: all of it
 //! renders to a text or to a writer that is handed in, except the live display, which draws where it is told to.
 
+mod blocked;
 mod figures;
 mod graph;
 mod human;

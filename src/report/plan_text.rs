@@ -74,6 +74,9 @@ impl PlanText<'_> {
         if self.plan.failure.is_some() {
             return format!("{head}, and this plan cannot be applied\n");
         }
+        if !self.plan.summary.changes() {
+            return format!("{head}\n");
+        }
         // On a line of its own and never broken: it is for copying.
         format!("{head}\nTo apply it: {}\n", self.paint(Ink::Info, command))
     }
@@ -219,8 +222,8 @@ impl PlanText<'_> {
         if !self.plan.warnings.is_empty() {
             out.push('\n');
         }
-        for warning in &self.plan.warnings {
-            out.push_str(&self.paint_lines(Ink::Warn, &hang("Warning: ", warning, self.look.width)));
+        for warning in grouped(&self.plan.warnings) {
+            out.push_str(&self.paint_lines(Ink::Warn, &hang("Warning: ", &warning, self.look.width)));
         }
         let guards = self.plan.guards.len() + self.plan.steps.iter().map(|s| s.guards.len()).sum::<usize>();
         if guards > 0 {
@@ -279,8 +282,8 @@ impl PlanText<'_> {
         if let Some(remedy) = &failure.remedy {
             out.push_str(&hang("  remedy: ", remedy, self.look.width));
         }
-        for warning in &self.plan.warnings {
-            out.push_str(&self.paint_lines(Ink::Warn, &hang("Warning: ", warning, self.look.width)));
+        for warning in grouped(&self.plan.warnings) {
+            out.push_str(&self.paint_lines(Ink::Warn, &hang("Warning: ", &warning, self.look.width)));
         }
         if !self.next.is_empty() {
             out.push_str("\nNext:\n");
@@ -310,6 +313,28 @@ fn rank(step: &PlanStep) -> Option<u8> {
         Change::Disrupt if shown(step) => Some(1),
         _ => None,
     }
+}
+
+/// Warnings in their order; where several guests have the same one it is said once, with their number and names.
+pub(super) fn grouped(warnings: &[String]) -> Vec<String> {
+    let about = |warning: &str| -> Option<(String, String)> {
+        let (guest, what) = warning.split_once(": ").filter(|(g, _)| g.starts_with("VM ") || g.starts_with("CT "))?;
+        Some((guest.to_owned(), what.to_owned()))
+    };
+    let mut groups: Vec<(Vec<String>, String)> = Vec::new();
+    for warning in warnings {
+        let (guest, what) = about(warning).map_or_else(|| (None, warning.clone()), |(guest, what)| (Some(guest), what));
+        match groups.iter_mut().find(|(guests, same)| *same == what && guest.is_some() && !guests.is_empty()) {
+            Some((guests, _)) => guests.extend(guest),
+            None => groups.push((guest.into_iter().collect(), what)),
+        }
+    }
+    let said = |(guests, what): (Vec<String>, String)| match guests.as_slice() {
+        [] => what,
+        [one] => format!("{one}: {what}"),
+        many => format!("{} guests: {what} ({})", many.len(), many.join(", ")),
+    };
+    groups.into_iter().map(said).collect()
 }
 
 /// The parameters as their author would write them: `node=pve2, keep_free=15%`.
@@ -353,6 +378,32 @@ mod tests {
     fn colour_adds_no_meaning() {
         let coloured = crate::report::text::clean(&shown(&sample::plan(), COLOR, 100));
         assert_eq!(coloured, crate::report::text::clean(&shown(&sample::plan(), UNICODE, 100)));
+    }
+
+    #[test]
+    fn the_head_shows_parameters_as_they_are_written() {
+        let mut plan = sample::plan();
+        let types = [("keep_free", ValueType::Percent), ("wait", ValueType::Duration), ("room", ValueType::Size)];
+        plan.procedure.params = types.map(|(name, ty)| Param::new(name, ty)).to_vec();
+        plan.procedure.params.push(Param::new("stay", ValueType::List).items(ValueType::Guest));
+        let given = [("keep_free", 15.into()), ("wait", 300_000.into()), ("room", (32u64 << 30).into())];
+        plan.inputs.params = given.map(|(name, value): (_, serde_json::Value)| (name.to_owned(), value)).into();
+        plan.inputs.params.insert("stay".into(), serde_json::json!([104, 107]));
+        assert_eq!(params(&plan), "keep_free=15%, room=32GiB, stay=104,107, wait=5m");
+    }
+
+    #[test]
+    fn one_warning_of_many_guests_is_said_once() {
+        let warnings = [
+            "VM 104 (web): VM.Audit is missing",
+            "the site: is tight",
+            "CT 211 (dns): VM.Audit is missing",
+            "VM 1: odd",
+        ];
+        assert_eq!(
+            grouped(&warnings.map(str::to_owned)),
+            ["2 guests: VM.Audit is missing (VM 104 (web), CT 211 (dns))", "the site: is tight", "VM 1: odd"]
+        );
     }
 
     #[test]

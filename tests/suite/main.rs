@@ -9,6 +9,7 @@ mod harness;
 mod inject;
 mod kill;
 mod ledger;
+mod pages;
 mod pass_store;
 mod pictures;
 mod plans;

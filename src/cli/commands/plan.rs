@@ -62,8 +62,18 @@ fn show(face: &Face, plan: &Plan, what: &What, out: Option<&std::path::Path>) {
         return;
     }
     let purpose = Purpose::DryRun { command: &command };
-    let next = [format!("runbook {}plan {}", lab_flag(face), words(what))];
+    let next = [format!("runbook {}{}", lab_flag(face), next(plan, &what.name))];
     face.printer.data(&PlanText { plan, purpose, look: *face.printer.look(), next: &next }.render());
+}
+
+/// What to look at after a refusal: the same command once more would be refused once more.
+fn next(plan: &Plan, name: &str) -> String {
+    use crate::model::failure::Class;
+    match plan.failure.as_ref().map(|failed| failed.failure.class) {
+        Some(Class::Refused | Class::Unreachable | Class::Timeout | Class::Transient) => "doctor".into(),
+        Some(Class::Locked) => "runs".into(),
+        _ => format!("show {}", quote(name)),
+    }
 }
 
 fn lab_flag(face: &Face) -> String {

@@ -10,7 +10,7 @@ const LINES: usize = 400;
 /// An attempt, or a wait for a person.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Span<'a> {
-    pub attempt: u32,
+    pub attempt: usize,
     /// Milliseconds since 1970.
     pub from: u64,
     /// `None`: it is not over.
@@ -58,11 +58,9 @@ impl<'a> History<'a> {
         let at = event.at;
         match &event.body {
             Body::Note(Note::Log { path, line }) => self.at(path.as_str()).say(at, line),
-            Body::Fact(Fact::Started { path, attempt, .. }) => {
-                self.at(path.as_str()).begin(at, *attempt, false);
-            }
+            Body::Fact(Fact::Started { path, .. }) => self.at(path.as_str()).begin(at, false),
             Body::Fact(Fact::Evaluated { path, verdict: Verdict::Run { question: Some(_), .. } }) => {
-                self.at(path.as_str()).begin(at, 0, true);
+                self.at(path.as_str()).begin(at, true);
             }
             Body::Fact(Fact::Finished { path, ending, .. }) => self.at(path.as_str()).end(at, Some(ending)),
             Body::Fact(Fact::Approved { path, .. } | Fact::Declined { path, .. } | Fact::Decided { path, .. }) => {
@@ -74,7 +72,9 @@ impl<'a> History<'a> {
 }
 
 impl<'a> Story<'a> {
-    fn begin(&mut self, from: u64, attempt: u32, waits: bool) {
+    fn begin(&mut self, from: u64, waits: bool) {
+        // The events' own numbers count recoveries too.
+        let attempt = 1 + self.spans.iter().filter(|span| !span.waits).count();
         self.spans.push(Span { attempt, from, to: None, ending: None, waits });
     }
 

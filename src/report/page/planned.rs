@@ -11,7 +11,7 @@ impl Page<'_> {
         out.raw("<section aria-labelledby=\"plan\">\n");
         out.element("h2", "id=\"plan\"", "Plan");
         out.element("p", "", &total(&plan.summary));
-        for warning in &plan.warnings {
+        for warning in crate::report::plan_text::grouped(&plan.warnings) {
             out.element("p", "class=\"warn\"", &format!("Warning: {warning}"));
         }
         let guards = plan.guards.len() + plan.steps.iter().map(|s| s.guards.len()).sum::<usize>();

@@ -21,10 +21,11 @@ fn updating() -> bool {
 }
 
 /// The commands, as the help shows them.
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 26] = [
     "",
     "list",
     "show",
+    "graph",
     "plan",
     "run",
     "apply",
@@ -32,6 +33,8 @@ const COMMANDS: [&str; 23] = [
     "runs",
     "status",
     "logs",
+    "export",
+    "replay",
     "lint",
     "schema",
     "actions",
