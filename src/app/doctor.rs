@@ -106,8 +106,7 @@ async fn site_lock(site: &Site) -> Finding {
     match site_lock::reach(site).await {
         Ok(Reach::Site) => Finding::good(what, format!("holds for every controller (pool {})", site_lock::POOL)),
         Ok(Reach::Host(why)) => {
-            let remedy =
-                format!("optional, for a lock that holds for every controller: {}", site_lock::grant(site));
+            let remedy = format!("optional, for a lock that holds for every controller: {}", site_lock::grant(site));
             Finding { remedy: Some(remedy), ..Finding::good(what, why) }
         }
         Err(error) => Finding::of(what, &error),

@@ -17,7 +17,7 @@ const HELP: &str = "\
 
 See and plan:
   list                 the runbooks that there are
-  show NAME            what one would do, and its parameters
+  show NAME            what one would do, and its parameters (also: graph NAME)
   plan NAME [ARGS]     what it would change at the site now; never changes anything
 
 Do:
@@ -27,7 +27,7 @@ Do:
   resume RUN           goes on with a run that was interrupted
 
 Look:
-  status [RUN]         how a run stands (also: runs, logs RUN [STEP])
+  status [RUN]         how a run stands (also: runs, logs RUN [STEP], replay RUN)
   doctor               is everything there that a run needs
 
 The journal: audit, export, import, runs prune; the site's: lock, freeze, unfreeze
@@ -94,6 +94,15 @@ pub enum Progress {
     Quiet,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    Text,
+    Svg,
+    Dot,
+    Mermaid,
+    Json,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The runbooks that there are
@@ -102,6 +111,13 @@ pub enum Command {
     Show {
         /// A runbook's name or alias, or a file
         name: String,
+    },
+    /// The picture of a runbook, or of a saved plan with its lists expanded
+    Graph {
+        /// A runbook's name or alias, a file, or a plan made with `plan --out`
+        name: String,
+        #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+        format: GraphFormat,
     },
     /// What a runbook would change at the site now; never changes anything
     Plan(Plan),
@@ -141,6 +157,8 @@ pub enum Command {
     Freeze(Freeze),
     /// Ends a freeze
     Unfreeze,
+    /// A run's events once more, through the display that showed them
+    Replay(Replay),
     /// Everything that is wrong with runbooks [default: all that there are]
     Lint { names: Vec<String> },
     /// Rehearses a runbook in the lab with something going wrong at each place [default: all that say how]
@@ -183,6 +201,7 @@ impl Command {
             | Self::Resume(_)
             | Self::Doctor
             | Self::Lab(_)
+            | Self::Replay(_)
             | Self::Test(_) => true,
             Self::Notify(command) => !matches!(command, Notify::List { .. }),
             Self::List
@@ -190,13 +209,14 @@ impl Command {
             | Self::Show { .. }
             | Self::Runs(_)
             | Self::Audit(_)
-            | Self::Export(_)
             | Self::Import(_)
             | Self::Lock(_)
             | Self::Freeze(_)
             | Self::Unfreeze
+            | Self::Graph { .. }
             | Self::Status { .. }
             | Self::Logs { .. }
+            | Self::Export(_)
             | Self::Lint { .. }
             | Self::Schema { .. }
             | Self::Actions { .. }
@@ -253,6 +273,9 @@ pub struct Answers {
     #[arg(long, value_name = "KIND:WHAT", hide_short_help = true)]
     /// Rehearses trouble: fail:STEP, fail-undo:STEP, repeat:STEP, crash-after:N, roll-back
     pub inject: Vec<String>,
+    /// Writes the run's results as JUnit XML, however it ends
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -354,6 +377,19 @@ pub struct Test {
     /// Runs at once [default: one for each processor]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Replay {
+    /// Any unique beginning of its id, or `last`
+    #[arg(default_value = "last")]
+    pub run: String,
+    /// At a terminal: so many times faster than it was; no pause is longer than a second
+    #[arg(long, default_value_t = 1.0, value_name = "N")]
+    pub speed: f64,
+    /// Stops after the event of this number
+    #[arg(long, value_name = "SEQ")]
+    pub until: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

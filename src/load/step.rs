@@ -245,7 +245,11 @@ fn verb(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node, name: &
     Some(match name {
         "uses" => {
             let (action, with) = call(reader, callables, value, node.get("with"))?;
-            if callables.is_call(&action) { Verb::Call { procedure: action, with } } else { Verb::Uses { action, with } }
+            if callables.is_call(&action) {
+                Verb::Call { procedure: action, with }
+            } else {
+                Verb::Uses { action, with }
+            }
         }
         "confirm" => Verb::Confirm(confirm(reader, value)?),
         "parallel" => Verb::Parallel(steps(reader, callables, value, true, &mut Ids::default())),

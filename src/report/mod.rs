@@ -1,13 +1,16 @@
 //! Events and plans, shown to people and machines: as text, JSON and pictures. Nothing here prints by itself: all of it
 //! renders to a text or to a writer that is handed in, except the live display, which draws where it is told to.
 
+mod blocked;
 mod figures;
-mod graph_svg;
+mod graph;
 mod human;
 mod jsonl;
+mod junit;
 mod left;
 mod metrics;
 mod notify;
+mod page;
 mod picture;
 mod placement;
 mod plain;
@@ -27,12 +30,16 @@ mod text;
 mod view;
 
 pub use figures::{bytes, clock, date, duration, speed};
-pub use graph_svg::graph_svg;
+pub use graph::Graph;
 pub use human::{Human, Pause};
 pub use jsonl::JsonLines;
+pub use junit::junit;
 pub use left::{Extent, Left, left};
 pub use metrics::{RunFigures, metrics};
 pub use notify::{Notice, moments, notice, rehearsal};
+#[cfg(test)]
+use page::balanced as page_is_balanced;
+pub use page::{RunFacts, page};
 pub use picture::svg;
 pub use plain::Plain;
 pub use plan_json::plan_json;

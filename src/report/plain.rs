@@ -92,8 +92,11 @@ fn of_fact(fact: &Fact, event: &Event, view: &RunView) -> Option<String> {
         Fact::LockReleased | Fact::Checkpoint { .. } => return None,
         Fact::Expanded { path, items, .. } => format!("{path}: {}", count(items.len(), "item", "items")),
         Fact::Evaluated { path, verdict } => return of_verdict(path, verdict),
-        Fact::Started { path, attempt: 1, .. } => format!("{path}: started"),
-        Fact::Started { path, attempt, .. } => format!("{path}: started, attempt {attempt}"),
+        // Its number counts recoveries too, which send nothing: the view counts what was sent.
+        Fact::Started { path, .. } => match view.step(path).map_or(1, |step| step.attempts) {
+            0 | 1 => format!("{path}: started"),
+            tries => format!("{path}: started, attempt {tries}"),
+        },
         Fact::Finished { path, ending, .. } => {
             let took = view.step(path).and_then(|s| s.took(event.at)).unwrap_or(0);
             format!("{path}: {}", of_ending(ending, took))
@@ -176,6 +179,28 @@ mod tests {
     #[test]
     fn a_line_an_event() {
         insta::assert_snapshot!(shown(&sample::rolled_back_run()));
+    }
+
+    #[test]
+    fn a_recovery_is_no_attempt() {
+        let events = sample::doubtful_run();
+        let last = events[events.len() - 2].clone();
+        let again = |attempt, body: Ending| Event {
+            body: Body::Fact(Fact::Finished { path: "move[107]".into(), attempt, ending: body }),
+            ..last.clone()
+        };
+        let mut shown_of = events[..events.len() - 2].to_vec();
+        shown_of.push(again(2, Ending::NotApplied));
+        let started = events
+            .iter()
+            .find(|e| matches!(e.fact(), Some(Fact::Started { path, .. }) if path.as_str() == "move[107]"));
+        let mut third = started.unwrap().clone();
+        if let Body::Fact(Fact::Started { attempt, .. }) = &mut third.body {
+            *attempt = 3;
+        }
+        shown_of.push(third);
+        let text = shown(&shown_of);
+        assert!(text.contains("move[107]: started, attempt 2") && !text.contains("attempt 3"), "{text}");
     }
 
     #[test]

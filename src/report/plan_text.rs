@@ -6,9 +6,12 @@ use super::figures::count;
 use super::placement;
 use super::question;
 use super::style::{Ink, Look, symbol};
+use super::summary::written;
 use super::text::{clean, clip, fill, hang, width};
 use crate::model::failure::Failure;
+use crate::model::param::{Param, ValueType};
 use crate::model::plan::{Change, Plan, PlanStep, Planned};
+use crate::model::value;
 
 const DRY_RUN: &str = "DRY RUN: nothing was changed";
 /// A path longer than this does not push the summaries of all others to the right.
@@ -71,6 +74,9 @@ impl PlanText<'_> {
         if self.plan.failure.is_some() {
             return format!("{head}, and this plan cannot be applied\n");
         }
+        if !self.plan.summary.changes() {
+            return format!("{head}\n");
+        }
         // On a line of its own and never broken: it is for copying.
         format!("{head}\nTo apply it: {}\n", self.paint(Ink::Info, command))
     }
@@ -81,7 +87,8 @@ impl PlanText<'_> {
         let mut out = format!("{}{title}\n", self.paint(Ink::Bold, &plan.runbook));
         let cluster = plan.inputs.cluster.as_ref().map(|c| format!(", cluster {c}")).unwrap_or_default();
         let hash: String = plan.hash.chars().take(12).collect();
-        let params: String = plan.inputs.params.iter().map(|(k, v)| format!(", {k}={}", short(v))).collect();
+        let params = params(plan);
+        let params = if params.is_empty() { params } else { format!(", {params}") };
         let line = format!("site {}{cluster}{params}; plan {hash}", plan.inputs.site);
         out.push_str(&self.paint_lines(Ink::Dim, &hang("", &line, self.look.width)));
         out + "\n"
@@ -215,8 +222,8 @@ impl PlanText<'_> {
         if !self.plan.warnings.is_empty() {
             out.push('\n');
         }
-        for warning in &self.plan.warnings {
-            out.push_str(&self.paint_lines(Ink::Warn, &hang("Warning: ", warning, self.look.width)));
+        for warning in grouped(&self.plan.warnings) {
+            out.push_str(&self.paint_lines(Ink::Warn, &hang("Warning: ", &warning, self.look.width)));
         }
         let guards = self.plan.guards.len() + self.plan.steps.iter().map(|s| s.guards.len()).sum::<usize>();
         if guards > 0 {
@@ -275,8 +282,8 @@ impl PlanText<'_> {
         if let Some(remedy) = &failure.remedy {
             out.push_str(&hang("  remedy: ", remedy, self.look.width));
         }
-        for warning in &self.plan.warnings {
-            out.push_str(&self.paint_lines(Ink::Warn, &hang("Warning: ", warning, self.look.width)));
+        for warning in grouped(&self.plan.warnings) {
+            out.push_str(&self.paint_lines(Ink::Warn, &hang("Warning: ", &warning, self.look.width)));
         }
         if !self.next.is_empty() {
             out.push_str("\nNext:\n");
@@ -308,8 +315,37 @@ fn rank(step: &PlanStep) -> Option<u8> {
     }
 }
 
-fn short(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// Warnings in their order; where several guests have the same one it is said once, with their number and names.
+pub(super) fn grouped(warnings: &[String]) -> Vec<String> {
+    let about = |warning: &str| -> Option<(String, String)> {
+        let (guest, what) = warning.split_once(": ").filter(|(g, _)| g.starts_with("VM ") || g.starts_with("CT "))?;
+        Some((guest.to_owned(), what.to_owned()))
+    };
+    let mut groups: Vec<(Vec<String>, String)> = Vec::new();
+    for warning in warnings {
+        let (guest, what) = about(warning).map_or_else(|| (None, warning.clone()), |(guest, what)| (Some(guest), what));
+        match groups.iter_mut().find(|(guests, same)| *same == what && guest.is_some() && !guests.is_empty()) {
+            Some((guests, _)) => guests.extend(guest),
+            None => groups.push((guest.into_iter().collect(), what)),
+        }
+    }
+    let said = |(guests, what): (Vec<String>, String)| match guests.as_slice() {
+        [] => what,
+        [one] => format!("{one}: {what}"),
+        many => format!("{} guests: {what} ({})", many.len(), many.join(", ")),
+    };
+    groups.into_iter().map(said).collect()
+}
+
+/// The parameters as their author would write them: `node=pve2, keep_free=15%`.
+pub(super) fn params(plan: &Plan) -> String {
+    let types: BTreeMap<&str, &Param> = plan.procedure.params.iter().map(|p| (p.name.as_str(), p)).collect();
+    let said = plan.inputs.params.iter().map(|(name, given)| {
+        let given =
+            types.get(name.as_str()).map_or_else(|| value::written(ValueType::Any, given), |p| written(p, given));
+        format!("{name}={given}")
+    });
+    said.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -342,6 +378,32 @@ mod tests {
     fn colour_adds_no_meaning() {
         let coloured = crate::report::text::clean(&shown(&sample::plan(), COLOR, 100));
         assert_eq!(coloured, crate::report::text::clean(&shown(&sample::plan(), UNICODE, 100)));
+    }
+
+    #[test]
+    fn the_head_shows_parameters_as_they_are_written() {
+        let mut plan = sample::plan();
+        let types = [("keep_free", ValueType::Percent), ("wait", ValueType::Duration), ("room", ValueType::Size)];
+        plan.procedure.params = types.map(|(name, ty)| Param::new(name, ty)).to_vec();
+        plan.procedure.params.push(Param::new("stay", ValueType::List).items(ValueType::Guest));
+        let given = [("keep_free", 15.into()), ("wait", 300_000.into()), ("room", (32u64 << 30).into())];
+        plan.inputs.params = given.map(|(name, value): (_, serde_json::Value)| (name.to_owned(), value)).into();
+        plan.inputs.params.insert("stay".into(), serde_json::json!([104, 107]));
+        assert_eq!(params(&plan), "keep_free=15%, room=32GiB, stay=104,107, wait=5m");
+    }
+
+    #[test]
+    fn one_warning_of_many_guests_is_said_once() {
+        let warnings = [
+            "VM 104 (web): VM.Audit is missing",
+            "the site: is tight",
+            "CT 211 (dns): VM.Audit is missing",
+            "VM 1: odd",
+        ];
+        assert_eq!(
+            grouped(&warnings.map(str::to_owned)),
+            ["2 guests: VM.Audit is missing (VM 104 (web), CT 211 (dns))", "the site: is tight", "VM 1: odd"]
+        );
     }
 
     #[test]

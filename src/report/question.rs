@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::figures::count;
-use super::style::Look;
-use super::text::hang;
+use super::style::{Ink, Look};
+use super::table::{Cell, Column, Table};
+use super::text::{clean, hang, width};
 use crate::event::Question;
 
 /// Things shown of a list.
@@ -23,8 +24,11 @@ pub(super) fn lines(message: &str, show: &Value, word: Option<&str>, look: &Look
         Value::Array(items) => items.as_slice(),
         one => std::slice::from_ref(one),
     };
-    for item in items.iter().take(ITEMS) {
-        out.push_str(&hang(&format!("{blanks}  - "), &said(item), look.width));
+    match table(items, look, indent + 2) {
+        Some(rows) => out.push_str(&rows),
+        None => items.iter().take(ITEMS).for_each(|item| {
+            out.push_str(&hang(&format!("{blanks}  - "), &said(item), look.width));
+        }),
     }
     if items.len() > ITEMS {
         out.push_str(&format!("{blanks}  - and {}\n", count(items.len() - ITEMS, "more", "more")));
@@ -34,6 +38,36 @@ pub(super) fn lines(message: &str, show: &Value, word: Option<&str>, look: &Look
         None => out.push_str(&format!("{blanks}answer: yes or no\n")),
     }
     out
+}
+
+/// Maps with the same keys read best below one another. `None`: they are no such list, or something would be cut, and
+/// what is not said before a yes is a surprise after it.
+fn table(items: &[Value], look: &Look, indent: usize) -> Option<String> {
+    let maps: Vec<_> = items.iter().map(Value::as_object).collect::<Option<_>>()?;
+    let mut keys: Vec<&str> = Vec::new();
+    for (key, _) in maps.iter().flat_map(|map| map.iter()).filter(|(_, value)| !value.is_null()) {
+        if !keys.contains(&key.as_str()) {
+            keys.push(key);
+        }
+    }
+    if keys.is_empty() {
+        return None;
+    }
+    let mut rows = vec![keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()];
+    for map in maps.iter().take(ITEMS) {
+        let of = |key: &&str| map.get(*key).filter(|value| !value.is_null()).map(said).unwrap_or_default();
+        rows.push(keys.iter().map(of).collect());
+    }
+    let widest = |i: usize| rows.iter().map(|row| width(&clean(&row[i]))).max().unwrap_or(0);
+    if indent + (0..keys.len()).map(|i| widest(i) + 2).sum::<usize>() > look.width + 2 {
+        return None;
+    }
+    let mut table = Table::new(&vec![Column::new(""); keys.len()]);
+    for (n, row) in rows.iter().enumerate() {
+        let ink = if n == 0 { Ink::Dim } else { Ink::Plain };
+        table.row(row.iter().map(|text| Cell::new(text).ink(ink)).collect());
+    }
+    Some(table.render(look, indent))
 }
 
 /// A value in a line: `vmid 211, name dns, to pve3`.
@@ -54,6 +88,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_list_of_maps_is_a_table_where_there_is_room_for_it() {
+        let show = json!([{"vmid": 211, "name": "dns", "to": null, "why": "a container moves by restarting"},
+                          {"vmid": 1052, "name": "db", "why": "a passed-through device"}]);
+        let at = |width| lines("Down for a while", &show, None, &Look { width, ..Look::default() }, 0);
+        insta::assert_snapshot!(at(80), @r"
+        asks: Down for a while
+          vmid  name  why
+          211   dns   a container moves by restarting
+          1052  db    a passed-through device
+        answer: yes or no
+        ");
+        insta::assert_snapshot!(at(40), @r"
+        asks: Down for a while
+          - vmid 211, name dns, why a container
+            moves by restarting
+          - vmid 1052, name db, why a
+            passed-through device
+        answer: yes or no
+        ");
+    }
 
     #[test]
     fn a_question_shows_what_it_is_about() {

@@ -301,9 +301,13 @@ fn single(plan: &Plan) -> Option<String> {
     (plan.runbook == "do").then(|| shell::do_line(action, given) + &cluster.collect::<String>())
 }
 
-fn written(param: &Param, value: &Value) -> String {
+/// A value as it would be typed; a list with commas.
+pub(super) fn written(param: &Param, value: &Value) -> String {
     match value {
-        Value::Array(items) => items.iter().map(|v| value::written(param.ty, v)).collect::<Vec<_>>().join(","),
+        Value::Array(items) => {
+            let ty = param.items.unwrap_or(param.ty);
+            items.iter().map(|v| value::written(ty, v)).collect::<Vec<_>>().join(",")
+        }
         other => value::written(param.ty, other),
     }
 }

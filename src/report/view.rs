@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::blocked::{blocked, is_among};
 use crate::event::{Body, Ending, Event, Fact, Note, Outcome, Question, RunStatus, Signal, UndoStatus, Verdict};
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::Failure;
@@ -291,7 +292,10 @@ impl RunView {
                 (step.ended, step.progress, step.lost) = (None, None, None);
             }
             Fact::Checkpoint { .. } => {}
-            Fact::Finished { path, ending, .. } => self.finished(path, ending, event.at),
+            Fact::Finished { path, ending, .. } => {
+                self.finished(path, ending, event.at);
+                self.block(path);
+            }
             Fact::TimerFired { path, .. } => self.at(path).outcome = Outcome::Retrying,
             Fact::Approved { path, .. } => {
                 let step = self.at(path);
@@ -390,6 +394,24 @@ impl RunView {
         };
     }
 
+    /// What can no longer run is known when what it needs has failed for good.
+    fn block(&mut self, path: &StepPath) {
+        let Some((plan, step)) = self.plan.clone().zip(self.step(path)) else { return };
+        let Some(failure) = step.failure() else { return };
+        let blocked = blocked(&plan, path, failure, step.attempts);
+        if blocked.is_empty() {
+            return;
+        }
+        for place in 0..self.steps.len() {
+            let step = &self.steps[place];
+            if step.outcome == Outcome::Pending && undone(&step.path).is_none() && is_among(&step.path, &blocked) {
+                self.tell(place, false);
+                self.steps[place].outcome = Outcome::NotRun(Some(path.clone()));
+                self.tell(place, true);
+            }
+        }
+    }
+
     fn signalled(&mut self, signal: &Signal, actor: &str) {
         match signal {
             Signal::Cancel { .. } => self.ended_by = Some(format!("{actor} cancelled it")),
@@ -448,6 +470,16 @@ mod tests {
             ["maintenance", "move[104]"]
         );
         assert_eq!(view.step(&"empty".into()).unwrap().cause().unwrap(), "move[107] failed");
+    }
+
+    #[test]
+    fn what_a_failure_keeps_from_running_is_known_at_once() {
+        let mut events = sample::failed_run();
+        events.pop();
+        let view = RunView::of(&events);
+        assert_eq!(view.status, RunStatus::Running);
+        assert_eq!(view.step(&"empty".into()).unwrap().outcome, Outcome::NotRun(Some("move[107]".into())));
+        assert_eq!(view.step(&"move[211]".into()).unwrap().outcome, Outcome::Pending);
     }
 
     #[test]

@@ -133,6 +133,7 @@ impl Observer for Nobody {
 fn driven(plan: Arc<Plan>) -> (u64, usize) {
     let (journal, source) = (MemoryJournal::default(), Arc::new(Counting::default()));
     let ports = Ports {
+        requests: tokio::sync::mpsc::unbounded_channel().1,
         actions: tools::actions(),
         world: Arc::new(LiveWorld(source.clone())),
         clients: Capabilities::default(),
@@ -148,7 +149,7 @@ fn driven(plan: Arc<Plan>) -> (u64, usize) {
         process: 1,
     };
     let (_speaks, signals) = tokio::sync::mpsc::unbounded_channel();
-    let end = tools::runtime().block_on(embedded::start(ports, RunId::new("large"), plan, signals));
+    let end = tools::runtime().block_on(embedded::start(ports, RunId::new("large"), plan, false, signals));
     assert_eq!(end.unwrap().status, RunStatus::Succeeded);
     (journal.commits(), source.0.load(Ordering::Relaxed))
 }

@@ -13,6 +13,7 @@ mod large;
 mod ledger;
 mod local;
 mod notify;
+mod pages;
 mod pass_store;
 mod pictures;
 mod plans;

@@ -91,5 +91,5 @@ fn the_graph_in_the_readme_is_that_of_the_shipped_runbook() {
     let catalogue = runbook::actions::specs();
     let source = shipped::source("node-evacuation").unwrap();
     let book = load_runbook(&source, &catalogue, &NoOthers).unwrap();
-    same("graph.svg", &report::graph_svg(&book, &|action| catalogue.get(action).map(|spec| spec.effect)));
+    same("graph.svg", &report::Graph::of_runbook(&book, &catalogue).svg());
 }

@@ -219,7 +219,7 @@ fn a_token_that_may_create_no_pools_locks_its_host_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_locks_a_site_by_hand_and_a_token_that_may_create_no_pools_sees_it() {
     let rig = rig().await;
-    rig.site().await.proxmox.create_pool(site_lock::POOL, "Eva works here").await.unwrap();
+    rig.site().await.proxmox.unwrap().create_pool(site_lock::POOL, "Eva works here").await.unwrap();
     let folder = rig.house.folder();
     let secret = rig.house.secret("ops@pve!no-pools").unwrap();
     let token = format!("ops@pve!no-pools\n{secret}\n");

@@ -52,6 +52,10 @@ pub enum Audit {
 pub enum ExportFormat {
     /// Each event as it is stored, for `runbook import`
     Jsonl,
+    /// One page with plan, steps, logs and timeline that needs no network
+    Html,
+    /// Test results, for CI
+    Junit,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

@@ -34,7 +34,8 @@ pub async fn run(face: &Face, args: Do) -> Result<Exit, AppError> {
     }
     let cluster = args.cluster.iter().map(|name| format!(" --cluster {}", quote(name))).collect::<String>();
     let again = doing::words(&args.action, &args.with) + &cluster;
-    let typed = plan::Typed { apply: format!("{again} --apply"), again };
+    let typed =
+        plan::Typed { apply: format!("{again} --apply"), again, show: format!("actions {}", quote(&args.action)) };
     plan::show(face, &plan, &typed, args.out.as_deref(), args.shown_as);
     Ok(plan::exit_of(&plan))
 }

@@ -109,10 +109,11 @@ pub async fn carry_out(
             return Ok(Exit::Gate);
         }
     }
+    let junit = answers.junit.clone();
     let notifier = Notifier::start(&face.settings, &site.config, &face.redactor, None);
     let (attendance, seen, by) = attend(face, &notifier, answers, inject);
     let ended = running::apply(&face.settings, site, plan, attendance).await;
-    Ok(by.exit(tell(face, ended, &seen, notifier).await?))
+    Ok(by.exit(tell(face, ended, &seen, notifier, junit.as_deref()).await?))
 }
 
 /// Goes on with a run.
@@ -125,13 +126,14 @@ pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
     }
     let site = super::open(face, found.procedure()?).await?;
     let known = (&found.header.id, found.header.events);
+    let junit = args.answers.junit.clone();
     let notifier = Notifier::start(&face.settings, &site.config, &face.redactor, Some(known));
     let (attendance, seen, by) = attend(face, &notifier, args.answers, inject);
     // What happened before this process came is part of the story.
     found.events.iter().for_each(|event| seen.lock().unwrap_or_else(PoisonError::into_inner).see(event));
     face.printer.note(&format!("Going on with run {} of {}.", found.short, found.header.runbook));
     let ended = running::resume(&face.settings, &site, found.header.id.as_str(), attendance).await;
-    Ok(by.exit(tell(face, ended, &seen, notifier).await?))
+    Ok(by.exit(tell(face, ended, &seen, notifier, junit.as_deref()).await?))
 }
 
 type Seen = Arc<Mutex<RunView>>;
@@ -179,7 +181,14 @@ fn human(look: crate::report::Look) -> (Box<dyn Observer>, Option<Pause>) {
 }
 
 /// Says what became of it, and only then waits a little for those who are to be told.
-async fn tell(face: &Face, ended: Result<Ended, AppError>, seen: &Seen, notifier: Notifier) -> Result<Exit, AppError> {
+async fn tell(
+    face: &Face,
+    ended: Result<Ended, AppError>,
+    seen: &Seen,
+    notifier: Notifier,
+    junit: Option<&Path>,
+) -> Result<Exit, AppError> {
+    super::export::junit_file(face, junit, &seen.lock().unwrap_or_else(PoisonError::into_inner))?;
     let told = sum_up(face, ended, seen);
     notifier.finish().await.iter().for_each(|note| face.printer.note(note));
     told

@@ -1,17 +1,43 @@
-//! `runbook export` and `runbook import`.
+//! `runbook export`, `runbook import`, and `--junit`.
 
 use std::io::Read;
 use std::path::Path;
 
-use crate::app::{AppError, Exit, handing};
+use crate::app::inspect::Inspected;
+use crate::app::{AppError, Exit, export, handing};
 use crate::cli::Face;
 use crate::cli::args::{Export, ExportFormat, Import};
-use crate::report::FORMAT_VERSION;
+use crate::report::{FORMAT_VERSION, RunFacts, RunView, junit, page};
 
 pub fn export(face: &Face, args: &Export) -> Result<Exit, AppError> {
     match args.format {
         ExportFormat::Jsonl => jsonl(face, args),
+        ExportFormat::Html | ExportFormat::Junit if args.hand_over => Err(AppError::new(
+            Exit::Usage,
+            "export::no_hand_over",
+            "a page cannot be gone on with: nothing was handed over",
+        )
+        .hint("leave --format out")),
+        ExportFormat::Html => {
+            to_read(face, args, |found, facts| page(&found.events, facts, face.printer.look().offset))
+        }
+        ExportFormat::Junit => to_read(face, args, |found, _| junit(&RunView::of(&found.events))),
     }
+}
+
+fn to_read(face: &Face, args: &Export, text: impl Fn(&Inspected, &RunFacts) -> String) -> Result<Exit, AppError> {
+    let (found, facts) = export::facts(&face.settings, &args.run)?;
+    let text = text(&found, &facts);
+    match &args.to {
+        Some(path) => export::write(&face.settings, path, &face.redactor.redact(&text))?,
+        None => face.printer.data(&text),
+    }
+    Ok(Exit::Done)
+}
+
+/// `--junit`: written however the run ended.
+pub fn junit_file(face: &Face, path: Option<&Path>, view: &RunView) -> Result<(), AppError> {
+    path.map_or(Ok(()), |path| export::write(&face.settings, path, &face.redactor.redact(&junit(view))))
 }
 
 fn jsonl(face: &Face, args: &Export) -> Result<Exit, AppError> {

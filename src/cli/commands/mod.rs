@@ -6,6 +6,7 @@ mod apply;
 mod audit;
 mod doctor;
 mod export;
+mod graph;
 pub mod lab;
 mod lint;
 mod list;
@@ -13,6 +14,7 @@ mod locks;
 mod notify;
 mod plan;
 mod prune;
+mod replay;
 mod runs;
 mod show;
 mod test;
@@ -36,6 +38,7 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
     match command {
         Command::List => list::run(face),
         Command::Show { name } => show::run(face, &name),
+        Command::Graph { name, format } => graph::run(face, &name, format),
         Command::Plan(args) => plan::run(face, &args).await,
         Command::Run(args) if args.apply => {
             apply::run(face, args.plan.what, args.plan.out.as_deref(), args.answers).await
@@ -56,6 +59,7 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Unfreeze => locks::unfreeze(face),
         Command::Status { run } => runs::status(face, &run),
         Command::Logs { run, step } => runs::logs(face, &run, step.as_deref()),
+        Command::Replay(args) => replay::run(face, &args).await,
         Command::Lint { names } => lint::lint(face, &names),
         Command::Test(args) => test::run(face, args).await,
         Command::Schema { kind } => lint::schema(face, &kind),

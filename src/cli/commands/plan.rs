@@ -34,7 +34,11 @@ async fn plan_and_show(face: &Face, args: &Args) -> Result<(Exit, bool), AppErro
         planning::save(&plan, path)?;
     }
     let words = words(&args.what);
-    let typed = Typed { apply: format!("run {words} --apply"), again: format!("plan {words}") };
+    let typed = Typed {
+        apply: format!("run {words} --apply"),
+        again: format!("plan {words}"),
+        show: format!("show {}", quote(&args.what.name)),
+    };
     show(face, &plan, &typed, args.out.as_deref(), args.shown_as);
     Ok((exit_of(&plan), plan.summary.changes()))
 }
@@ -44,10 +48,11 @@ pub fn exit_of(plan: &Plan) -> Exit {
     plan.failure.as_ref().map_or(Exit::Done, |failed| crate::app::exit_of(failed.failure.class).0)
 }
 
-/// What was typed, as commands without `runbook`: to apply the plan, to make it again.
+/// What was typed, as commands without `runbook`: to apply the plan, to make it again, to read what it is of.
 pub struct Typed {
     pub apply: String,
     pub again: String,
+    pub show: String,
 }
 
 /// Opens the site and plans.
@@ -82,8 +87,18 @@ pub fn show(face: &Face, plan: &Plan, typed: &Typed, out: Option<&std::path::Pat
         return;
     }
     let purpose = Purpose::DryRun { command: &command };
-    let next = [format!("runbook {}{}", lab_flag(face), typed.again)];
+    let next = [format!("runbook {}{}", lab_flag(face), next(plan, &typed.show))];
     face.printer.data(&PlanText { plan, purpose, look: *face.printer.look(), next: &next }.render());
+}
+
+/// What to look at after a refusal: the same command once more would be refused once more.
+fn next(plan: &Plan, show: &str) -> String {
+    use crate::model::failure::Class;
+    match plan.failure.as_ref().map(|failed| failed.failure.class) {
+        Some(Class::Refused | Class::Unreachable | Class::Timeout | Class::Transient) => "doctor".into(),
+        Some(Class::Locked) => "runs".into(),
+        _ => show.to_owned(),
+    }
 }
 
 fn lab_flag(face: &Face) -> String {

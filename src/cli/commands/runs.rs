@@ -1,9 +1,11 @@
 //! `runbook runs`, `status` and `logs`.
 
+use crate::app::ports::Observer;
 use crate::app::{AppError, Exit, inspect};
 use crate::cli::Face;
+use crate::cli::args::Output;
 use crate::model::ids::StepPath;
-use crate::report::{self, FORMAT_VERSION, RunLine, RunView};
+use crate::report::{self, FORMAT_VERSION, JsonLines, RunLine, RunView};
 
 pub fn list(face: &Face, limit: u32) -> Result<Exit, AppError> {
     let runs = inspect::runs(&face.settings, Some(limit))?;
@@ -63,6 +65,12 @@ pub fn logs(face: &Face, asked: &str, step: Option<&str>) -> Result<Exit, AppErr
         .hint(format!("its steps: {}", known.join(", "))));
     }
     let wanted = found.events.iter().filter(|event| step.is_none() || event.path() == step.as_ref());
+    if face.printer.output == Output::Jsonl {
+        let mut lines = JsonLines::new(Vec::new());
+        wanted.for_each(|event| lines.see(event));
+        face.printer.data(&String::from_utf8_lossy(&lines.into_inner()));
+        return Ok(Exit::Done);
+    }
     if face.printer.json(&serde_json::json!({
         "format_version": FORMAT_VERSION, "run": found.header.id, "events": wanted.collect::<Vec<_>>(),
     })) {

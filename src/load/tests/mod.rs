@@ -4,8 +4,8 @@ mod calls;
 mod catalogue;
 mod config;
 mod examples;
-mod recursion;
 mod notify;
+mod recursion;
 mod schema;
 mod values;
 

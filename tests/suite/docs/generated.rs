@@ -21,10 +21,11 @@ fn updating() -> bool {
 }
 
 /// The commands, as the help shows them.
-const COMMANDS: [&str; 35] = [
+const COMMANDS: [&str; 42] = [
     "",
     "list",
     "show",
+    "graph",
     "plan",
     "run",
     "apply",
@@ -43,11 +44,17 @@ const COMMANDS: [&str; 35] = [
     "lock break",
     "freeze",
     "unfreeze",
+    "replay",
     "lint",
     "test",
     "schema",
     "actions",
     "doctor",
+    "notify",
+    "notify test",
+    "notify flush",
+    "notify list",
+    "metrics",
     "lab",
     "lab up",
     "lab down",
