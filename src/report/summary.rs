@@ -262,8 +262,9 @@ pub(super) fn commands(view: &RunView, id: &str) -> Vec<String> {
     match view.status {
         RunStatus::Waiting => {
             let word = asked.and_then(|s| s.question.as_ref()?.word.clone());
-            let word = word.map_or(" --yes".to_owned(), |w| format!(" --confirm {w}"));
-            commands.push(format!("runbook resume {id}{word}"));
+            let word = word.map(|w| format!(" --confirm {}", shell::quote(&w))).unwrap_or_default();
+            commands.push(format!("runbook approve {id}{word}"));
+            commands.push(format!("runbook cancel {id}"));
         }
         // What is done already shows as unchanged in a new plan.
         RunStatus::Failed | RunStatus::Cancelled | RunStatus::Stopped | RunStatus::RolledBack => {
