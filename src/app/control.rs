@@ -10,7 +10,7 @@ use crate::engine::guard::check_identity;
 use crate::engine::machine::{Awaiting, Kind, Node, Region, State};
 use crate::engine::ports::{Call, World};
 use crate::engine::world::LiveWorld;
-use crate::event::{Outcome, Question, Request, UndoStatus};
+use crate::event::{Outcome, Question, Request, Signal, UndoStatus};
 use crate::journal::RunHeader;
 use crate::model::ids::StepPath;
 use crate::model::shell;
@@ -69,6 +69,30 @@ pub fn question(run: &Inspected, step: Option<&str>) -> Result<Open, AppError> {
             Err(AppError::new(Exit::NotFound, "run::unknown_step", message).hint(format!("it waits for: {paths}")))
         }
     }
+}
+
+/// What a person found out about steps in doubt, as it is said to the run.
+///
+/// # Errors
+/// A step that is not in doubt is named.
+pub fn resolved(run: &Inspected, found: &[(String, bool)]) -> Result<Vec<Signal>, AppError> {
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let state = fold(run)?;
+    let doubtful: Vec<&str> = state.in_doubt().map(|node| node.path.as_str()).collect();
+    let signals = found.iter().map(|(step, done)| {
+        if doubtful.contains(&step.as_str()) {
+            return Ok(Signal::Resolve { path: StepPath::new(step), done: *done });
+        }
+        let hint = match doubtful.as_slice() {
+            [] => "no step of it is in doubt: resume it without --resolve".to_owned(),
+            some => format!("in doubt: {}", some.join(", ")),
+        };
+        let message = format!("run {}: {step} is not in doubt", run.short);
+        Err(AppError::new(Exit::Usage, "resume::not_in_doubt", message).hint(hint))
+    });
+    signals.collect()
 }
 
 /// Files a request for whoever has the run, or will have it.

@@ -152,7 +152,8 @@ impl Purpose {
     }
 }
 
-/// Takes a run up whose process is gone, that waits, is parked, or is over and to be rolled back.
+/// Takes a run up whose process is gone, that waits, is parked, or is over and to be rolled back. `first` is said to it
+/// before anything else: what a person found out about steps in doubt.
 ///
 /// # Errors
 /// There is no such run, it is over, or another process has it.
@@ -161,6 +162,7 @@ pub async fn take_up(
     site: &OpenSite,
     asked: &str,
     purpose: Purpose,
+    first: Vec<Signal>,
     attendance: Attendance,
 ) -> Result<Ended, AppError> {
     let store = store(settings)?;
@@ -188,7 +190,8 @@ pub async fn take_up(
     locks.hold_again(&header.id, &events).await?;
     let (listener, requests) = Listener::start(store.clone(), header.id.clone());
     let (ports, signals) = ports(settings, site, locks, writer, attendance, &events, requests);
-    let ended = embedded::resume(ports, &events, &purpose.said(), signals).await;
+    let said: Vec<Signal> = first.into_iter().chain(purpose.said()).collect();
+    let ended = embedded::resume(ports, &events, &said, signals).await;
     listener.end();
     end(header.id, ended)
 }

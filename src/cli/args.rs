@@ -356,6 +356,9 @@ pub struct Apply {
 pub struct Resume {
     /// Any unique beginning of its id, or `last`
     pub run: String,
+    /// What you found out about a step in doubt: it was done, or nothing of it was
+    #[arg(long, value_name = "STEP=done|not-done", value_parser = resolution)]
+    pub resolve: Vec<(String, bool)>,
     /// Goes on with a run that was handed over, or is a copy; first make sure that no other machine does
     #[arg(long)]
     pub force: bool,
@@ -501,6 +504,14 @@ pub struct LabServe {
     pub ledger: Option<PathBuf>,
     #[arg(long)]
     pub fixed_addresses: bool,
+}
+
+fn resolution(text: &str) -> Result<(String, bool), String> {
+    match text.rsplit_once('=') {
+        Some((step, "done")) if !step.is_empty() => Ok((step.to_owned(), true)),
+        Some((step, "not-done")) if !step.is_empty() => Ok((step.to_owned(), false)),
+        _ => Err("expected STEP=done or STEP=not-done".to_owned()),
+    }
 }
 
 fn name_value(text: &str) -> Result<(String, String), String> {

@@ -10,11 +10,11 @@ use crate::app::notify::Notifier;
 use crate::app::open::{Config, OpenSite};
 use crate::app::ports::{Answer, Approver, Inject, Observer};
 use crate::app::running::{self, Attendance, Ended, Purpose as Taken};
-use crate::app::{AppError, Exit, freeze, handing, inspect, planning};
+use crate::app::{AppError, Exit, control, freeze, handing, inspect, planning};
 use crate::cli::args::{Answers, Apply, Output, Progress, Resume, What};
 use crate::cli::ask::{self, Person};
 use crate::cli::{Face, signals};
-use crate::event::{Event, Question};
+use crate::event::{Event, Question, Signal};
 use crate::model::ids::StepPath;
 use crate::model::plan::Plan;
 use crate::model::runbook::LockScope;
@@ -127,13 +127,16 @@ pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
     if args.force {
         handing::take_back(&face.settings, found.header.id.as_str())?;
     }
+    let first = control::resolved(&found, &args.resolve)?;
     face.printer.note(&format!("Going on with run {} of {}.", found.short, found.header.runbook));
-    take_up(face, found, Taking { purpose: Taken::GoOn, answers: args.answers, given: None }).await
+    take_up(face, found, Taking { purpose: Taken::GoOn, first, answers: args.answers, given: None }).await
 }
 
 /// What a run is taken up for, and how it is answered.
 pub struct Taking {
     pub purpose: Taken,
+    /// What is said to the run before anything else.
+    pub first: Vec<Signal>,
     pub answers: Answers,
     /// An answer that was given already.
     pub given: Option<(StepPath, Answer)>,
@@ -141,7 +144,7 @@ pub struct Taking {
 
 /// Takes a run up that no process has.
 pub async fn take_up(face: &Face, found: Inspected, taking: Taking) -> Result<Exit, AppError> {
-    let Taking { purpose, answers, given } = taking;
+    let Taking { purpose, first, answers, given } = taking;
     let inject = inject(&answers)?;
     let site = super::open(face, found.procedure()?).await?;
     let known = (&found.header.id, found.header.events);
@@ -153,7 +156,7 @@ pub async fn take_up(face: &Face, found: Inspected, taking: Taking) -> Result<Ex
     }
     // What happened before this process came is part of the story.
     found.events.iter().for_each(|event| seen.lock().unwrap_or_else(PoisonError::into_inner).see(event));
-    let ended = running::take_up(&face.settings, &site, found.header.id.as_str(), purpose, attendance).await;
+    let ended = running::take_up(&face.settings, &site, found.header.id.as_str(), purpose, first, attendance).await;
     Ok(by.exit(tell(face, ended, &seen, notifier, junit.as_deref()).await?))
 }
 

@@ -31,7 +31,8 @@ pub async fn approve(face: &Face, args: Approve) -> Result<Exit, AppError> {
     }
     freeze::refuse_if_frozen(&face.settings, &found.header.site)?;
     let given = Some((open.path, answer));
-    apply::take_up(face, found, Taking { purpose: Purpose::GoOn, answers: args.answers, given }).await
+    apply::take_up(face, found, Taking { purpose: Purpose::GoOn, first: Vec::new(), answers: args.answers, given })
+        .await
 }
 
 fn answer(face: &Face, args: &Approve, open: &Open) -> Result<Answer, AppError> {
@@ -78,7 +79,7 @@ pub async fn cancel(face: &Face, args: Cancel) -> Result<Exit, AppError> {
     }
     face.printer.note(&format!("Bringing run {} of {} to its end.", found.short, found.header.runbook));
     let purpose = Purpose::Cancel { rollback: args.rollback };
-    apply::take_up(face, found, Taking { purpose, answers: args.answers, given: None }).await
+    apply::take_up(face, found, Taking { purpose, first: Vec::new(), answers: args.answers, given: None }).await
 }
 
 pub fn pause(face: &Face, asked: &str) -> Result<Exit, AppError> {
@@ -101,7 +102,12 @@ pub async fn abandon(face: &Face, args: OfRun) -> Result<Exit, AppError> {
     if !confirmed(face, &args.answers, &question)? {
         return Ok(Exit::Gate);
     }
-    apply::take_up(face, found, Taking { purpose: Purpose::Abandon, answers: args.answers, given: None }).await
+    apply::take_up(
+        face,
+        found,
+        Taking { purpose: Purpose::Abandon, first: Vec::new(), answers: args.answers, given: None },
+    )
+    .await
 }
 
 pub async fn rollback(face: &Face, args: OfRun) -> Result<Exit, AppError> {
@@ -133,7 +139,12 @@ pub async fn rollback(face: &Face, args: OfRun) -> Result<Exit, AppError> {
     if !confirmed(face, &args.answers, "Undo these?")? {
         return Ok(Exit::Gate);
     }
-    apply::take_up(face, found, Taking { purpose: Purpose::RollBack, answers: args.answers, given: None }).await
+    apply::take_up(
+        face,
+        found,
+        Taking { purpose: Purpose::RollBack, first: Vec::new(), answers: args.answers, given: None },
+    )
+    .await
 }
 
 fn confirmed(face: &Face, answers: &Answers, question: &str) -> Result<bool, AppError> {
