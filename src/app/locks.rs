@@ -1,9 +1,42 @@
 //! Locks looked at and, where a run will not come back for its own, broken.
 
 use super::error::AppError;
-use super::open::store;
+use super::open::{Config, OpenSite, store};
 use super::settings::Settings;
+use super::site_lock;
 use crate::journal::HeldLock;
+use crate::secrets::Redactor;
+
+/// The lock as the site itself has it.
+pub struct AtSite {
+    pub site: OpenSite,
+    /// Who holds it, as a person reads it.
+    pub holder: Option<String>,
+}
+
+/// Asks the site who holds its lock; `None` where there is no site to ask.
+///
+/// # Errors
+/// The site cannot be asked.
+pub async fn at_site(settings: &Settings, redactor: &Redactor) -> Result<Option<AtSite>, AppError> {
+    if Config::load(settings).is_err() {
+        return Ok(None);
+    }
+    let site = OpenSite::open(settings, redactor).await?;
+    let holder = site_lock::holder(&site).await?;
+    Ok(Some(AtSite { site, holder }))
+}
+
+/// Breaks the lock at the site, and records it.
+///
+/// # Errors
+/// The site refuses, or the journal cannot be written.
+pub async fn break_at_site(settings: &Settings, at: &AtSite, name: &str, reason: &str) -> Result<(), AppError> {
+    if let Some(held) = site_lock::break_(&at.site, reason).await? {
+        store(settings)?.record_broken(name, &settings.actor, &held, reason)?;
+    }
+    Ok(())
+}
 
 /// A lock, with the shortest name of the run that holds it.
 pub struct Held {

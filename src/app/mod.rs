@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod books;
+pub mod control;
 pub mod doctor;
 pub mod doing;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod handing;
 pub mod inspect;
 pub mod lab;
 pub mod lint;
+mod listener;
 pub mod locks;
 pub mod metrics;
 mod needs;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::error::{AppError, Exit};
+use super::freeze;
+use super::listener::Listener;
 use super::open::{OpenSite, store};
 use super::planning;
 use super::policy::SitePolicy;
 use super::settings::Settings;
 use super::site_lock;
-use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd};
+use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd, Told};
 use crate::engine::inject::{CrashingJournal, Inject};
 use crate::engine::ports::{Approver, Clock, Journal, JournalError, Locks, Observer};
 use crate::engine::world::LiveWorld;
@@ -60,6 +62,7 @@ pub async fn apply(
     check_injections(&plan, &attendance.inject)?;
     // Looked at before there is a run, so that a run that never began is not the last one; taken when it begins.
     if plan.procedure.lock == LockScope::Site {
+        freeze::refuse_if_frozen(settings, &plan.inputs.site)?;
         refuse_if_held(settings, site).await?;
     }
     let run = RunId::new(new_id());
@@ -75,8 +78,11 @@ pub async fn apply(
     let writer = store.create_run(&header)?;
     let auto_expand = attendance.auto_expand;
     let locks = site_lock::locks(settings, site, &store)?;
-    let (ports, signals) = ports(settings, site, locks, writer, attendance, &[]);
+    // A run's row is there with its first event: until then nobody can say anything to it.
+    let (listener, requests) = Listener::start(store.clone(), run.clone());
+    let (ports, signals) = ports(settings, site, locks, writer, attendance, &[], requests);
     let ended = embedded::start(ports, run.clone(), Arc::new(plan), auto_expand, signals).await;
+    listener.end();
     end(run, ended)
 }
 
@@ -121,19 +127,47 @@ fn check_injections(plan: &Plan, inject: &Inject) -> Result<(), AppError> {
     }
 }
 
-/// Goes on with a run that was interrupted or parked.
+/// What a run is taken up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To go on with it.
+    GoOn,
+    /// To start nothing new of it, and bring it to its end.
+    Cancel { rollback: bool },
+    /// To give it up: what is in doubt is looked at once more and then left.
+    Abandon,
+    /// To undo what it has done, whether it is over or not.
+    RollBack,
+}
+
+impl Purpose {
+    fn said(self) -> Vec<Signal> {
+        match self {
+            Self::GoOn => vec![Signal::Resume],
+            // First resumed: what is in doubt is found out before anything else.
+            Self::Cancel { rollback } => vec![Signal::Resume, Signal::Cancel { level: 1, rollback }],
+            Self::Abandon => vec![Signal::Abandon],
+            Self::RollBack => vec![Signal::Resume, Signal::RollBack],
+        }
+    }
+}
+
+/// Takes a run up whose process is gone, that waits, is parked, or is over and to be rolled back. `first` is said to it
+/// before anything else: what a person found out about steps in doubt.
 ///
 /// # Errors
 /// There is no such run, it is over, or another process has it.
-pub async fn resume(
+pub async fn take_up(
     settings: &Settings,
     site: &OpenSite,
     asked: &str,
+    purpose: Purpose,
+    first: Vec<Signal>,
     attendance: Attendance,
 ) -> Result<Ended, AppError> {
     let store = store(settings)?;
     let header = store.find(asked)?;
-    if header.status.is_final() {
+    if header.status.is_final() && purpose != Purpose::RollBack {
         let message = format!("run {} is over: it {}", store.short_id(&header.id), in_words(header.status));
         return Err(AppError::new(Exit::Gate, "run::over", message).hint(format!(
             "to do the rest, plan anew: what is done already shows as unchanged (`runbook plan {} …`)",
@@ -154,8 +188,11 @@ pub async fn resume(
     }
     let locks = site_lock::locks(settings, site, &store)?;
     locks.hold_again(&header.id, &events).await?;
-    let (ports, signals) = ports(settings, site, locks, writer, attendance, &events);
-    let ended = embedded::resume(ports, &events, &[Signal::Resume], signals).await;
+    let (listener, requests) = Listener::start(store.clone(), header.id.clone());
+    let (ports, signals) = ports(settings, site, locks, writer, attendance, &events, requests);
+    let said: Vec<Signal> = first.into_iter().chain(purpose.said()).collect();
+    let ended = embedded::resume(ports, &events, &said, signals).await;
+    listener.end();
     end(header.id, ended)
 }
 
@@ -166,20 +203,20 @@ fn ports(
     writer: impl Journal + 'static,
     attendance: Attendance,
     before: &[Event],
+    requests: mpsc::UnboundedReceiver<Told>,
 ) -> (Ports, mpsc::UnboundedReceiver<Signal>) {
     let Attendance { approver, observer, signals, inject, .. } = attendance;
-    let (_, requests) = mpsc::unbounded_channel();
     let host = settings.actor.rsplit('@').next().unwrap_or_default().to_owned();
     let ports = Ports {
         actions: site.actions.clone(),
         world: Arc::new(LiveWorld(site.source.clone())),
         clients: site.clients.clone(),
         journal: Box::new(CrashingJournal::new(writer, &inject)),
-        observer: Box::new(site_lock::Noting { inner: observer, locks: locks.clone() }),
         locks,
         policy: Arc::new(SitePolicy::new(&site.config.site.policy, before)),
         clock: Arc::new(SystemClock),
         approver,
+        observer,
         inject,
         requests,
         actor: settings.actor.clone(),
@@ -214,6 +251,7 @@ fn end(run: RunId, ended: Result<RunEnd, DriverError>) -> Result<Ended, AppError
 fn exit_of(end: &RunEnd) -> Exit {
     match end.status {
         RunStatus::Succeeded => Exit::Done,
+        RunStatus::Failed | RunStatus::Cancelled if end.in_doubt => Exit::Incomplete,
         RunStatus::Failed => Exit::Failed,
         RunStatus::Stopped if end.lock_holder.is_some() => Exit::Locked,
         RunStatus::Stopped => Exit::Gate,

@@ -16,8 +16,8 @@ use super::settings::Settings;
 use crate::actions;
 use crate::clients::Class;
 use crate::clients::proxmox::{Creation, Pool, ProxmoxError, Site};
-use crate::engine::ports::{JournalError, Locks, Observer};
-use crate::event::{Body, Event, Fact, Note};
+use crate::engine::ports::{JournalError, Locks};
+use crate::event::{Event, Fact};
 use crate::journal::{Store, StoreLocks};
 use crate::model::ids::RunId;
 use crate::sys::clock;
@@ -375,20 +375,5 @@ impl Locks for SiteLocks {
         let mut notes = self.local.take_notes();
         notes.append(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
         notes
-    }
-}
-
-/// Shows what the locks have to say beside the events of the run.
-pub struct Noting {
-    pub inner: Box<dyn Observer>,
-    pub locks: Arc<dyn Locks>,
-}
-
-impl Observer for Noting {
-    fn see(&mut self, event: &Event) {
-        self.inner.see(event);
-        for line in self.locks.take_notes() {
-            self.inner.see(&Event { body: Body::Note(Note::Message { line }), ..event.clone() });
-        }
     }
 }

@@ -3,12 +3,14 @@
 // Comments on arguments are their help texts, not links.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod control;
 mod journal;
 
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub use control::{Approve, Cancel, Decide, OfRun};
 pub use journal::{Audit, Export, ExportFormat, Freeze, Import, Lock, LockBreak, Prune, Runs, RunsCommand};
 
 const HELP: &str = "\
@@ -24,7 +26,7 @@ Do:
   run NAME [ARGS]      the same plan; --apply does it
   apply PLAN|NAME      exactly a saved plan, or a refusal that names what moved
   do ACTION K=V        one action, in the same way
-  resume RUN           goes on with a run that was interrupted
+  resume RUN           goes on with a run that was interrupted (also: approve, pause, cancel, abandon, rollback)
 
 Look:
   status [RUN]         how a run stands (also: runs, logs RUN [STEP], replay RUN)
@@ -129,6 +131,20 @@ pub enum Command {
     Do(Do),
     /// Goes on with a run that was interrupted or parked
     Resume(Resume),
+    /// Answers what a run asks, from anywhere; then goes on with it
+    Approve(Approve),
+    /// Starts nothing new of a run; what is in flight finishes, then `finally`
+    Cancel(Cancel),
+    /// Lets what is in flight finish, and parks the run with its lock
+    Pause {
+        /// Any unique beginning of its id, or `last`
+        #[arg(default_value = "last")]
+        run: String,
+    },
+    /// Gives a run up: looks once more at what is in doubt, runs `finally`, gives the lock back
+    Abandon(OfRun),
+    /// Undoes what a run has done, also when it is over
+    Rollback(OfRun),
     /// Runs, newest first
     Runs(Runs),
     /// How a run stands
@@ -199,6 +215,11 @@ impl Command {
             | Self::Apply(_)
             | Self::Do(_)
             | Self::Resume(_)
+            | Self::Approve(_)
+            | Self::Cancel(_)
+            | Self::Abandon(_)
+            | Self::Rollback(_)
+            | Self::Lock(_)
             | Self::Doctor
             | Self::Lab(_)
             | Self::Replay(_)
@@ -210,7 +231,7 @@ impl Command {
             | Self::Runs(_)
             | Self::Audit(_)
             | Self::Import(_)
-            | Self::Lock(_)
+            | Self::Pause { .. }
             | Self::Freeze(_)
             | Self::Unfreeze
             | Self::Graph { .. }
@@ -273,6 +294,9 @@ pub struct Answers {
     #[arg(long, value_name = "KIND:WHAT", hide_short_help = true)]
     /// Rehearses trouble: fail:STEP, fail-undo:STEP, repeat:STEP, crash-after:N, roll-back
     pub inject: Vec<String>,
+    /// Goes through lists that become known only later without asking
+    #[arg(long)]
+    pub auto_expand: bool,
     /// Writes the run's results as JUnit XML, however it ends
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
@@ -332,6 +356,9 @@ pub struct Apply {
 pub struct Resume {
     /// Any unique beginning of its id, or `last`
     pub run: String,
+    /// What you found out about a step in doubt: it was done, or nothing of it was
+    #[arg(long, value_name = "STEP=done|not-done", value_parser = resolution)]
+    pub resolve: Vec<(String, bool)>,
     /// Goes on with a run that was handed over, or is a copy; first make sure that no other machine does
     #[arg(long)]
     pub force: bool,
@@ -477,6 +504,14 @@ pub struct LabServe {
     pub ledger: Option<PathBuf>,
     #[arg(long)]
     pub fixed_addresses: bool,
+}
+
+fn resolution(text: &str) -> Result<(String, bool), String> {
+    match text.rsplit_once('=') {
+        Some((step, "done")) if !step.is_empty() => Ok((step.to_owned(), true)),
+        Some((step, "not-done")) if !step.is_empty() => Ok((step.to_owned(), false)),
+        _ => Err("expected STEP=done or STEP=not-done".to_owned()),
+    }
 }
 
 fn name_value(text: &str) -> Result<(String, String), String> {

@@ -1,4 +1,4 @@
-//! Questions to the person at the terminal. Without a terminal a question is a refusal that names the flag.
+//! Questions to the person at the terminal. Without a terminal a run waits for an answer from elsewhere.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -29,22 +29,28 @@ impl Approver for Person {
         {
             return Answer::Approved { who, word: Some(word.clone()) };
         }
-        if question.word.is_none() && self.answers.yes {
+        let plain = question.word.is_none() && question.options.is_empty() && !question.expands;
+        if plain && self.answers.yes || question.expands && self.answers.auto_expand {
             return Answer::Approved { who, word: None };
         }
         if !at_terminal() {
-            let flag = question.word.as_ref().map_or("--yes".to_owned(), |word| format!("--confirm {word}"));
-            let why = format!("there is no terminal to ask at; {flag} answers it");
-            self.printer.note(&format!("{}\n  not confirmed: {why}", question.message));
-            return Answer::Declined { who, why };
+            return Answer::Nobody;
         }
         let text = report::question(question, self.printer.err_look());
-        let pause = self.pause.clone();
-        let said = tokio::task::spawn_blocking(move || match pause {
-            Some(pause) => pause.around(|| read_answer(&text)),
-            None => read_answer(&text),
-        });
-        let said = said.await.unwrap_or_default();
+        if !question.options.is_empty() {
+            let mut said = self.read(text.clone()).await;
+            loop {
+                if let Some(decision) = question.options.iter().copied().find(|o| o.as_str() == said) {
+                    return Answer::Decided { who, decision };
+                }
+                // The end of input is nobody's answer.
+                if said.is_empty() {
+                    return Answer::Nobody;
+                }
+                said = self.read(format!("{said:?} is none of them. {text}")).await;
+            }
+        }
+        let said = self.read(text).await;
         let fits = match &question.word {
             Some(word) => said == *word,
             None => is_yes(&said),
@@ -55,6 +61,22 @@ impl Approver for Person {
             Answer::Declined { who, why: format!("answered {said:?}") }
         }
     }
+}
+
+impl Person {
+    async fn read(&self, text: String) -> String {
+        let pause = self.pause.clone();
+        let said = tokio::task::spawn_blocking(move || match pause {
+            Some(pause) => pause.around(|| read_answer(&text)),
+            None => read_answer(&text),
+        });
+        said.await.unwrap_or_default()
+    }
+}
+
+/// What is typed after `prompt`.
+pub fn typed(prompt: &str) -> String {
+    read_answer(prompt)
 }
 
 /// A yes-or-no question outside a run.

@@ -15,6 +15,7 @@ use crate::model::ids::{RunId, StepPath};
 use crate::model::param::Param;
 use crate::model::plan::Plan;
 use crate::model::runbook::{Expr, ForEach, Step, Template, Verb};
+use crate::model::shell;
 use crate::model::value::coerce;
 
 /// Stands among what is unknown of a fan-out whose list is known later.
@@ -230,7 +231,7 @@ impl Evaluator {
         let message = text_of(&get("message", &confirm.message)?);
         let show = confirm.show.as_ref().map_or(Ok(Value::Null), |t| get("show", t))?;
         let word = confirm.word.as_ref().map(|t| get("type", t)).transpose()?.map(|v| text_of(&v));
-        Ok(Question { message, show, word, options: Vec::new() })
+        Ok(Question { message, show, word, options: Vec::new(), expands: false })
     }
 
     fn expand(&self, state: &State, ix: StepIx, answer: &mut Answer) -> Result<Fact, Failure> {
@@ -321,8 +322,9 @@ impl Evaluator {
         // The way back costs what the way there did.
         let effect = if inverse.uses == invocation.uses { spec_effect.max(node.effect) } else { spec_effect };
         if effect >= Effect::Disrupt {
-            let manual = format!("{}: {}", inverse.uses, arguments(&inverse.with));
-            return Verdict::Listed { manual: manual.trim_end().to_owned() };
+            let spec = self.actions.get(&inverse.uses).map(|action| action.spec());
+            let manual = spec.map_or_else(|| inverse.uses.clone(), |spec| shell::call_line(spec, &inverse.with));
+            return Verdict::Listed { manual };
         }
         Verdict::Run { invocation: Some(inverse), effect, question: None }
     }

@@ -25,7 +25,7 @@ use crate::model::plan::{Change, Inputs, Plan, PlanFailure, PlanStep, Planned, S
 use crate::model::runbook::{Check, Rollback, Runbook, Step, Verb, Written};
 
 /// The version of a plan's JSON: minor grows with additions, major with what breaks readers.
-pub const FORMAT: &str = "1.0";
+pub const FORMAT: &str = "1.1";
 
 /// Makes a plan. A step that already fails while planning is in `Plan::failure`, with all that was planned before it.
 ///

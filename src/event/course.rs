@@ -7,7 +7,10 @@ impl RunStatus {
     pub fn after(self, fact: &Fact) -> Self {
         match fact {
             Fact::RunFinished { status } => *status,
+            // It is a person's turn: that is what it waits for, whether a process is there or not.
+            Fact::Parked if self == Self::Waiting => Self::Waiting,
             Fact::Parked => Self::Paused,
+            Fact::Asked { .. } => Self::Waiting,
             Fact::Signalled { signal: Signal::RollBack, .. } => Self::RollingBack,
             Fact::RunCreated { .. } | Fact::DriverRestarted { .. } => Self::Running,
             Fact::Evaluated { verdict: Verdict::Run { question: Some(_), .. }, .. } => Self::Waiting,

@@ -147,6 +147,11 @@ pub enum Fact {
     DeadlinePassed {
         path: Option<StepPath>,
     },
+    /// A person is being asked; journalled for those who look on.
+    Asked {
+        path: StepPath,
+        question: Question,
+    },
     Approved {
         path: StepPath,
         who: String,
@@ -194,6 +199,7 @@ impl Fact {
             | Self::Checkpoint { path, .. }
             | Self::Finished { path, .. }
             | Self::TimerFired { path, .. }
+            | Self::Asked { path, .. }
             | Self::Approved { path, .. }
             | Self::Declined { path, .. }
             | Self::Decided { path, .. } => Some(path),
@@ -228,6 +234,7 @@ impl Fact {
             Self::Finished { .. } => "finished",
             Self::TimerFired { .. } => "timer_fired",
             Self::DeadlinePassed { .. } => "deadline_passed",
+            Self::Asked { .. } => "asked",
             Self::Approved { .. } => "approved",
             Self::Declined { .. } => "declined",
             Self::Decided { .. } => "decided",
@@ -295,6 +302,9 @@ pub struct Question {
     /// What can be done about a failed step; empty for a gate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<Decision>,
+    /// It is about a list that the plan did not show: a yes that was given to the plan is none to this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expands: bool,
 }
 
 /// What can become of a step that failed, where its author has said `on_failure: ask`.

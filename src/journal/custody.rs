@@ -62,6 +62,15 @@ impl Store {
         if db.break_lock(name, &held.run, &deed, reason)? { Ok(held) } else { Err(self.unknown_lock(name)?) }
     }
 
+    /// Records that a lock was broken which no run of this journal holds: the site's own.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub fn record_broken(&self, name: &str, actor: &str, held: &str, reason: &str) -> Result<(), StoreError> {
+        let deed = self.deed(ActKind::LockBroken, actor, name, json!({"held": held, "reason": reason}));
+        self.connect()?.note_deed(&deed)
+    }
+
     /// The run, whole, as it is; it stays this journal's.
     ///
     /// # Errors

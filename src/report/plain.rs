@@ -8,7 +8,7 @@ use super::style::Look;
 use super::text::clean;
 use super::view::RunView;
 use crate::engine::ports::Observer;
-use crate::event::{Body, Ending, Event, Fact, Note, Signal, Verdict};
+use crate::event::{Body, Ending, Event, Fact, Note, RunStatus, Signal, Verdict};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::StepPath;
 
@@ -105,10 +105,14 @@ fn of_fact(fact: &Fact, event: &Event, view: &RunView) -> Option<String> {
         Fact::DeadlinePassed { path: Some(path) } => format!("{path}: its deadline has passed"),
         Fact::DeadlinePassed { path: None } => "the run's deadline has passed".into(),
         Fact::Decided { path, who, decision, .. } => format!("{path}: {who} decides: {}", decision.as_str()),
+        Fact::Asked { path, question } => format!("{path}: asks: {}", question.message),
         Fact::Approved { path, who, .. } => format!("{path}: approved by {who}"),
         Fact::Declined { path, who, why } => format!("{path}: declined by {who}: {why}"),
         Fact::Signalled { signal, .. } => of_signal(signal, &event.actor),
         Fact::DriverRestarted { host, process } => format!("taken over by process {process} on {host}"),
+        Fact::Parked if view.status == RunStatus::Waiting => {
+            format!("{}: waits for an answer; it keeps its lock", named(view))
+        }
         Fact::Parked => format!("{}: paused; it keeps its lock", named(view)),
         Fact::RunFinished { status } => format!("{}: {}", named(view), status.as_str()),
     })
@@ -121,7 +125,7 @@ fn named(view: &RunView) -> String {
 
 fn of_verdict(path: &StepPath, verdict: &Verdict) -> Option<String> {
     match verdict {
-        Verdict::Run { question: Some(question), .. } => Some(format!("{path}: asks: {}", question.message)),
+        // A gate's question follows.
         Verdict::Run { .. } => None,
         Verdict::Skip { reason } => Some(format!("{path}: skipped: {reason}")),
         Verdict::Satisfied => Some(format!("{path}: unchanged: it is done already")),

@@ -6,14 +6,33 @@ use super::figures::count;
 use super::style::{Ink, Look};
 use super::table::{Cell, Column, Table};
 use super::text::{clean, hang, width};
-use crate::event::Question;
+use crate::event::{Decision, Question};
 
 /// Things shown of a list.
 const ITEMS: usize = 20;
 
 /// The question, what it is about and how to answer it, for the one who puts the prompt below it.
 pub fn question(question: &Question, look: &Look) -> String {
-    lines(&question.message, &question.show, question.word.as_deref(), look, 0)
+    let mut out = lines(&question.message, &question.show, question.word.as_deref(), look, 0);
+    if !question.options.is_empty() {
+        out.truncate(out.trim_end().rfind('\n').map_or(0, |end| end + 1));
+        question
+            .options
+            .iter()
+            .for_each(|option| out.push_str(&format!("  {:<9} {}\n", option.as_str(), meaning(*option))));
+        out.push_str("answer: one of these\n");
+    }
+    out
+}
+
+fn meaning(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Retry => "another attempt",
+        Decision::Skip => "go on without it",
+        Decision::Done => "it was done by hand: it counts as done",
+        Decision::RollBack => "undo what its scope has done",
+        Decision::Stop => "start nothing more",
+    }
 }
 
 pub(super) fn lines(message: &str, show: &Value, word: Option<&str>, look: &Look, indent: usize) -> String {
@@ -115,15 +134,21 @@ mod tests {
     fn a_question_shows_what_it_is_about() {
         let show =
             json!([{"vmid": 211, "name": "dns", "to": null, "why": "a container moves by restarting"}, "VM 104"]);
-        let asked =
-            Question { message: "These guests will be down".into(), show, word: Some("pve2".into()), options: vec![] };
+        let asked = Question {
+            message: "These guests will be down".into(),
+            show,
+            word: Some("pve2".into()),
+            options: vec![],
+            expands: false,
+        };
         insta::assert_snapshot!(question(&asked, &Look::default()), @r"
         asks: These guests will be down
           - vmid 211, name dns, why a container moves by restarting
           - VM 104
         answer: type pve2
         ");
-        let plain = Question { message: "Go on?".into(), show: Value::Null, word: None, options: vec![] };
+        let plain =
+            Question { message: "Go on?".into(), show: Value::Null, word: None, options: vec![], expands: false };
         insta::assert_snapshot!(question(&plain, &Look::default()), @r"
         asks: Go on?
         answer: yes or no

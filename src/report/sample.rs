@@ -300,6 +300,7 @@ fn begun() -> Vec<Event> {
         show: json!(["CT 211 (dns)"]),
         word: Some("pve2".into()),
         options: Vec::new(),
+        expands: false,
     };
     let asked = Verdict::Run { invocation: None, effect: Effect::Read, question: Some(question) };
     let halfway =

@@ -43,7 +43,7 @@ pub(super) fn story(view: &RunView, id: &str, look: &Look) -> String {
         }
         None => {}
     }
-    doubts(&mut out, view, look);
+    doubts(&mut out, view, id, look);
     changed(&mut out, view, look);
     undoing(&mut out, view, look);
     out
@@ -179,12 +179,14 @@ fn others(out: &mut String, view: &RunView, first: &StepView, look: &Look) {
     out.push_str(&hang("  failed too: ", &format!("{shown}{more}"), look.width));
 }
 
-fn doubts(out: &mut String, view: &RunView, look: &Look) {
+fn doubts(out: &mut String, view: &RunView, id: &str, look: &Look) {
     for step in view.steps() {
         if let Outcome::InDoubt(evidence) = &step.outcome {
             let head = format!("{} is in doubt: look at it before going on", step.path);
             out.push_str(&format!("\n{}\n", look.style.paint(Ink::Warn, &head)));
             out.push_str(&hang("  seen: ", evidence, look.width));
+            let known = shell::quote(&format!("{}=done", step.path));
+            out.push_str(&format!("  when you know: runbook resume {id} --resolve {known} (or =not-done)\n"));
         }
     }
 }
@@ -262,14 +264,18 @@ pub(super) fn commands(view: &RunView, id: &str) -> Vec<String> {
     match view.status {
         RunStatus::Waiting => {
             let word = asked.and_then(|s| s.question.as_ref()?.word.clone());
-            let word = word.map_or(" --yes".to_owned(), |w| format!(" --confirm {w}"));
-            commands.push(format!("runbook resume {id}{word}"));
+            let word = word.map(|w| format!(" --confirm {}", shell::quote(&w))).unwrap_or_default();
+            commands.push(format!("runbook approve {id}{word}"));
+            commands.push(format!("runbook cancel {id}"));
         }
         // What is done already shows as unchanged in a new plan.
         RunStatus::Failed | RunStatus::Cancelled | RunStatus::Stopped | RunStatus::RolledBack => {
             commands.extend(view.plan.as_deref().map(again));
         }
-        RunStatus::Paused => commands.push(format!("runbook resume {id}")),
+        RunStatus::Paused => {
+            commands.push(format!("runbook resume {id}"));
+            commands.push(format!("runbook abandon {id}"));
+        }
         _ => {}
     }
     commands

@@ -307,7 +307,13 @@ impl RunView {
                 self.ended_by = Some(format!("{who} declined {path}: {why}"));
             }
             Fact::DeadlinePassed { path: None } => self.ended_by = Some("the run's deadline passed".into()),
-            Fact::DeadlinePassed { .. } | Fact::Decided { .. } => {}
+            Fact::DeadlinePassed { .. } => {}
+            Fact::Decided { path, .. } => self.at(path).outcome = Outcome::Running,
+            Fact::Asked { path, question } => {
+                let step = self.at(path);
+                step.question = Some(question.clone());
+                step.outcome = Outcome::Waiting;
+            }
             Fact::Signalled { signal, .. } => self.signalled(signal, &event.actor),
             Fact::DriverRestarted { .. } => self.restarted(),
             Fact::RunFinished { status } => self.over(*status),

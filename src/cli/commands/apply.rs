@@ -3,15 +3,19 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
+
+use crate::app::inspect::Inspected;
 use crate::app::notify::Notifier;
 use crate::app::open::{Config, OpenSite};
-use crate::app::ports::{Inject, Observer};
-use crate::app::running::{self, Attendance, Ended};
-use crate::app::{AppError, Exit, freeze, handing, inspect, planning};
+use crate::app::ports::{Answer, Approver, Inject, Observer};
+use crate::app::running::{self, Attendance, Ended, Purpose as Taken};
+use crate::app::{AppError, Exit, control, freeze, handing, inspect, planning};
 use crate::cli::args::{Answers, Apply, Output, Progress, Resume, What};
 use crate::cli::ask::{self, Person};
 use crate::cli::{Face, signals};
-use crate::event::Event;
+use crate::event::{Event, Question, Signal};
+use crate::model::ids::StepPath;
 use crate::model::plan::Plan;
 use crate::model::runbook::LockScope;
 use crate::report::{Human, JsonLines, Pause, Plain, PlanText, Purpose, Quiet, RunView, run_json, summary};
@@ -118,22 +122,56 @@ pub async fn carry_out(
 
 /// Goes on with a run.
 pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
-    let inject = inject(&args.answers)?;
     let found = inspect::run(&face.settings, &args.run)?;
     freeze::refuse_if_frozen(&face.settings, &found.header.site)?;
     if args.force {
         handing::take_back(&face.settings, found.header.id.as_str())?;
     }
+    let first = control::resolved(&found, &args.resolve)?;
+    face.printer.note(&format!("Going on with run {} of {}.", found.short, found.header.runbook));
+    take_up(face, found, Taking { purpose: Taken::GoOn, first, answers: args.answers, given: None }).await
+}
+
+/// What a run is taken up for, and how it is answered.
+pub struct Taking {
+    pub purpose: Taken,
+    /// What is said to the run before anything else.
+    pub first: Vec<Signal>,
+    pub answers: Answers,
+    /// An answer that was given already.
+    pub given: Option<(StepPath, Answer)>,
+}
+
+/// Takes a run up that no process has.
+pub async fn take_up(face: &Face, found: Inspected, taking: Taking) -> Result<Exit, AppError> {
+    let Taking { purpose, first, answers, given } = taking;
+    let inject = inject(&answers)?;
     let site = super::open(face, found.procedure()?).await?;
     let known = (&found.header.id, found.header.events);
-    let junit = args.answers.junit.clone();
+    let junit = answers.junit.clone();
     let notifier = Notifier::start(&face.settings, &site.config, &face.redactor, Some(known));
-    let (attendance, seen, by) = attend(face, &notifier, args.answers, inject);
+    let (mut attendance, seen, by) = attend(face, &notifier, answers, inject);
+    if let Some((path, answer)) = given {
+        attendance.approver = Arc::new(Given { path, answer, person: attendance.approver });
+    }
     // What happened before this process came is part of the story.
     found.events.iter().for_each(|event| seen.lock().unwrap_or_else(PoisonError::into_inner).see(event));
-    face.printer.note(&format!("Going on with run {} of {}.", found.short, found.header.runbook));
-    let ended = running::resume(&face.settings, &site, found.header.id.as_str(), attendance).await;
+    let ended = running::take_up(&face.settings, &site, found.header.id.as_str(), purpose, first, attendance).await;
     Ok(by.exit(tell(face, ended, &seen, notifier, junit.as_deref()).await?))
+}
+
+/// Somebody who has answered one question already.
+struct Given {
+    path: StepPath,
+    answer: Answer,
+    person: Arc<dyn Approver>,
+}
+
+#[async_trait]
+impl Approver for Given {
+    async fn ask(&self, path: &StepPath, question: &Question) -> Answer {
+        if *path == self.path { self.answer.clone() } else { self.person.ask(path, question).await }
+    }
 }
 
 type Seen = Arc<Mutex<RunView>>;
@@ -142,9 +180,10 @@ fn attend(face: &Face, notifier: &Notifier, answers: Answers, inject: Inject) ->
     let seen = Seen::default();
     let (shown, pause) = observer(face);
     let observer = notifier.observer(Box::new(Both { seen: seen.clone(), shown }));
+    let auto_expand = answers.auto_expand;
     let person = Person { answers, who: face.settings.actor.clone(), printer: face.printer.clone(), pause };
     let (signals, by) = signals::listen(&face.printer);
-    (Attendance { approver: Arc::new(person), observer, signals, inject, auto_expand: false }, seen, by)
+    (Attendance { approver: Arc::new(person), observer, signals, inject, auto_expand }, seen, by)
 }
 
 /// Keeps the view for the summary, and shows.

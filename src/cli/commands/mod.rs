@@ -4,6 +4,7 @@ mod act;
 mod actions;
 mod apply;
 mod audit;
+mod control;
 mod doctor;
 mod export;
 mod graph;
@@ -47,6 +48,11 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Apply(args) => apply::apply(face, args).await,
         Command::Do(args) => act::run(face, args).await,
         Command::Resume(args) => apply::resume(face, args).await,
+        Command::Approve(args) => control::approve(face, args).await,
+        Command::Cancel(args) => control::cancel(face, args).await,
+        Command::Pause { run } => control::pause(face, &run),
+        Command::Abandon(args) => control::abandon(face, args).await,
+        Command::Rollback(args) => control::rollback(face, args).await,
         Command::Runs(args) => match args.command {
             None => runs::list(face, args.limit),
             Some(RunsCommand::Prune(args)) => prune::run(face, &args),
@@ -54,7 +60,7 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Audit(command) => audit::run(face, command),
         Command::Export(args) => export::export(face, &args),
         Command::Import(args) => export::import(face, &args),
-        Command::Lock(command) => locks::run(face, command),
+        Command::Lock(command) => locks::run(face, command).await,
         Command::Freeze(args) => locks::freeze(face, &args),
         Command::Unfreeze => locks::unfreeze(face),
         Command::Status { run } => runs::status(face, &run),

@@ -296,7 +296,7 @@ impl State {
         let options = Decision::ALL.into_iter().filter(|d| can_retry || *d != Decision::Retry).collect();
         let node = &mut self.nodes[ix.0];
         let message = format!("{} failed: {failure}", node.path);
-        node.question = Some(Question { message, show: Value::Null, word: None, options });
+        node.question = Some(Question { message, show: Value::Null, word: None, options, expands: false });
         node.failure = Some(Box::new(failure));
         self.set(ix, Awaiting::Decision, Outcome::Waiting);
         commands.push(Command::Ask(ix));

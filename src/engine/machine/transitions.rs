@@ -40,7 +40,7 @@ impl State {
             }
             Fact::DriverRestarted { .. } => self.restarted(commands),
             // Decided here already; it is in the journal for those who only read it.
-            Fact::Parked => {}
+            Fact::Parked | Fact::Asked { .. } => {}
             Fact::DeadlinePassed { path: None } => self.run_expired(commands),
             Fact::RunFinished { status } => return self.run_finished(fact, *status),
             Fact::Expanded { .. }
@@ -179,7 +179,8 @@ impl State {
             return;
         }
         let node = self.node(ix);
-        let shown = self.plan.as_ref().is_some_and(|plan| plan.expanded.contains(&node.path));
+        // Plans of the first version had no list that became known late.
+        let shown = self.plan.as_ref().is_some_and(|p| p.format_version == "1.0" || p.expanded.contains(&node.path));
         if shown || self.auto_expand || items.is_empty() || node.region != Region::Main {
             self.idle(ix);
             self.open_items(ix, items, fan);
@@ -189,7 +190,7 @@ impl State {
         let keys = items.iter().map(|item| Value::from(item.key.as_str())).collect();
         let node = &mut self.nodes[ix.0];
         node.pending = Some(Arc::new((items.to_vec(), fan)));
-        node.question = Some(Question { message, show: keys, word: None, options: Vec::new() });
+        node.question = Some(Question { message, show: keys, word: None, options: Vec::new(), expands: true });
         self.set(ix, Awaiting::Answer, Outcome::Waiting);
         commands.push(Command::Ask(ix));
     }

@@ -120,9 +120,14 @@ pub async fn resume(
     let mut dispatcher = Dispatcher::new(ports, state, seq, evaluator, &plan);
     let (host, process) = (dispatcher.ports.host.clone(), dispatcher.ports.process);
     dispatcher.feed(Fact::DriverRestarted { host, process })?;
+    dispatcher.lock_notes();
     for (signal, count) in said.iter().zip(1..) {
         let key = format!("resume-{}", seq + count);
         dispatcher.feed(Fact::Signalled { key, signal: signal.clone() })?;
+    }
+    // What was said while the run had no process.
+    while let Ok(told) = dispatcher.ports.requests.try_recv() {
+        dispatcher.told(told)?;
     }
     dispatcher.drive(signals).await
 }
@@ -259,6 +264,7 @@ impl Dispatcher {
                 self.commit()?;
             }
             if self.waits_for_others() {
+                self.feed(Fact::Parked)?;
                 self.commit()?;
                 return Ok(self.end(RunStatus::Waiting));
             }
@@ -297,7 +303,9 @@ impl Dispatcher {
                     // Whoever has the lock next must not meet a run that still believes to be at work.
                     self.commit()?;
                     if let (Some(run), Some(lock)) = (self.state.run().cloned(), self.lock_name()) {
-                        self.ports.locks.release(&lock, &run).await?;
+                        let released = self.ports.locks.release(&lock, &run).await;
+                        self.lock_notes();
+                        released?;
                     }
                     self.feed(Fact::LockReleased)?;
                 }
@@ -348,7 +356,9 @@ impl Dispatcher {
         let (Some(run), Some(lock)) = (self.state.run().cloned(), self.lock_name()) else { return Ok(()) };
         // The run must be in the journal before it holds anything.
         self.commit()?;
-        match self.ports.locks.acquire(&lock, &run).await? {
+        let acquired = self.ports.locks.acquire(&lock, &run).await;
+        self.lock_notes();
+        match acquired? {
             Ok(()) => self.feed(Fact::LockGranted),
             Err(holder) => {
                 self.lock_holder = Some(holder.clone());
@@ -357,11 +367,25 @@ impl Dispatcher {
         }
     }
 
+    /// What happened about the lock on the way belongs to the run's history.
+    fn lock_notes(&mut self) {
+        for line in self.ports.locks.take_notes() {
+            self.note(Note::Message { line });
+        }
+    }
+
     fn ask(&mut self, ix: StepIx) -> Result<(), DriverError> {
+        let node = self.state.node(ix);
+        // Answered since, from elsewhere.
+        if !matches!(node.awaiting, Awaiting::Answer | Awaiting::Decision) {
+            return Ok(());
+        }
+        let Some(question) = node.question.clone() else { return Ok(()) };
+        let path = node.path.clone();
+        self.feed(Fact::Asked { path, question: question.clone() })?;
         // A person may take hours: nothing is left undurable meanwhile.
         self.commit()?;
         let node = self.state.node(ix);
-        let Some(question) = node.question.clone() else { return Ok(()) };
         let (path, approver, answers) = (node.path.clone(), self.ports.approver.clone(), self.answers_tx.clone());
         self.questions.spawn(async move {
             let answer = approver.ask(&path, &question).await;
@@ -394,6 +418,7 @@ impl Dispatcher {
     fn waits_for_others(&self) -> bool {
         !self.unattended.is_empty()
             && self.units.is_empty()
+            && self.ports.requests.is_empty()
             && self.state.status() == RunStatus::Waiting
             && self.state.active().all(|ix| self.unattended.contains(&ix))
     }

@@ -320,7 +320,7 @@ pub fn created(steps: Vec<Step>, finally: Vec<Step>, on_failure: OnFailure) -> F
         config_digest: String::new(),
     };
     let plan = Plan {
-        format_version: "1.0".into(),
+        format_version: "1.1".into(),
         runbook: "test".into(),
         hash: String::new(),
         created: 0,
