@@ -177,7 +177,9 @@ mod tests {
         for spec in actions::specs().values() {
             let book = runbook(spec, NAME, spec.params.clone());
             assert_eq!(book.lock == LockScope::None, spec.effect == Effect::Read, "{}", spec.name);
-            assert!(!book.steps[0].id.is_empty() && target(&spec.name) == Target::Proxmox, "{}", spec.name);
+            let local = spec.name.starts_with("local.");
+            assert_eq!(book.target, if local { Target::None } else { Target::Proxmox }, "{}", spec.name);
+            assert!(!book.steps[0].id.is_empty(), "{}", spec.name);
         }
     }
 

@@ -33,15 +33,6 @@ pub fn export(settings: &Settings, asked: &str, hand_over: bool, write: Write<'_
     Ok(parcel)
 }
 
-/// Writes an export to a file, whole or not at all.
-///
-/// # Errors
-/// It cannot be written.
-pub fn write_to(path: &Path, text: &str) -> Result<(), AppError> {
-    files::write_private(path, text.as_bytes())
-        .map_err(|e| AppError::new(Exit::Configuration, "export::unwritable", e.to_string()))
-}
-
 /// # Errors
 /// It cannot be read.
 pub fn read_from(path: &Path) -> Result<String, AppError> {

@@ -35,6 +35,10 @@ pub struct Event {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most events are facts: a box for each would cost more than short notes save"
+)]
 pub enum Body {
     Fact(Fact),
     Note(Note),

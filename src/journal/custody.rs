@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::act::ActKind;
-use super::error::StoreError;
+use super::error::{LockGone, StoreError};
 use super::parcel::Parcel;
 use super::sqlite::{Elsewhere, Imported, Surrendered};
 use super::store::Store;
@@ -175,14 +175,7 @@ impl Store {
     }
 
     pub(super) fn lock_gone(&self, run: &RunId, lost: Surrendered) -> StoreError {
-        let at = self.time(lost.at);
-        StoreError::LockGone {
-            run: run.clone(),
-            name: lost.name,
-            by: lost.actor,
-            at,
-            reason: lost.reason,
-            holder: lost.now,
-        }
+        let Surrendered { name, at, actor: by, reason, now: holder } = lost;
+        StoreError::LockGone(Box::new(LockGone { run: run.clone(), name, by, at: self.time(at), reason, holder }))
     }
 }

@@ -71,15 +71,28 @@ pub enum StoreError {
          resume {run} --force` goes on with it here, if that machine never will"
     )]
     Copied { run: RunId, by: String, since: String },
-    #[error(
-        "run {run}: its lock {name} was taken from it by {by} at {at} ({reason}), and run {holder} has it now; wait for \
-         that run to end"
-    )]
-    LockGone { run: RunId, name: String, by: String, at: String, reason: String, holder: RunId },
+    #[error(transparent)]
+    LockGone(Box<LockGone>),
     #[error("no lock {name:?} is held; {hint}")]
     UnknownLock { name: String, hint: String },
     #[error("the export cannot be taken: {why}")]
     Parcel { why: String },
+}
+
+/// A lock that a person took from a run, and the run that has it now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "run {run}: its lock {name} was taken from it by {by} at {at} ({reason}), and run {holder} has it now; wait for that \
+     run to end"
+)]
+pub struct LockGone {
+    pub run: RunId,
+    pub name: String,
+    pub by: String,
+    /// As a person reads it.
+    pub at: String,
+    pub reason: String,
+    pub holder: RunId,
 }
 
 impl StoreError {
@@ -92,7 +105,7 @@ impl StoreError {
             Self::Over { .. } | Self::HandedOver { .. } | Self::Copied { .. } => Fault::Gate,
             Self::Ambiguous { .. } => Fault::Usage,
             Self::Unknown { .. } | Self::UnknownLock { .. } => Fault::NotFound,
-            Self::Owned { .. } | Self::LockGone { .. } => Fault::Locked,
+            Self::Owned { .. } | Self::LockGone(_) => Fault::Locked,
             Self::Exists { .. } | Self::Tampered { .. } | Self::TamperedAudit { .. } => Fault::Broken,
             Self::Unreadable { .. } | Self::Parcel { .. } => Fault::Broken,
         }
@@ -114,7 +127,7 @@ impl StoreError {
             Self::Over { .. } => "journal::over",
             Self::HandedOver { .. } => "journal::handed_over",
             Self::Copied { .. } => "journal::copied",
-            Self::LockGone { .. } => "journal::lock_gone",
+            Self::LockGone(_) => "journal::lock_gone",
             Self::UnknownLock { .. } => "journal::unknown_lock",
             Self::Parcel { .. } => "journal::parcel",
         }

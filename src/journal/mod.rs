@@ -28,7 +28,7 @@ mod writer;
 
 pub use act::{Act, ActKind};
 pub use custody::HeldLock;
-pub use error::{Fault, StoreError};
+pub use error::{Fault, LockGone, StoreError};
 pub use freeze::Freeze;
 pub use header::{NewRun, RunFilter, RunHeader};
 pub use locks::StoreLocks;

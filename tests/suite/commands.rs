@@ -192,11 +192,11 @@ fn commands_that_need_no_site() {
     world.runbook(&["lint"]).exits(0).says(&["runbooks/node-evacuation.yaml: ok"]);
     let lint = world.runbook(&["lint", "-o", "json"]).exits(0).json();
     assert_eq!(lint["diagnostics"], json!([]));
-    for kind in ["runbook", "site", "cluster"] {
+    for kind in ["runbook", "site", "cluster", "test"] {
         let schema = world.runbook(&["schema", kind]).exits(0).json();
         assert!(schema["$schema"].as_str().unwrap().contains("json-schema.org"), "{kind}");
     }
-    world.runbook(&["schema", "guest"]).exits(2).without_data().complains(&["expected runbook, site or cluster"]);
+    world.runbook(&["schema", "guest"]).exits(2).without_data().complains(&["expected runbook, site, cluster or test"]);
     let completions = world.runbook(&["completions", "bash"]);
     completions.exits(0).says(&["complete -F _runbook"]);
     world.runbook(&["--help"]).exits(0).says(&["plan NAME", "doctor", "runbook --lab plan evacuate pve2"]);

@@ -219,7 +219,7 @@ fn an_event_that_was_edited_is_named() {
 fn a_damaged_file_is_said_with_what_to_do_and_nothing_is_begun() {
     let world = interrupted();
     let path = database(&world, "state-a");
-    let mut bytes = std::fs::read(&path).unwrap();
+    let mut bytes = runbook::sys::files::read_bytes(&path).unwrap();
     // The first bytes of every page but that of the schema.
     bytes.chunks_mut(4096).skip(1).for_each(|page| page[..16].fill(0xA5));
     runbook::sys::files::write_private(&path, &bytes).unwrap();
@@ -232,7 +232,7 @@ fn a_damaged_file_is_said_with_what_to_do_and_nothing_is_begun() {
     // A page of events alone: the lists are whole, and the run is known to be broken.
     let world = interrupted();
     let path = database(&world, "state-a");
-    let mut bytes = std::fs::read(&path).unwrap();
+    let mut bytes = runbook::sys::files::read_bytes(&path).unwrap();
     // Wherever it is: pages keep what was moved out of them.
     let places: Vec<usize> = (0..bytes.len() - 13).filter(|at| &bytes[*at..at + 13] == b"lock_granted\"").collect();
     places.iter().for_each(|at| bytes[*at..at + 4].fill(b'X'));

@@ -15,7 +15,7 @@ const NEVER_NOW: &str = "0 0 29 2 *";
 /// Lays `policy` over the lab's own.
 fn policy(rig: &Rig, policy: &Value) {
     let path = rig.house.folder().join("cluster-config.yaml");
-    let text = std::fs::read_to_string(&path).unwrap();
+    let text = runbook::sys::files::read_text(&path).unwrap();
     // A remark, and JSON.
     let mut config: Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
     for (key, value) in policy.as_object().unwrap() {

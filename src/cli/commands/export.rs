@@ -41,9 +41,8 @@ pub fn junit_file(face: &Face, path: Option<&Path>, view: &RunView) -> Result<()
 }
 
 fn jsonl(face: &Face, args: &Export) -> Result<Exit, AppError> {
-    let path = args.to.as_ref().map(|to| face.settings.cwd.join(to));
-    let write = |text: &str| match &path {
-        Some(path) => handing::write_to(path, text),
+    let write = |text: &str| match &args.to {
+        Some(path) => export::write(&face.settings, path, text),
         None => {
             face.printer.data(text);
             Ok(())

@@ -35,7 +35,7 @@ pub fn balanced(html: &str) -> usize {
         rest = &rest[end + 1..];
         let name = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap();
         assert!(name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!'), "<{tag}>");
-        assert!(tag.matches('"').count() % 2 == 0, "<{tag}>");
+        assert!(tag.matches('"').count().is_multiple_of(2), "<{tag}>");
         if tag.starts_with('/') {
             assert_eq!(open.pop(), Some(name), "</{name}>");
         } else if !VOID.contains(&name) && !tag.ends_with('/') {

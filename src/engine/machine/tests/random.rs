@@ -140,7 +140,8 @@ fn borne_above(driver: &MemoryDriver<Switches>, parent: Option<crate::engine::ma
     let mut at = parent;
     while let Some(ix) = at {
         let node = driver.state.node(ix);
-        if node.step().is_some_and(|s| s.optional) {
+        // A person may go on without a whole scope.
+        if node.step().is_some_and(|s| s.optional) || matches!(node.outcome, Outcome::Skipped(_)) {
             return true;
         }
         at = node.parent;
