@@ -118,7 +118,9 @@ impl Rig {
     pub async fn resume(&self, inject: &[&str]) -> (Result<Ended, AppError>, Seen) {
         let (attendance, seen, _word) = attend(inject);
         let site = self.site().await;
-        let ended = tokio::time::timeout(LONG, running::resume(&self.settings(), &site, "last", attendance)).await;
+        let settings = self.settings();
+        let going = running::take_up(&settings, &site, "last", running::Purpose::GoOn, Vec::new(), attendance);
+        let ended = tokio::time::timeout(LONG, going).await;
         (ended.expect("the run stands still"), seen)
     }
 
