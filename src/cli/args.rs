@@ -453,7 +453,9 @@ Faults:
   reset-after:…     the request is taken and its answer lost
   500:… 596:…       such a status   ·   slow:…=2s   ·   hang:…
   node-down:pve3    node-up:pve3    token-rejected
-  task-fail:qmigrate/104[=text]     task-abort:… task-warn:… task-hang:…
+  task-fail:qmigrate/104[=text]     task-abort:… task-warn:… task-hang:… task-forget:…
+  ssh-drop:ha-manager*1   the connection breaks before the command   ·   ssh-exit:qm=text   it exits with 255
+  ssh-drop-after:… ssh-exit-after:…   the command is carried out first   ·   quorum-lost    quorum-back
   lock-stays:104    set-lock:104=backup    clear-lock:104    replace-guest:104    tasks-late=40s
   @40s FAULT        after so much of the lab's time
 In paths * is one segment, a trailing ** all the rest, a trailing *N how often.";

@@ -13,10 +13,97 @@ use crate::model::ids::{NodeName, Vmid};
 pub enum Fault {
     /// What happens to matching requests.
     Request(RequestFault),
+    /// What happens to matching commands over SSH.
+    Command(CommandFault),
     /// Every API token is refused, this many times or for good.
     TokenRejected { left: Option<u32> },
     /// What happens inside the world.
     World(WorldFault),
+}
+
+/// Every kind of fault by the word that a person writes for it; [`Fault::kind`] says which one a fault is.
+pub const KINDS: [&str; 25] = [
+    "reset-before",
+    "reset-after",
+    "STATUS",
+    "STATUS-after",
+    "slow",
+    "hang",
+    "ssh-drop",
+    "ssh-drop-after",
+    "ssh-exit",
+    "ssh-exit-after",
+    "token-rejected",
+    "task-fail",
+    "task-abort",
+    "task-warn",
+    "task-hang",
+    "task-forget",
+    "lock-stays",
+    "tasks-late",
+    "node-down",
+    "node-up",
+    "quorum-lost",
+    "quorum-back",
+    "replace-guest",
+    "set-lock",
+    "clear-lock",
+];
+
+impl Fault {
+    /// Its word in [`KINDS`].
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Request(fault) => match &fault.effect {
+                Effect::ResetBefore => "reset-before",
+                Effect::ResetAfter => "reset-after",
+                Effect::Status { after: false, .. } => "STATUS",
+                Effect::Status { after: true, .. } => "STATUS-after",
+                Effect::Slow(_) => "slow",
+                Effect::Hang => "hang",
+            },
+            Self::Command(CommandFault { said: None, after: false, .. }) => "ssh-drop",
+            Self::Command(CommandFault { said: None, after: true, .. }) => "ssh-drop-after",
+            Self::Command(CommandFault { said: Some(_), after: false, .. }) => "ssh-exit",
+            Self::Command(CommandFault { said: Some(_), after: true, .. }) => "ssh-exit-after",
+            Self::TokenRejected { .. } => "token-rejected",
+            Self::World(fault) => fault.kind(),
+        }
+    }
+}
+
+impl WorldFault {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::TaskFail { .. } => "task-fail",
+            Self::TaskAbort { .. } => "task-abort",
+            Self::TaskWarn { .. } => "task-warn",
+            Self::TaskHang { .. } => "task-hang",
+            Self::TaskForget { .. } => "task-forget",
+            Self::LockStays { .. } => "lock-stays",
+            Self::TasksLate { .. } => "tasks-late",
+            Self::NodeUp { up: false, .. } => "node-down",
+            Self::NodeUp { up: true, .. } => "node-up",
+            Self::Quorum { lost: true } => "quorum-lost",
+            Self::Quorum { lost: false } => "quorum-back",
+            Self::ReplaceGuest { .. } => "replace-guest",
+            Self::SetLock { lock: Some(_), .. } => "set-lock",
+            Self::SetLock { lock: None, .. } => "clear-lock",
+        }
+    }
+}
+
+/// A fault of SSH, for commands whose program this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandFault {
+    /// `ha-manager`
+    pub program: String,
+    /// How often it still happens; `None` for every time.
+    pub left: Option<u32>,
+    /// Whether the command is carried out first.
+    pub after: bool,
+    /// What it writes before it exits with 255; `None`: the connection is dropped.
+    pub said: Option<String>,
 }
 
 /// A fault that the world carries out itself.
@@ -43,6 +130,11 @@ pub enum WorldFault {
         task_type: String,
         vmid: Option<Vmid>,
     },
+    /// The next such task does its work, and its node forgets it once it has ended.
+    TaskForget {
+        task_type: String,
+        vmid: Option<Vmid>,
+    },
     /// The guest's lock outlives the task that took it.
     LockStays {
         vmid: Vmid,
@@ -54,6 +146,10 @@ pub enum WorldFault {
     NodeUp {
         node: NodeName,
         up: bool,
+    },
+    /// The cluster has no quorum although its nodes are up, or has it back.
+    Quorum {
+        lost: bool,
     },
     /// Someone destroys the guest and makes another with the same id.
     ReplaceGuest {
@@ -124,6 +220,9 @@ impl FromStr for Fault {
             return Ok(Self::TokenRejected { left });
         }
         let (what, argument) = rest.split_once('=').map_or((rest, None), |(what, arg)| (what, Some(arg)));
+        if let Some(how) = kind.strip_prefix("ssh-") {
+            return parse_command(how, what, argument, &bad).map(Self::Command);
+        }
         let effect = parse_effect(kind, argument, &bad)?;
         parse_request(what, effect).map(Self::Request).ok_or_else(|| bad("expected a path", REQUEST_EXAMPLE))
     }
@@ -169,11 +268,35 @@ fn parse_effect(
             }
             _ => Err(bad(
                 "expected one of reset-before, reset-after, STATUS, STATUS-after, slow, hang, token-rejected, node-down, \
-                 node-up, task-fail, task-abort, task-warn, task-hang, tasks-late, lock-stays, set-lock, clear-lock, \
-                 replace-guest",
+                 node-up, quorum-lost, quorum-back, task-fail, task-abort, task-warn, task-hang, task-forget, tasks-late, \
+                 lock-stays, set-lock, clear-lock, replace-guest, ssh-drop, ssh-drop-after, ssh-exit, ssh-exit-after",
                 REQUEST_EXAMPLE,
             )),
         },
+    }
+}
+
+/// `drop:ha-manager*1`, or `exit-after:qm=TEXT`.
+fn parse_command(
+    how: &str,
+    what: &str,
+    argument: Option<&str>,
+    bad: &dyn Fn(&'static str, &'static str) -> BadFault,
+) -> Result<CommandFault, BadFault> {
+    const EXAMPLE: &str = "ssh-drop-after:ha-manager*1";
+    let (how, after) = how.strip_suffix("-after").map_or((how, false), |how| (how, true));
+    let said = match how {
+        "drop" => None,
+        "exit" => Some(argument.unwrap_or_default().to_owned()),
+        _ => return Err(bad("expected ssh-drop, ssh-drop-after, ssh-exit or ssh-exit-after", EXAMPLE)),
+    };
+    let (program, left) = match what.rsplit_once('*') {
+        Some((before, count)) => (before, Some(number(count).ok_or_else(|| bad("expected a count", EXAMPLE))?)),
+        None => (what, None),
+    };
+    match program.trim() {
+        "" => Err(bad("expected a program", EXAMPLE)),
+        program => Ok(CommandFault { program: program.to_owned(), left, after, said }),
     }
 }
 
@@ -201,6 +324,7 @@ fn parse_world(
     Ok(Some(match kind {
         "node-down" | "node-up" if rest.is_empty() => return Err(bad("expected a node's name", "node-down:pve3")),
         "node-down" | "node-up" => WorldFault::NodeUp { node: NodeName::new(rest), up: kind == "node-up" },
+        "quorum-lost" | "quorum-back" => WorldFault::Quorum { lost: kind == "quorum-lost" },
         "lock-stays" => WorldFault::LockStays { vmid: guest(rest)? },
         "replace-guest" => WorldFault::ReplaceGuest { vmid: guest(rest)? },
         "clear-lock" => WorldFault::SetLock { vmid: guest(rest)?, lock: None },
@@ -236,7 +360,8 @@ fn parse_task(
         "abort" => Ok(WorldFault::TaskAbort { task_type, vmid }),
         "warn" => Ok(WorldFault::TaskWarn { task_type, vmid }),
         "hang" => Ok(WorldFault::TaskHang { task_type, vmid }),
-        _ => Err(bad("expected task-fail, task-abort, task-warn or task-hang", "task-fail:qmigrate/104")),
+        "forget" => Ok(WorldFault::TaskForget { task_type, vmid }),
+        _ => Err(bad("expected task-fail, task-abort, task-warn, task-hang or task-forget", "task-fail:qmigrate/104")),
     }
 }
 
@@ -310,6 +435,14 @@ impl FaultBoard {
         })
     }
 
+    /// The first fault that this command meets.
+    pub(crate) fn take_command(&self, argv: &[String]) -> Option<CommandFault> {
+        self.take(|fault| match fault {
+            Fault::Command(command) if argv.first() == Some(&command.program) => Some(command.clone()),
+            _ => None,
+        })
+    }
+
     pub(crate) fn take_token_rejected(&self) -> bool {
         self.take(|fault| matches!(fault, Fault::TokenRejected { .. }).then_some(())).is_some()
     }
@@ -317,8 +450,9 @@ impl FaultBoard {
     fn take<T>(&self, wanted: impl Fn(&Fault) -> Option<T>) -> Option<T> {
         let mut set = self.lock();
         let (i, found) = set.iter().enumerate().find_map(|(i, fault)| Some((i, wanted(fault)?)))?;
-        if let Fault::Request(RequestFault { left: Some(left), .. }) | Fault::TokenRejected { left: Some(left) } =
-            &mut set[i]
+        if let Fault::Request(RequestFault { left: Some(left), .. })
+        | Fault::Command(CommandFault { left: Some(left), .. })
+        | Fault::TokenRejected { left: Some(left) } = &mut set[i]
         {
             *left = left.saturating_sub(1);
             if *left == 0 {
@@ -376,6 +510,42 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_is_written_as_its_word() {
+        let example = |kind: &str| match kind {
+            "STATUS" | "STATUS-after" => kind.replace("STATUS", "500") + ":/version",
+            "reset-before" | "reset-after" | "hang" => format!("{kind}:/version"),
+            "slow" => "slow:/version=2s".to_owned(),
+            "tasks-late" => "tasks-late=40s".to_owned(),
+            "token-rejected" | "quorum-lost" | "quorum-back" => kind.to_owned(),
+            "node-down" | "node-up" => format!("{kind}:pve1"),
+            "set-lock" => "set-lock:104=backup".to_owned(),
+            "lock-stays" | "clear-lock" | "replace-guest" => format!("{kind}:104"),
+            task if task.starts_with("task-") => format!("{kind}:qmigrate/104"),
+            _ => format!("{kind}:qm*1"),
+        };
+        for kind in KINDS {
+            assert_eq!(example(kind).parse::<Fault>().unwrap().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn faults_of_commands_are_read() {
+        let command = |text: &str| match text.parse() {
+            Ok(Fault::Command(fault)) => fault,
+            other => panic!("{text}: {other:?}"),
+        };
+        let (program, said) = ("ha-manager".to_owned(), Some("no luck".to_owned()));
+        assert_eq!(
+            command("ssh-exit-after:ha-manager*2=no luck"),
+            CommandFault { program: program.clone(), left: Some(2), after: true, said }
+        );
+        assert_eq!(
+            command("ssh-drop:ha-manager"),
+            CommandFault { program, left: None, after: false, said: None }
+        );
+    }
+
+    #[test]
     fn what_is_no_fault_says_what_was_expected() {
         for (text, part) in [
             ("teapot:/x", "expected one of reset-before"),
@@ -384,6 +554,8 @@ mod tests {
             ("lock-stays:abc", "expected a guest's id"),
             ("node-down", "expected a node's name"),
             ("task-fail:", "expected a task type"),
+            ("ssh-drop:", "expected a program"),
+            ("ssh-melt:qm", "expected ssh-drop, ssh-drop-after"),
             ("token-rejected*x", "expected a count"),
         ] {
             let error = text.parse::<Fault>().unwrap_err().to_string();

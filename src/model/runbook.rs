@@ -216,6 +216,15 @@ pub enum Amount {
     Percent(u32),
 }
 
+impl std::fmt::Display for Amount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(n) => write!(f, "{n}"),
+            Self::Percent(p) => write!(f, "{p}%"),
+        }
+    }
+}
+
 impl Amount {
     /// The number that it means of `total`; a share is rounded down.
     pub fn of(self, total: usize) -> usize {

@@ -13,6 +13,7 @@ mod kill;
 mod large;
 mod ledger;
 mod local;
+mod matrix;
 mod notify;
 mod pages;
 mod pass_store;

@@ -51,10 +51,12 @@ pub fn hidden(attempted: &str, we: &str, privilege: &str, path: &str) -> Failure
     Failure::new(Class::Refused, attempted, cause).remedy(grant(we, privilege, path))
 }
 
-/// What a call to Proxmox failed with; `done` is unknown where an answer was lost, else none.
+/// What a call to Proxmox failed with; `done` is unknown where the answer was lost or does not say that nothing was begun,
+/// else none.
 pub fn proxmox(we: &str, attempted: impl Into<String>, error: &ProxmoxError) -> Failure {
     let failure = Failure::new(class(error.class()), attempted, error.to_string());
-    let done = if error.outcome_unknown() { Done::Unknown } else { Done::None };
+    let unknown = error.outcome_unknown() || error.may_have_been_begun();
+    let done = if unknown { Done::Unknown } else { Done::None };
     match remedy(we, error) {
         Some(remedy) => failure.done(done).remedy(remedy),
         None => failure.done(done),
@@ -130,6 +132,17 @@ mod tests {
         let refused = ProxmoxError::Unreachable { at: at(Verb::Post), cause: "refused".into(), sent: false };
         let failure = proxmox("user a@pam", "x", &refused);
         assert_eq!((failure.class, failure.done), (Class::Unreachable, Done::None));
+    }
+
+    #[test]
+    fn a_servers_error_is_believed_only_where_it_says_that_nothing_was_begun() {
+        let said = |verb, status, message: &str| {
+            proxmox("user a@pam", "x", &ProxmoxError::Server { at: at(verb), status, message: message.into() }).done
+        };
+        assert_eq!(said(Verb::Post, 500, "VM 104 not running"), Done::None);
+        assert_eq!(said(Verb::Post, 500, "got no worker upid - start worker failed"), Done::Unknown);
+        assert_eq!(said(Verb::Post, 502, "Bad Gateway"), Done::Unknown);
+        assert_eq!(said(Verb::Get, 500, "got timeout"), Done::None);
     }
 
     #[test]

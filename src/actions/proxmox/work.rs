@@ -84,7 +84,8 @@ impl<'a> Work<'a> {
         self.failure(class, cause).details(end.log_tail.clone())
     }
 
-    /// Runs a command on a node. Anything but exit 0 is a failure in the command's own last words.
+    /// Runs a command on a node. Anything but exit 0 is a failure in the command's own last words; only words that say
+    /// that nothing was begun are believed to mean that.
     pub async fn command(&self, node: &NodeName, argv: &[&str], deadline: Duration) -> Result<Output, Failure> {
         let ssh = self.mutate.client::<Ssh>()?;
         let attempted = format!("{} ({} on {node})", self.attempted, argv.join(" "));
@@ -95,8 +96,17 @@ impl<'a> Work<'a> {
         let said = output.last_line().map_or_else(|| format!("exit code {}", output.exit), ToOwned::to_owned);
         let lines = output.stderr.lines().chain(output.stdout.lines()).map(ToOwned::to_owned).collect();
         let class = if said.contains("no quorum") { Class::Transient } else { Class::Failed };
-        Err(Failure::new(class, attempted, said).details(lines))
+        let done = if is_refusal(output.exit, &output.stderr) { Done::None } else { Done::Unknown };
+        Err(Failure::new(class, attempted, said).details(lines).done(done))
     }
+}
+
+/// Whether a command that ended badly says that it has not begun: the shell has not found it, or its own words do.
+fn is_refusal(exit: i32, stderr: &str) -> bool {
+    const WORDS: [&str; 5] =
+        ["no quorum", "no such cluster node", "does not exist", "unknown command", "parameter verification failed"];
+    let text = stderr.to_lowercase();
+    matches!(exit, 126 | 127) || WORDS.iter().any(|words| text.contains(words)) || text.starts_with("400 ")
 }
 
 /// `38.1 GiB of 40.0 GiB at 112.3 MiB/s`, as far as the line says; the share is told beside it.
@@ -112,6 +122,21 @@ fn amount(progress: &TaskProgress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_commands_own_no_means_that_nothing_was_done() {
+        for (exit, stderr) in [
+            (255, "cluster not ready - no quorum?\n"),
+            (255, "no such cluster node 'x'\n"),
+            (255, "400 not enough arguments\nUSAGE: x\n"),
+            (127, "bash: line 1: qm: command not found\n"),
+        ] {
+            assert!(is_refusal(exit, stderr), "{stderr}");
+        }
+        for (exit, stderr) in [(255, ""), (255, "Broken pipe\n"), (137, ""), (1, "got timeout\n")] {
+            assert!(!is_refusal(exit, stderr), "{stderr}");
+        }
+    }
 
     #[test]
     fn progress_is_amount_and_speed() {

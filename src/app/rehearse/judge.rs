@@ -33,7 +33,20 @@ pub(super) fn end_of(start: &Value, goal: &Value, end: &Value) -> End {
 
 /// Where what the run lists and what the lab compares are not the same.
 pub(super) fn untruths(start: &Value, end: &Value, listed: &Listed) -> Vec<String> {
-    let (start, end) = (objects(start), objects(end));
+    untruths_of(&objects(start), &objects(end), listed)
+}
+
+type Objects = BTreeMap<String, Fields>;
+
+/// The objects that differ, as they should be and as they are.
+pub(super) fn different(goal: &Objects, end: &Objects) -> Vec<String> {
+    let names: BTreeSet<&String> = goal.keys().chain(end.keys()).collect();
+    let differ = names.into_iter().filter(|name| goal.get(*name) != end.get(*name));
+    differ.map(|name| format!("{name}: {:?} -> {:?}", goal.get(name), end.get(name))).collect()
+}
+
+/// The same for states that are read as objects already.
+pub(super) fn untruths_of(start: &Objects, end: &Objects, listed: &Listed) -> Vec<String> {
     let mut found = Vec::new();
     let names: BTreeSet<&String> = start.keys().chain(end.keys()).collect();
     let nothing = Fields::new();

@@ -9,6 +9,7 @@ mod judge;
 mod objects;
 mod one;
 mod stage;
+mod trial;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 pub use cases::Kind;
 pub use files::{lint, names};
 pub use judge::End;
+pub use trial::{Laid, Trial, Tried, When};
 
 use self::cases::Injection;
 use self::one::{Base, Verdict};

@@ -107,20 +107,49 @@ impl Stage {
         Ok(Self { lab, site, locks: MemoryLocks::default(), clock })
     }
 
+    /// # Errors
+    /// The text is no fault, or the lab has not what it is about.
+    pub fn lay(&self, fault: &str) -> Result<(), AppError> {
+        self.lab.faults().add_text(fault).map_err(|why| AppError::new(Exit::Usage, "lab::fault", why))
+    }
+
+    /// Makes the lab well again: no fault of the transport any more, every node up, and quorum.
+    pub fn mend(&self) {
+        self.lab.faults().clear();
+        self.lab.with_world_as::<World, _>(|world| {
+            world.set_quorum_lost(false);
+            for node in world.nodes() {
+                world.set_node_up(&node, true);
+            }
+        });
+    }
+
     pub async fn run(&self, plan: &Plan, inject: &Inject) -> Act {
+        let (_word, signals) = mpsc::unbounded_channel();
+        self.run_with(plan, inject, signals).await
+    }
+
+    /// The same with somebody who may give it a signal.
+    pub async fn run_with(&self, plan: &Plan, inject: &Inject, signals: Signals) -> Act {
         let mut plan = plan.clone();
         inject.lay_over(&mut plan);
         let journal = MemoryJournal::default();
-        let (ports, signals, _word) = self.ports(&journal, inject);
+        let ports = self.ports(&journal, inject);
         let going = embedded::start(ports, RunId::new("rehearsal"), Arc::new(plan), true, signals);
         Self::end(going, &journal).await
     }
 
     /// Goes on with a run whose process is gone.
     pub async fn resume(&self, history: Vec<Event>, inject: &Inject) -> Act {
+        let (_word, signals) = mpsc::unbounded_channel();
+        self.resume_with(history, inject, signals).await
+    }
+
+    /// The same with somebody who may give it a signal.
+    pub async fn resume_with(&self, history: Vec<Event>, inject: &Inject, signals: Signals) -> Act {
         let journal = MemoryJournal::with(history.clone());
         let inject = Inject { crash_after: None, ..inject.clone() };
-        let (ports, signals, _word) = self.ports(&journal, &inject);
+        let ports = self.ports(&journal, &inject);
         Self::end(embedded::resume(ports, &history, &[Signal::Resume], signals), &journal).await
     }
 
@@ -134,9 +163,8 @@ impl Stage {
         Act { events: journal.events(), end }
     }
 
-    fn ports(&self, journal: &MemoryJournal, inject: &Inject) -> (Ports, Signals, mpsc::UnboundedSender<Word>) {
-        let (word, signals) = mpsc::unbounded_channel();
-        let ports = Ports {
+    fn ports(&self, journal: &MemoryJournal, inject: &Inject) -> Ports {
+        Ports {
             requests: mpsc::unbounded_channel().1,
             actions: self.site.actions.clone(),
             world: Arc::new(LiveWorld(self.site.source.clone())),
@@ -151,8 +179,7 @@ impl Stage {
             actor: "rehearsal".into(),
             host: "rehearsal".into(),
             process: 1,
-        };
-        (ports, signals, word)
+        }
     }
 
     /// The lab's state once nothing in it goes on by itself, or after an hour of its time.
@@ -181,8 +208,7 @@ impl Stage {
     }
 }
 
-type Word = crate::event::Signal;
-type Signals = mpsc::UnboundedReceiver<Word>;
+type Signals = mpsc::UnboundedReceiver<Signal>;
 
 /// A guest that is locked is being worked on.
 fn is_locked(state: &Value) -> bool {

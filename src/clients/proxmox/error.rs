@@ -122,6 +122,17 @@ impl ProxmoxError {
         }
     }
 
+    /// Whether a change was answered with a server's error that does not say that nothing was begun. Mostly nothing was;
+    /// the object knows.
+    pub fn may_have_been_begun(&self) -> bool {
+        match self {
+            Self::Server { at, status, message } => {
+                at.is_change() && *status >= 500 && !super::phrases::is_refusal(message)
+            }
+            _ => false,
+        }
+    }
+
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }

@@ -35,6 +35,26 @@ static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
+/// Texts of a 500 by which a handler that starts a task says no before it has forked a worker.
+///
+/// Source: the `die`s of migrate, start, stop and shutdown in PVE::API2::Qemu, PVE::API2::LXC and PVE::QemuMigrate.
+static REFUSAL: LazyLock<Regex> = LazyLock::new(|| {
+    regex(concat!(
+        r"^(?:(?:VM|CT) (?:\d+ )?(?:is )?(?:not running|already running|paused)",
+        r"|can't migrate running (?:VM|CT) without --",
+        r"|target is local node",
+        r"|storage '[^']+' is not available on node",
+        r"|failed to parse storage map",
+        r"|you can't (?:start|migrate)\b)",
+    ))
+});
+
+/// Whether the text of a 5xx says that nothing was begun. Any other may come from behind the act: a worker whose start
+/// could not be reported, or a proxy in between.
+pub(super) fn is_refusal(message: &str) -> bool {
+    REFUSAL.is_match(message)
+}
+
 /// `create pool failed: pool 'x' already exists` (PVE::API2::Pool), which is a 500 like any other.
 pub(super) fn pool_exists(message: &str) -> bool {
     POOL_EXISTS.is_match(message)
@@ -102,6 +122,22 @@ mod tests {
         }
         for text in ["VM 100 not running", "unable to create VM 100 - VM 100 already exists on node 'pve1'"] {
             assert_eq!(said(text), Said::Else, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plain_no_is_told_from_what_may_have_come_afterwards() {
+        for text in [
+            "VM 104 not running",
+            "CT 101 already running",
+            "VM is paused - cannot shutdown",
+            "can't migrate running VM without --online",
+            "storage 'x' is not available on node 'pve3'",
+        ] {
+            assert!(is_refusal(text), "{text}");
+        }
+        for text in ["got no worker upid - start worker failed", "got timeout", "Bad Gateway", ""] {
+            assert!(!is_refusal(text), "{text}");
         }
     }
 

@@ -69,6 +69,10 @@ fn error(at: At, reply: &Reply) -> ProxmoxError {
             Said::NotFound => ProxmoxError::NotFound { at, message },
             Said::NoQuorum => ProxmoxError::NoQuorum { at, message },
             Said::Changed => ProxmoxError::Changed { at, message },
+            // A task that its node has forgotten is said by parameter (PVE::API2::Tasks).
+            Said::Else if errors.get("upid").is_some_and(|text| text == "no such task") => {
+                ProxmoxError::NotFound { at, message: "no such task".into() }
+            }
             Said::Else if status == 400 => ProxmoxError::Parameter { at, message, errors },
             Said::Else => ProxmoxError::Server { at, status, message },
         },

@@ -8,9 +8,6 @@ use async_trait::async_trait;
 
 use super::{Output, SshError};
 
-/// What `ssh` itself exits with when there is no connection.
-const NO_CONNECTION: i32 = 255;
-
 /// Runs commands on hosts.
 #[async_trait]
 pub trait Commands: Send + Sync {
@@ -36,10 +33,10 @@ pub(super) async fn run(
 ) -> Result<Output, SshError> {
     let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
     match tokio::time::timeout(deadline, commands.0.run(host, &argv)).await {
-        Ok(output) if output.exit == NO_CONNECTION && output.stderr.starts_with("ssh: ") => {
-            Err(SshError::of_connect(host, &output.stderr))
-        }
-        Ok(output) => Ok(output),
+        Ok(output) => match SshError::of_output(host, output.exit, &output.stderr) {
+            Some(error) => Err(error),
+            None => Ok(output),
+        },
         Err(_) => Err(SshError::Deadline { host: host.to_owned() }),
     }
 }

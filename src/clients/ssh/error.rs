@@ -45,6 +45,19 @@ impl SshError {
         matches!(self, Self::Dropped { .. } | Self::Deadline { .. })
     }
 
+    /// From the exit code and the words of a client of ours that is not `openssh`: 255 is its own, or the command's.
+    pub(super) fn of_output(host: &str, exit: i32, stderr: &str) -> Option<Self> {
+        const OWN: i32 = 255;
+        if exit != OWN {
+            return None;
+        }
+        if stderr.starts_with("ssh: ") {
+            return Some(Self::of_connect(host, stderr));
+        }
+        let lost = ["Connection to ", "client_loop: ", "packet_write_wait: "].iter().any(|word| stderr.starts_with(word));
+        lost.then(|| Self::Dropped { host: host.to_owned(), message: stderr.trim().to_owned() })
+    }
+
     /// From what ssh wrote while it connected.
     pub(super) fn of_connect(host: &str, text: &str) -> Self {
         let host = host.to_owned();

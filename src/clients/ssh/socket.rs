@@ -51,7 +51,8 @@ fn read(host: &str, answer: &Value) -> Option<Result<Output, SshError>> {
     }
     let text = |name: &str| answer.get(name).and_then(Value::as_str).map(str::to_owned);
     let exit = answer.get("exit").and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok())?;
-    Some(Ok(Output { exit, stdout: text("stdout")?, stderr: text("stderr")? }))
+    let output = Output { exit, stdout: text("stdout")?, stderr: text("stderr")? };
+    Some(SshError::of_output(host, output.exit, &output.stderr).map_or(Ok(output), Err))
 }
 
 #[cfg(test)]

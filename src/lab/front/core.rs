@@ -13,7 +13,7 @@ use super::site::SiteWorld;
 use super::workers::Workers;
 use crate::lab::access::Access;
 use crate::lab::call::CommandReply;
-use crate::lab::fault::{Fault, FaultBoard};
+use crate::lab::fault::{CommandFault, Fault, FaultBoard};
 use crate::lab::ledger::{Channel, Entry, Ledger, redact_command};
 use crate::model::ids::NodeName;
 
@@ -125,7 +125,13 @@ impl Core {
         self.with_world(|world| {
             let known = world.nodes().contains(node);
             let up = known && world.node_up(node);
-            let reply = if up { world.command(node, argv) } else { unreachable_node(node) };
+            let fault = up.then(|| self.faults.take_command(argv)).flatten();
+            let reply = match &fault {
+                _ if !up => unreachable_node(node),
+                Some(fault) if !fault.after => broken(node, fault, false),
+                Some(fault) => broken(node, fault, world.command(node, argv).mutating),
+                None => world.command(node, argv),
+            };
             self.ledger.add(Entry {
                 seq: 0,
                 at_ms: world.now_ms(),
@@ -137,7 +143,7 @@ impl Core {
                 user: Some("root".into()),
                 status: reply.exit,
                 mutating: reply.mutating,
-                accepted: up,
+                accepted: up && fault.is_none_or(|fault| fault.after),
                 client: None,
             });
             reply
@@ -147,6 +153,15 @@ impl Core {
     fn lock(&self) -> MutexGuard<'_, Box<dyn SiteWorld>> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is left of a command's answer by a fault: `ssh`'s own words for a connection that is gone, or the command's.
+fn broken(node: &NodeName, fault: &CommandFault, mutating: bool) -> CommandReply {
+    let stderr = match &fault.said {
+        Some(text) => format!("{text}\n"),
+        None => format!("Connection to {node} closed by remote host.\n"),
+    };
+    CommandReply { exit: 255, stdout: String::new(), stderr, mutating }
 }
 
 /// What `ssh` says of a host that is not there, with its exit code.

@@ -39,6 +39,7 @@ impl World {
             transfers: Default::default(),
             faults: Vec::new(),
             task_delay: 0,
+            quorum_lost: false,
         };
         let running: Vec<Vmid> = scenario.guests.iter().filter(|spec| spec.running).map(|spec| spec.id).collect();
         for vmid in running {

@@ -16,6 +16,8 @@ pub enum FaultKind {
     Hang,
     /// It does its work, but the guest's lock stays.
     KeepLock,
+    /// It does its work, and nothing remembers it afterwards.
+    Forget,
 }
 
 /// A fault and the tasks that it is for.

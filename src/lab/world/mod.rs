@@ -63,6 +63,8 @@ pub struct World {
     faults: Vec<TaskFault>,
     /// How long a task takes to show in task lists, milliseconds.
     task_delay: u64,
+    /// Nodes are up and do not see each other.
+    quorum_lost: bool,
 }
 
 impl World {

@@ -107,9 +107,9 @@ impl World {
         }
     }
 
-    /// Whether more than half of the nodes are up.
+    /// Whether more than half of the nodes are up, and see each other.
     pub(super) fn quorate(&self) -> bool {
-        self.nodes.values().filter(|node| node.up).count() * 2 > self.nodes.len()
+        !self.quorum_lost && self.nodes.values().filter(|node| node.up).count() * 2 > self.nodes.len()
     }
 
     pub(super) fn check_quorum(&self) -> Result<(), PveError> {

@@ -75,6 +75,14 @@ impl SiteWorld for World {
                 self.lay(FaultKind::Hang, task_type, *vmid);
                 Ok(())
             }
+            WorldFault::TaskForget { task_type, vmid } => {
+                self.lay(FaultKind::Forget, task_type, *vmid);
+                Ok(())
+            }
+            WorldFault::Quorum { lost } => {
+                self.set_quorum_lost(*lost);
+                Ok(())
+            }
             WorldFault::LockStays { vmid } => {
                 let fault = TaskFault { kind: FaultKind::KeepLock, task_type: None, vmid: Some(*vmid), times: 1 };
                 World::inject(self, fault);

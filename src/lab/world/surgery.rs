@@ -51,6 +51,11 @@ impl World {
         self.task_delay = ms;
     }
 
+    /// Takes the cluster's quorum away although its nodes are up, or gives it back.
+    pub fn set_quorum_lost(&mut self, lost: bool) {
+        self.quorum_lost = lost;
+    }
+
     /// The site's name (`lab.example`).
     pub fn site(&self) -> &str {
         &self.site

@@ -135,6 +135,15 @@ impl World {
         task.end = Some(End { at, status });
         task.job = None;
         self.release(key);
+        if self.has_fault(key, &super::FaultKind::Forget) {
+            self.forget(key);
+        }
+    }
+
+    fn forget(&mut self, key: TaskKey) {
+        if let Some(task) = self.tasks.all.remove(&key) {
+            self.tasks.by_upid.remove(task.upid.as_str());
+        }
     }
 
     /// A worker that is no more, without a last word: its host crashed.
@@ -162,9 +171,7 @@ impl World {
             return;
         }
         let oldest = self.tasks.all.iter().find(|(_, task)| task.end.is_some()).map(|(key, _)| *key);
-        if let Some(task) = oldest.and_then(|key| self.tasks.all.remove(&key)) {
-            self.tasks.by_upid.remove(task.upid.as_str());
-        }
+        oldest.into_iter().for_each(|key| self.forget(key));
     }
 }
 

@@ -192,13 +192,17 @@ fn source(template: &Template) -> String {
 }
 
 fn each_of(fan: &ForEach) -> String {
+    let sizes: Vec<String> = fan.batches.iter().map(ToString::to_string).collect();
+    let waves = (!sizes.is_empty()).then(|| format!("in waves of {}", sizes.join(", ")));
     let at_once = match &fan.max_parallel {
-        None => "one at a time".to_owned(),
-        Some(Template::Literal(n)) if *n == 1 => "one at a time".to_owned(),
-        Some(most) => format!("at most {} at once", source(most)),
+        // A wave goes at once, where nothing else is said.
+        None if waves.is_some() => None,
+        None => Some("one at a time".to_owned()),
+        Some(Template::Literal(n)) if *n == 1 => Some("one at a time".to_owned()),
+        Some(most) => Some(format!("at most {} at once", source(most))),
     };
-    let waves = if fan.batches.is_empty() { "" } else { ", in batches" };
-    format!("each {} of {}, {at_once}{waves}", fan.binding, fan.list.source)
+    let how: Vec<String> = waves.into_iter().chain(at_once).collect();
+    format!("each {} of {}, {}", fan.binding, fan.list.source, how.join(", "))
 }
 
 fn conditions(step: &Step, planned: bool) -> Vec<String> {

@@ -12,7 +12,7 @@ use crate::actions::proxmox::resource::Resource;
 use crate::actions::proxmox::source::ProxmoxSource;
 use crate::actions::proxmox::typed;
 use crate::actions::proxmox::work::Work;
-use crate::clients::proxmox::{Params, seg};
+use crate::clients::proxmox::{Params, TaskOutcome, seg};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
 use crate::model::action_spec::ActionSpec;
@@ -99,6 +99,20 @@ fn judge(before: &Guest, now: Option<&Guest>) -> Recovery {
     }
 }
 
+/// The same where its task was taken and has ended: a guest that still runs is then no leave to ask again. `failed`:
+/// whether it did; `None`: its node does not remember it.
+fn once_taken(before: &Guest, now: Option<&Guest>, handle: &Value, failed: Option<bool>) -> Recovery {
+    let how = match (judge(before, now), failed) {
+        // Attaching to it reads why from its log, and the step's policy decides about another attempt.
+        (Recovery::NotApplied, Some(true)) => return Recovery::Running(handle.clone()),
+        (Recovery::NotApplied, Some(false)) => "has ended well",
+        (Recovery::NotApplied, None) => "is not known to its node any more",
+        (answer, _) => return answer,
+    };
+    let upid = handle["upid"].as_str().unwrap_or_default();
+    Recovery::InDoubt(format!("task {upid} was taken and {how}, and {} runs", before.title()))
+}
+
 impl GuestShutdown {
     async fn finish(&self, work: &Work<'_>, before: &Guest, upid: &Upid) -> Result<Value, Failure> {
         let end = work.follow(upid).await?;
@@ -139,9 +153,10 @@ impl GuestShutdown {
             if let Some(task) = ours.iter().find(|t| t.running) {
                 return Ok(Recovery::Running(json!({"upid": task.upid})));
             }
-            if !ours.is_empty() {
+            if let Some(task) = ours.first() {
                 let now: Option<Guest> = live(world, Resource::Guest(before.vmid)).await?;
-                return Ok(judge(before, now.as_ref()));
+                let failed = task.status.as_deref().is_some_and(|s| !TaskOutcome::from_exitstatus(s).is_success());
+                return Ok(once_taken(before, now.as_ref(), &json!({"upid": task.upid}), Some(failed)));
             }
             if Instant::now() >= until {
                 return Ok(verdict);
@@ -232,14 +247,18 @@ impl Action for GuestShutdown {
         let until = Instant::now() + self.timing.settle;
         let mut good = 0;
         loop {
-            let now: Option<Guest> = live(world, Resource::Guest(vmid)).await?;
-            let stopped = now.as_ref().is_some_and(|g| !g.is_running());
-            good = if stopped { good + 1 } else { 0 };
+            let seen = match live::<Option<Guest>>(world, Resource::Guest(vmid)).await {
+                Ok(Some(guest)) if !guest.is_running() => None,
+                Ok(Some(guest)) => Some(format!("{} on {}", guest.status, guest.node)),
+                Ok(None) => Some("it is on no node".to_owned()),
+                Err(failure) if look::may_pass(&failure) => Some(failure.to_string()),
+                Err(failure) => return Err(failure),
+            };
+            good = if seen.is_none() { good + 1 } else { 0 };
             if good == 2 {
                 return Ok(());
             }
-            if !stopped && Instant::now() >= until {
-                let seen = now.map_or_else(|| "it is on no node".to_owned(), |g| format!("{} on {}", g.status, g.node));
+            if let Some(seen) = seen.filter(|_| Instant::now() >= until) {
                 let cause = format!("expected it stopped, twice in a row; seen last: {seen}");
                 return Err(Failure::new(Class::Verify, format!("verify that guest {vmid} is stopped"), cause));
             }
@@ -257,9 +276,6 @@ impl Action for GuestShutdown {
         let guest = before(intent)?;
         let Some(handle) = handle else { return self.search(&guest, intent, world).await };
         let seen = trace(world, &upid(handle)?).await?;
-        if seen == Trace::Running {
-            return Ok(Recovery::Running(handle.clone()));
-        }
         let now = live::<Option<Guest>>(world, Resource::Guest(guest.vmid)).await;
         match (seen, now) {
             (Trace::Unseen(why), Err(_)) => Ok(Recovery::InDoubt(format!("its task cannot be asked about: {why}"))),
@@ -269,7 +285,11 @@ impl Action for GuestShutdown {
                 }
                 answer => answer,
             }),
-            (_, now) => Ok(judge(&guest, now?.as_ref())),
+            (Trace::Ended(task), now) => {
+                let failed = task.map(|task| task.outcome.as_deref() != Some("ok"));
+                Ok(once_taken(&guest, now?.as_ref(), handle, failed))
+            }
+            (Trace::Running, _) => Ok(Recovery::Running(handle.clone())),
         }
     }
 }

@@ -70,7 +70,9 @@ async fn a_shutdown_is_recovered_from_its_task_and_the_guest() {
         world(guest).with(&key, json!({"upid": UPID, "kind": "qmshutdown", "running": running}))
     };
     assert_eq!(recover(handle(), of(vm(), true)).await, Recovery::Running(handle().unwrap()));
-    assert_eq!(recover(handle(), of(vm(), false)).await, Recovery::NotApplied);
+    assert_eq!(recover(handle(), of(vm(), false)).await, Recovery::Running(handle().unwrap()), "attaching reads why");
+    let forgotten = recover(handle(), world(vm()).with(&key, Value::Null)).await;
+    assert!(matches!(&forgotten, Recovery::InDoubt(why) if why.contains("not known to its node")), "{forgotten:?}");
     assert!(matches!(recover(handle(), of(stopped(), false)).await, Recovery::Done(_)));
     let half = but(stopped(), json!({"lock": "suspended"}));
     assert!(matches!(recover(handle(), of(half, false)).await, Recovery::Partial(_)));
@@ -82,7 +84,11 @@ async fn a_shutdown_is_recovered_from_its_task_and_the_guest() {
         recover(None, world(vm()).with(TASKS, json!([task(UPID, true)]))).await,
         Recovery::Running(handle().unwrap())
     );
-    assert_eq!(recover(None, world(vm()).with(TASKS, json!([task(UPID, false)]))).await, Recovery::NotApplied);
+    let ended = |status: &str| json!([but(task(UPID, false), json!({"status": status}))]);
+    let failed = recover(None, world(vm()).with(TASKS, ended("got timeout"))).await;
+    assert_eq!(failed, Recovery::Running(handle().unwrap()));
+    let ok = recover(None, world(vm()).with(TASKS, ended("OK"))).await;
+    assert!(matches!(&ok, Recovery::InDoubt(why) if why.contains("has ended well")), "{ok:?}");
     assert_eq!(recover(None, world(vm())).await, Recovery::NotApplied);
     assert!(matches!(recover(None, world(stopped())).await, Recovery::Done(_)));
     assert!(matches!(recover(None, world(but(vm(), json!({"uuid": "x"})))).await, Recovery::InDoubt(_)));
@@ -111,7 +117,7 @@ async fn only_the_lock_that_is_named_is_taken_off_and_only_while_nothing_runs() 
     assert_eq!(patch, json!({"lock": null}));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_unlock_is_recovered_from_the_guest_alone() {
     let recover = async |guest: Value| {
         let call = call(json!({"guest": 104, "lock": "migrate"}));

@@ -3,8 +3,11 @@
 //! The API lets only root@pam's own ticket do that, so it goes by SSH. Only the lock that the step names is taken
 //! away, and only while nothing is at work on the guest.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::actions::deps::Timing;
 use crate::actions::proxmox::look::{self, live};
@@ -21,6 +24,10 @@ use crate::model::ids::{GuestKind, Vmid};
 use crate::model::param::{Param, ValueType};
 use crate::model::shell;
 use crate::model::world::{Delta, Predicate};
+
+/// How long the command may still be at work when nobody waits for it any more: it gives up on the lock of the
+/// configuration's file after 10 s.
+const LATE: Duration = Duration::from_secs(15);
 
 /// The action.
 pub struct GuestUnlock {
@@ -122,13 +129,22 @@ impl Action for GuestUnlock {
 
     async fn verify(&self, call: &Call, _: &Value, world: &dyn World) -> Result<(), Failure> {
         let vmid: Vmid = call.arg("guest")?;
-        let now: Option<Guest> = live(world, Resource::Guest(vmid)).await?;
-        match now.and_then(|guest| guest.lock) {
-            None => Ok(()),
-            Some(lock) => {
-                let cause = format!("expected no lock, seen: {lock}");
-                Err(Failure::new(Class::Verify, format!("verify that guest {vmid} is not locked"), cause))
+        let until = Instant::now() + self.timing.settle;
+        loop {
+            let seen = match live::<Option<Guest>>(world, Resource::Guest(vmid)).await {
+                Ok(now) => match now.and_then(|guest| guest.lock) {
+                    None => return Ok(()),
+                    Some(lock) => (Instant::now(), lock),
+                },
+                Err(failure) if look::may_pass(&failure) => (until, failure.to_string()),
+                Err(failure) => return Err(failure),
+            };
+            // Another lock may be taken at any time; only what cannot be seen is waited for.
+            if Instant::now() >= seen.0 {
+                let cause = format!("expected no lock, seen: {}", seen.1);
+                return Err(Failure::new(Class::Verify, format!("verify that guest {vmid} is not locked"), cause));
             }
+            tokio::time::sleep(self.timing.poll).await;
         }
     }
 
@@ -139,13 +155,15 @@ impl Action for GuestUnlock {
         _: Option<&Value>,
         world: &dyn World,
     ) -> Result<Recovery, Failure> {
-        let vmid: Vmid = call.arg("guest")?;
-        let now: Option<Guest> = live(world, Resource::Guest(vmid)).await?;
-        Ok(match now {
-            None => Recovery::InDoubt(format!("guest {vmid} is on no node")),
-            Some(guest) if guest.lock.is_none() => Recovery::Done(json!({"vmid": vmid})),
-            // Taking it off twice is the same as once.
-            Some(_) => Recovery::NotApplied,
-        })
+        let (vmid, until) = (call.arg::<Vmid>("guest")?, Instant::now() + LATE);
+        loop {
+            match live::<Option<Guest>>(world, Resource::Guest(vmid)).await? {
+                None => return Ok(Recovery::InDoubt(format!("guest {vmid} is on no node"))),
+                Some(guest) if guest.lock.is_none() => return Ok(Recovery::Done(json!({"vmid": vmid}))),
+                // Taking it off twice is the same as once.
+                Some(_) if Instant::now() >= until => return Ok(Recovery::NotApplied),
+                Some(_) => tokio::time::sleep(self.timing.poll).await,
+            }
+        }
     }
 }

@@ -204,7 +204,15 @@ impl Action for HaMaintenance {
 
     async fn verify(&self, call: &Call, _: &Value, world: &dyn World) -> Result<(), Failure> {
         let (node, enabled) = Self::order(call)?;
-        let ha: Ha = live(world, Resource::Ha).await?;
+        let until = Instant::now() + self.timing.settle;
+        let ha: Ha = loop {
+            match live(world, Resource::Ha).await {
+                Ok(ha) => break ha,
+                Err(failure) if look::may_pass(&failure) && Instant::now() < until => {}
+                Err(failure) => return Err(failure),
+            }
+            tokio::time::sleep(self.timing.poll).await;
+        };
         let seen = match stage(&ha, &node, enabled) {
             Stage::Done => return Ok(()),
             Stage::Under(what) | Stage::Stuck(what) => what,
@@ -237,6 +245,10 @@ impl Action for HaMaintenance {
                 }
                 Stage::Stuck(why) => return Ok(Recovery::Partial(why)),
                 Stage::NotAsked if Instant::now() < until => {}
+                Stage::NotAsked if !ha.quorate => {
+                    let evidence = "the cluster has no quorum: the HA manager does not look at its queue of commands";
+                    return Ok(Recovery::InDoubt(evidence.to_owned()));
+                }
                 Stage::NotAsked if handle.is_none() => return Ok(Recovery::NotApplied),
                 Stage::NotAsked => {
                     let seconds = self.timing.late_command.as_secs();

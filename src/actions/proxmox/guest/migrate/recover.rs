@@ -32,16 +32,20 @@ pub(super) async fn recover(
         Trace::Unseen(why) => search.without_its_node(&known, &why).await,
         // The HA manager has taken it over: its task only asks, and the work comes later.
         Trace::Ended(_) if known.upid.task_type() == "hamigrate" => search.after_asking_ha().await,
-        Trace::Ended(Some(task)) if order.is_one_task(before) && task.outcome.as_deref() != Some("ok") => {
+        Trace::Ended(Some(task)) if task.outcome.as_deref() != Some("ok") => {
             let cause = task.cause.map(|c| format!(" (its task: {c})")).unwrap_or_default();
             search.after_a_failed_task(&known, &cause).await
         }
         Trace::Ended(task) if order.is_one_task(before) => {
-            let cause = task.and_then(|t| t.cause).map(|c| format!(" (its task: {c})")).unwrap_or_default();
-            Ok(search.by_object(search.look().await?, &cause))
+            Ok(search.by_object_once_taken(search.look().await?, &known, task.is_some()))
         }
         // One of several tasks: the answer to the next call may have been lost, too.
-        Trace::Ended(_) => search.for_a_task(Some(&known)).await,
+        Trace::Ended(task) => {
+            Ok(match search.for_a_task(Some(&known)).await? {
+                Recovery::NotApplied => search.by_object_once_taken(Verdict::Untouched, &known, task.is_some()),
+                answer => answer,
+            })
+        }
     }
 }
 
@@ -67,6 +71,17 @@ impl Search<'_> {
             Verdict::Partial { what, .. } => Recovery::Partial(format!("{what}{cause}")),
             Verdict::Unclear(what) => Recovery::InDoubt(format!("{what}{cause}")),
         }
+    }
+
+    /// The same where its task was taken and has not failed, as far as its node knows (`remembered`): a guest that is
+    /// where it was is then no proof that nothing was done, and nothing may be sent again.
+    fn by_object_once_taken(&self, verdict: Verdict, handle: &Handle, remembered: bool) -> Recovery {
+        if verdict != Verdict::Untouched {
+            return self.by_object(verdict, "");
+        }
+        let (upid, title) = (&handle.upid, self.before.title());
+        let task = if remembered { "has ended well" } else { "is not known to its node any more" };
+        Recovery::InDoubt(format!("task {upid} was taken and {task}, and {title} is where and as it was"))
     }
 
     /// It was taken and has failed, which is not the same as never having been sent: attaching to it reads why from its

@@ -217,7 +217,11 @@ async fn with_a_handle_the_task_is_asked_first_and_the_object_last() {
     let Recovery::Partial(evidence) = locked else { panic!("{locked:?}") };
     assert!(evidence.contains("locked (migrate)") && evidence.contains("no space left"), "{evidence}");
     let forgotten = world(vm()).with(&task_key(), Value::Null);
-    assert_eq!(recover(live(), handle("migrate"), forgotten).await, Recovery::NotApplied);
+    let forgotten = recover(live(), handle("migrate"), forgotten).await;
+    assert!(matches!(&forgotten, Recovery::InDoubt(why) if why.contains("not known to its node")), "{forgotten:?}");
+    let ok = json!({"upid": UPID, "kind": "qmigrate", "running": false, "outcome": "ok"});
+    let back = recover(live(), handle("migrate"), world(vm()).with(&task_key(), ok)).await;
+    assert!(matches!(&back, Recovery::InDoubt(why) if why.contains("has ended well")), "{back:?}");
     let elsewhere = recover(live(), handle("migrate"), ended(but(vm(), json!({"node": "pve4"})))).await;
     assert!(matches!(elsewhere, Recovery::InDoubt(_)), "{elsewhere:?}");
 }
@@ -293,11 +297,15 @@ async fn a_restart_is_recovered_between_its_tasks() {
     let unsent = base().with(TASKS, json!([entry(OLD, false), entry(&down, false)]));
     let got = recover(restart(), shutdown.clone(), unsent).await;
     assert!(matches!(&got, Recovery::Partial(what) if what.contains("on pve2, stopped")), "{got:?}");
+    // Its first task has failed: the cause is in its log, and nothing is sent again.
+    let failed = json!({"upid": down, "kind": "qmshutdown", "running": false, "outcome": "failed", "cause": "got timeout"});
+    let failed = world(vm()).with(&format!("proxmox/task/{down}"), failed);
+    assert_eq!(recover(restart(), shutdown.clone(), failed).await, Recovery::Running(shutdown.clone().unwrap()));
     // Moved, and being started there.
     let start = UPID.replace("qmigrate", "qmstart").replace("pve2", "pve3");
     let starting = FakeWorld::default()
         .with("proxmox/guest/104", but(stopped, json!({"node": "pve3"})))
-        .with(&task_key(), task(false))
+        .with(&task_key(), json!({"upid": UPID, "kind": "qmigrate", "running": false, "outcome": "ok"}))
         .with(TASKS, json!([entry(OLD, false)]))
         .with(there, json!([entry(&start, true)]));
     let got = recover(restart(), handle("migrate"), starting).await;

@@ -1,0 +1,309 @@
+//! Every action that changes something × every fault of the lab: the outcome is right, or in doubt with evidence and
+//! what to do; never a false success, never a blind repeat.
+//!
+//! Rows come from the catalogue and columns from the lab's list of faults, so that a new one of either is met here: an
+//! action without a prepared example fails the test, and so does a kind of fault without a column.
+
+use std::sync::Arc;
+
+use runbook::actions;
+use runbook::app::rehearse::{Laid, Trial, Tried, When};
+use runbook::event::RunStatus;
+use runbook::lab::fault::{Fault, KINDS, ScheduledFault};
+use runbook::model::effect::Effect;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::rig::torture;
+
+/// One way of calling an action.
+struct Row {
+    action: &'static str,
+    scenario: &'static str,
+    /// There before the plan is made.
+    scene: &'static [&'static str],
+    given: &'static [(&'static str, &'static str)],
+    /// Where the requests go that change something.
+    changes: &'static [&'static str],
+    /// Which programs it runs over SSH.
+    programs: &'static [&'static str],
+    /// The types of its tasks.
+    tasks: &'static [&'static str],
+    vmid: &'static str,
+    nodes: &'static [&'static str],
+    /// Only where much is asked for.
+    rare: bool,
+}
+
+const COMMON: Row = Row {
+    action: "",
+    scenario: "tiny",
+    scene: &[],
+    given: &[],
+    changes: &[],
+    programs: &[],
+    tasks: &[],
+    vmid: "104",
+    nodes: &["pve2", "pve3"],
+    rare: false,
+};
+
+const ROWS: &[Row] = &[
+    Row {
+        action: "proxmox.guest_migrate",
+        given: &[("guest", "104"), ("to", "pve3")],
+        changes: &["POST /nodes/*/qemu/104/migrate"],
+        tasks: &["qmigrate"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_migrate",
+        given: &[("guest", "104"), ("to", "pve3"), ("mode", "restart")],
+        changes: &[
+            "POST /nodes/*/qemu/104/status/shutdown",
+            "POST /nodes/*/qemu/104/migrate",
+            "POST /nodes/*/qemu/104/status/start",
+        ],
+        tasks: &["qmshutdown", "qmigrate", "qmstart"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_migrate",
+        given: &[("guest", "108"), ("to", "pve1"), ("status", "running")],
+        changes: &["POST /nodes/*/qemu/108/migrate", "POST /nodes/*/qemu/108/status/start"],
+        tasks: &["qmigrate", "qmstart"],
+        vmid: "108",
+        nodes: &["pve2", "pve1"],
+        rare: true,
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_shutdown",
+        given: &[("guest", "104")],
+        changes: &["POST /nodes/*/qemu/104/status/shutdown"],
+        tasks: &["qmshutdown"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_unlock",
+        scene: &["set-lock:105=migrate"],
+        given: &[("guest", "105"), ("lock", "migrate")],
+        programs: &["qm"],
+        vmid: "105",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.ha_maintenance",
+        given: &[("node", "pve2"), ("enabled", "true")],
+        programs: &["ha-manager"],
+        tasks: &["qmigrate"],
+        vmid: "111",
+        ..COMMON
+    },
+];
+
+/// Actions that never meet the lab, and where their own faults are met.
+const ELSEWHERE: [(&str, &str); 1] = [("local.run", "tests/suite/local.rs")];
+
+/// What a server or a proxy says that has not done what it was asked for, and what one may say that has.
+const REFUSED: [u16; 10] = [400, 401, 403, 500, 501, 503, 595, 596, 597, 599];
+const BELIED: [u16; 6] = [500, 502, 504, 596, 597, 599];
+
+const READS: [&str; 5] =
+    ["GET /nodes/*/tasks/**", "GET /nodes/*/tasks", "GET /nodes/*/qemu/**", "GET /cluster/**", "GET /**"];
+
+const BOTH: [When; 2] = [When::AtOnce, When::Taken];
+
+type Column = Vec<Laid>;
+
+fn laid(fault: impl Into<String>, when: When) -> Laid {
+    Laid { fault: fault.into(), when }
+}
+
+/// All that one kind of fault can do to this action.
+fn columns(kind: &str, row: &Row) -> Vec<Column> {
+    let once = |faults: Vec<String>| -> Vec<Column> {
+        faults.iter().flat_map(|fault| BOTH.map(|when| vec![laid(fault, when)])).collect()
+    };
+    let each = |of: &[&str]| once(of.iter().map(|what| format!("{kind}:{what}")).collect());
+    match kind {
+        "reset-before" | "reset-after" | "hang" => requests(row, |place| format!("{kind}:{place}"), ""),
+        "slow" => {
+            let mut all = requests(row, |place| format!("{kind}:{place}"), "=3s");
+            all.extend(requests(row, |place| format!("{kind}:{place}"), "=100s"));
+            all
+        }
+        "STATUS" => REFUSED.iter().flat_map(|code| requests(row, |place| format!("{code}:{place}"), "")).collect(),
+        "STATUS-after" => {
+            let changes = || row.changes.iter().flat_map(|place| BELIED.map(|code| format!("{code}-after:{place}*1")));
+            let late = |fault: String| vec![laid("tasks-late=40s", When::AtOnce), laid(fault, When::AtOnce)];
+            changes().map(|fault| vec![laid(fault, When::AtOnce)]).chain(changes().map(late)).collect()
+        }
+        "ssh-drop" | "ssh-drop-after" | "ssh-exit" | "ssh-exit-after" => {
+            let said = if kind.starts_with("ssh-exit") { "=got timeout" } else { "" };
+            let counts = ["*1", "*2", ""];
+            let of = |program: &&str| counts.map(|n| vec![laid(format!("{kind}:{program}{n}{said}"), When::AtOnce)]);
+            row.programs.iter().flat_map(of).collect()
+        }
+        "token-rejected" => once(vec!["token-rejected*1".into(), "token-rejected*3".into(), "token-rejected".into()]),
+        task if task.starts_with("task-") => {
+            row.tasks.iter().map(|kind| vec![laid(format!("{task}:{kind}/{}", row.vmid), When::AtOnce)]).collect()
+        }
+        "tasks-late" => tasks_late(row),
+        "node-down" => each(row.nodes).into_iter().chain(each(&["pve1"])).collect(),
+        "node-up" => comes_back(row.nodes.iter().map(|node| format!("node-down:{node}")), |fault| {
+            fault.replace("down", "up")
+        }),
+        "quorum-lost" => once(vec![kind.to_owned()]),
+        "quorum-back" => comes_back(["quorum-lost".to_owned()].into_iter(), |_| "quorum-back".to_owned()),
+        "lock-stays" | "clear-lock" | "replace-guest" => each(&[row.vmid]),
+        "set-lock" => once(vec![format!("set-lock:{}=backup", row.vmid)]),
+        other => panic!("the lab has a new kind of fault, {other}: say here what it may do to an action"),
+    }
+}
+
+/// A fault of requests: on each that changes something, and on what is read; once, three times and for good.
+fn requests(row: &Row, fault: impl Fn(&str) -> String, argument: &str) -> Vec<Column> {
+    let mut all = Vec::new();
+    for count in ["*1", "*3", ""] {
+        let fault = |place: &str| format!("{}{count}{argument}", fault(place));
+        all.extend(row.changes.iter().map(|place| vec![laid(fault(place), When::AtOnce)]));
+        all.extend(READS.iter().flat_map(|place| BOTH.map(|when| vec![laid(fault(place), when)])));
+    }
+    all
+}
+
+/// Alone, and where the answer to a change is lost, too.
+fn tasks_late(row: &Row) -> Vec<Column> {
+    let late = || laid("tasks-late=40s", When::AtOnce);
+    let mut all = vec![vec![late()]];
+    for lost in ["reset-before", "reset-after", "hang", "500"] {
+        all.extend(row.changes.iter().map(|place| vec![late(), laid(format!("{lost}:{place}*1"), When::AtOnce)]));
+    }
+    all
+}
+
+/// What goes away and comes back after 10 s or 5 minutes.
+fn comes_back(faults: impl Iterator<Item = String>, back: impl Fn(&str) -> String) -> Vec<Column> {
+    let mut all = Vec::new();
+    for fault in faults {
+        for (when, after) in BOTH.into_iter().flat_map(|when| [(when, "10s"), (when, "5m")]) {
+            all.push(vec![laid(&fault, when), laid(format!("@{after} {}", back(&fault)), when)]);
+        }
+    }
+    all
+}
+
+/// The columns of all kinds.
+fn all_columns(row: &Row) -> Vec<Column> {
+    KINDS.into_iter().flat_map(|kind| columns(kind, row)).collect()
+}
+
+async fn trial(row: &Row) -> Arc<Trial> {
+    let given: Vec<(String, String)> = row.given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let scene: Vec<String> = row.scene.iter().map(|fault| (*fault).to_owned()).collect();
+    let trial = Trial::of(row.scenario, &scene, row.action, &given).await;
+    Arc::new(trial.unwrap_or_else(|e| panic!("{}: {e}: {:?}", row.action, e.details)))
+}
+
+struct Cell {
+    name: String,
+    tried: Tried,
+}
+
+async fn cells(row: &Row, columns: Vec<Column>) -> Vec<Cell> {
+    let (trial, room) = (trial(row).await, Arc::new(Semaphore::new(2)));
+    let mut going = JoinSet::new();
+    for column in columns {
+        let (trial, room) = (trial.clone(), room.clone());
+        let faults: Vec<String> = column.iter().map(|laid| format!("{} ({:?})", laid.fault, laid.when)).collect();
+        let name = format!("{} {:?} × {}", row.action, row.given, faults.join(" + "));
+        going.spawn(async move {
+            let _place = room.acquire_owned().await;
+            let tried = trial.run(column).await;
+            let tried = tried.unwrap_or_else(|e| panic!("{name}: {e}"));
+            Cell { name, tried }
+        });
+    }
+    going.join_all().await
+}
+
+/// Every how many of the cells is run where not much is asked for.
+const THINNED: usize = 1;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_meets_every_fault() {
+    let (mut run, mut all, mut bad) = (0, 0, Vec::new());
+    let mut ends = std::collections::BTreeMap::new();
+    for row in ROWS.iter().filter(|row| !row.rare || torture() > 1) {
+        let columns = all_columns(row);
+        all += columns.len();
+        let step = if torture() > 1 { 1 } else { THINNED };
+        let some = columns.into_iter().step_by(step).collect();
+        for cell in cells(row, some).await {
+            run += 1;
+            let how: Vec<&str> = cell.tried.statuses.iter().map(|status| status.as_str()).collect();
+            *ends.entry(how.join(", then ")).or_insert(0) += 1;
+            if !cell.tried.findings.is_empty() {
+                bad.push(format!("{}: {}\n  {}\n", cell.name, how.join(", then "), cell.tried.findings.join("\n  ")));
+            }
+        }
+    }
+    println!("{run} of {all} cells: {ends:?}");
+    assert!(bad.is_empty(), "{} of {run} cells:\n{}", bad.len(), bad.join("\n"));
+    assert!(ends["succeeded"] > 0 && ends["failed"] > 0 && ends["paused, then succeeded"] > 0, "{ends:?}");
+}
+
+#[test]
+fn every_action_that_changes_something_has_an_example() {
+    let changing = actions::specs().into_values().filter(|spec| spec.effect != Effect::Read);
+    for spec in changing {
+        let there = ROWS.iter().any(|row| row.action == spec.name) || ELSEWHERE.iter().any(|(n, _)| *n == spec.name);
+        assert!(there, "{} changes something: give it a row in tests/suite/matrix.rs", spec.name);
+    }
+    let known = actions::specs();
+    assert!(ROWS.iter().all(|row| known.contains_key(row.action)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_are_whole() {
+    for row in ROWS {
+        let trial = trial(row).await;
+        let asked: Vec<&str> = trial.asked().collect();
+        assert_eq!(asked.len(), row.changes.len() + row.programs.len(), "{}: {asked:?}", row.action);
+        let met = |program: &&str| asked.iter().any(|what| what.starts_with(program));
+        assert!(row.programs.iter().all(met), "{}: {asked:?}", row.action);
+        for laid in all_columns(row).iter().flatten() {
+            laid.fault.parse::<ScheduledFault>().unwrap();
+        }
+        for kind in KINDS {
+            let of = |fault: &Laid| fault.fault.parse::<Fault>().is_ok_and(|fault| fault.kind() == kind);
+            let some = columns(kind, row).iter().flatten().any(of);
+            let needless = (kind.starts_with("ssh-") && row.programs.is_empty())
+                || (kind == "STATUS-after" && row.changes.is_empty())
+                || (kind.starts_with("task-") && row.tasks.is_empty())
+                // Only what is gone can come back: it is met as a fault with its time.
+                || matches!(kind, "node-up" | "quorum-back");
+            assert!(some || needless, "{}: {kind} is not met", row.action);
+        }
+    }
+}
+
+/// What the weakest places must come to, by name.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_carried_out_is_never_taken_for_refused() {
+    let migrate = trial(&ROWS[0]).await;
+    let of = async |fault: &str| {
+        let tried = migrate.run(vec![laid(fault, When::AtOnce)]).await.unwrap();
+        assert_eq!(tried.findings, Vec::<String>::new(), "{fault}: {}", tried.story);
+        tried
+    };
+    let place = "POST /nodes/*/qemu/104/migrate*1";
+    for said in ["500-after", "502-after", "596-after", "reset-after", "hang"] {
+        assert_eq!(of(&format!("{said}:{place}")).await.statuses, [RunStatus::Succeeded], "{said}");
+    }
+    let refused = of(&format!("500:{place}=VM 104 not running")).await;
+    assert!(refused.statuses == [RunStatus::Failed] && refused.story.contains("VM 104 not running"), "{}", refused.story);
+    let forgotten = of("task-forget:qmigrate/104").await;
+    assert!(!forgotten.statuses.contains(&RunStatus::Failed), "{}", forgotten.story);
+}
