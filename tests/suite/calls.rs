@@ -34,6 +34,9 @@ fn a_key_that_would_not_fit_into_a_path_is_refused() {
         )
     };
     planned(&fan("\"['nfs:100/a', 'b[1']\"")).exits(0).says(&["each[nfs:100/a]", "each[b[1]"]);
-    let got = planned(&fan("\"['a]/b']\"")).exits(6);
-    got.says(&["an item has the key \"a]/b\"", "it takes no `]` and one line", "`key` gives each item another"]);
+    planned(&fan("\"['a]/b']\"")).exits(6).says(&[
+        "an item has the key \"a]/b\"",
+        "it takes no `]` and one line",
+        "`key` gives each item another",
+    ]);
 }
