@@ -17,10 +17,6 @@ pub struct List {
 }
 
 impl List {
-    pub fn leaf() -> Self {
-        Self { items: vec![Shape::Leaf], needs: vec![0] }
-    }
-
     /// The same for two lists exactly when they are the same but for the order in which steps are written.
     fn canon(&self) -> String {
         let n = self.items.len();

@@ -74,7 +74,7 @@ fn mark_run(state: &State, out: &mut Vec<u8>) {
     out.extend([count(state.recovering), count(state.waiting), count(state.asking)]);
     all(state.cancelled.iter(), out);
     out.extend(state.held.iter().map(|point| count(point.index())));
-    out.extend([u8::MAX, at(state.unwind.scope)]);
+    out.extend([u8::MAX, at(state.unwind.scope), at(state.unwind.due)]);
     all(state.unwind.left.iter(), out);
     let (of, undo) = state.unwind.current.unzip();
     out.extend([at(of), at(undo)]);

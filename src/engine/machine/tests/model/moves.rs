@@ -124,6 +124,8 @@ impl Model {
                 each(&[Fate::Plain, Fate::Refused]);
             }
             Work::Attempt(_, true) => each(&[Fate::Cancelled]),
+            // It is not so already.
+            Work::Attempt(ix, false) if self.is_on(ix) => each(&[Fate::Plain]),
             Work::Attempt(_, false) => each(&[Fate::Plain, Fate::Unchanged]),
             Work::Intended(_, stopped) => {
                 if stopped {

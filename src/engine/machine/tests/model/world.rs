@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::mark;
 use super::moves::{Fate, Left, Move, Then};
 use super::rules;
-use crate::engine::machine::{self, Awaiting, Command, Kind, Region, Stage, State, StepIx};
+use crate::engine::machine::{self, Awaiting, Command, Kind, Stage, State, StepIx};
 use crate::event::{Decision, Ending, Fact, Intent, Invocation, Item, RunStatus, Signal, Verdict};
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
@@ -408,10 +408,7 @@ impl Model {
     }
 
     fn is_done(&self, ix: StepIx) -> bool {
-        match self.state.node(ix).kind {
-            Kind::Undo(of) => !self.switch_of(of).on,
-            _ => self.switch_of(ix).on,
-        }
+        self.is_on(ix) != matches!(self.state.node(ix).kind, Kind::Undo(_))
     }
 
     /// What recovery finds.
@@ -473,8 +470,12 @@ impl Model {
         nodes.filter(|(_, n)| matches!(n.outcome, crate::event::Outcome::InDoubt(_))).map(|(ix, _)| StepIx(ix))
     }
 
-    pub fn in_main(&self, ix: StepIx) -> bool {
-        self.state.node(ix).region == Region::Main
+    /// Whether what a step would change (for an undo: take back) is on.
+    pub fn is_on(&self, ix: StepIx) -> bool {
+        match self.state.node(ix).kind {
+            Kind::Undo(of) => self.switch_of(of).on,
+            _ => self.switch_of(ix).on,
+        }
     }
 }
 
