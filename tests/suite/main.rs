@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_input;
 mod commands;
+mod control;
 mod docs;
 mod faults;
 mod harness;
