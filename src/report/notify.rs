@@ -192,7 +192,7 @@ mod tests {
         let notice = told(&events);
         insta::assert_snapshot!("notice_asks", shown(&notice));
         assert_eq!(notice.json["question"]["word"], "pve2");
-        assert_eq!(notice.json["next"][1], "runbook approve 3f2a11111111");
+        assert_eq!(notice.json["next"][1], "runbook approve 3f2a11111111 --confirm pve2");
     }
 
     #[test]

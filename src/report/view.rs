@@ -47,6 +47,8 @@ pub struct StepView {
     lost: Option<Box<Failure>>,
     /// The plan did not know yet what it is called with.
     later: bool,
+    /// Its deadline, or that of a scope round it, passed while it was under way.
+    overdue: bool,
 }
 
 impl StepView {
@@ -68,6 +70,7 @@ impl StepView {
             question: None,
             scope: false,
             later: false,
+            overdue: false,
         }
     }
 
@@ -423,6 +426,10 @@ impl RunView {
             }
             Ending::Ok { .. } => Outcome::Ok,
             Ending::Unchanged { .. } => Outcome::Unchanged,
+            Ending::Failed { failure } if step.overdue => {
+                let cause = format!("its deadline passed: {}", failure.cause);
+                Outcome::Failed(Box::new(Failure { class: Class::Timeout, cause, ..failure.clone() }))
+            }
             Ending::Failed { failure } => Outcome::Failed(Box::new(failure.clone())),
             Ending::NotApplied => match step.lost.take() {
                 Some(lost) => Outcome::Failed(Box::new(lost.done(Done::None))),
@@ -452,9 +459,12 @@ impl RunView {
     /// What waited, for a person or for its next attempt, has failed; what was under way says itself how it ended.
     fn too_late(&mut self, path: &StepPath, at: u64) {
         for place in 0..self.steps.len() {
-            let step = &self.steps[place];
-            let waits = matches!(step.outcome, Outcome::Waiting | Outcome::Retrying);
-            if !waits || undone(&step.path).is_some() || !is_among(&step.path, &[path.to_string()]) {
+            let step = &mut self.steps[place];
+            if undone(&step.path).is_some() || !is_among(&step.path, &[path.to_string()]) {
+                continue;
+            }
+            step.overdue = step.outcome == Outcome::Running;
+            if !matches!(step.outcome, Outcome::Waiting | Outcome::Retrying) {
                 continue;
             }
             let failure =

@@ -112,7 +112,8 @@ fn a_question_without_a_terminal_waits_without_a_process_and_is_answered_from_el
 
 #[test]
 fn a_no_is_an_answer_too() {
-    let (world, got) = tiny("t run run asks.yaml --apply --yes; t no approve --decline 'not tonight'; runbook lock list");
+    let (world, got) =
+        tiny("t run run asks.yaml --apply --yes; t no approve --decline 'not tonight'; runbook lock list");
     got.says(&["run=9;", "no=6;", "No lock is held."]);
     said(&world, "no", &["Stopped", "declined sure: not tonight", "Changed already:", "VM 104"]);
     assert!(!there(&world, "file"));
@@ -203,7 +204,8 @@ fn cancel_now_stops_what_can_be_stopped_and_leaves_it_in_doubt() {
 #[test]
 fn a_run_that_waits_is_parked_or_was_killed_is_cancelled_without_its_process() {
     for (words, code, moved) in [("", 130, 1), ("--rollback", 10, 2)] {
-        let (world, got) = tiny(&format!("t run run asks.yaml --apply --yes; t cancel cancel {words}; runbook lock list"));
+        let (world, got) =
+            tiny(&format!("t run run asks.yaml --apply --yes; t cancel cancel {words}; runbook lock list"));
         got.says(&["run=9;", &format!("cancel={code};"), "No lock is held."]);
         assert_eq!((moves(&world).len(), world.read("told").as_str()), (moved, "told\n"));
         assert!(!there(&world, "file"));
@@ -237,7 +239,11 @@ fn rollback_of_a_run_that_is_over_undoes_it_once() {
          t again rollback --yes; t status status; runbook lock list",
     );
     got.says(&["run=0;", "unsaid=6;", "back=10;", "again=6;", "No lock is held."]);
-    said(&world, "unsaid", &["which is over (it succeeded)", "move: runbook do proxmox.guest_migrate guest=104 to=pve2"]);
+    said(
+        &world,
+        "unsaid",
+        &["which is over (it succeeded)", "move: runbook do proxmox.guest_migrate guest=104 to=pve2"],
+    );
     said(&world, "unsaid", &["file: nothing can undo it"]);
     said(&world, "again", &["rollback::nothing"]);
     said(&world, "status", &["rolled back"]);

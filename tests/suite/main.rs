@@ -10,6 +10,7 @@ mod harness;
 mod inject;
 mod journal;
 mod kill;
+mod language;
 mod large;
 mod ledger;
 mod local;
