@@ -10,9 +10,7 @@ use super::moves::Left;
 use super::search::Case;
 use crate::event::Fact;
 use crate::model::effect::Effect;
-use crate::model::runbook::{
-    Amount, Confirm, OnFailure, Procedure, Rollback, Step, Template, Verb,
-};
+use crate::model::runbook::{Amount, Confirm, OnFailure, Procedure, Rollback, Step, Template, Verb};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -144,7 +142,8 @@ fn shaped(count: usize, scopes: usize, disturbances: u8, out: &mut Vec<Case>) {
                     continue;
                 }
                 let root = [OnFailure::Stop, OnFailure::Rollback][(i + kind + p) % 2];
-                let name = format!("{count} steps, {scopes} scopes, graph {i}, kinds {kind}, {policy:?} {optional} {root:?}");
+                let name =
+                    format!("{count} steps, {scopes} scopes, graph {i}, kinds {kind}, {policy:?} {optional} {root:?}");
                 let mut procedures = Vec::new();
                 let mut left_kinds = kind;
                 let mut turn = p;
