@@ -2,13 +2,16 @@
 
 mod architecture;
 mod bad_input;
+mod calls;
 mod commands;
+mod control;
 mod docs;
 mod faults;
 mod harness;
 mod inject;
 mod journal;
 mod kill;
+mod language;
 mod large;
 mod ledger;
 mod local;

@@ -10,7 +10,7 @@ use runbook::app::lab::{House, LabRequest};
 use runbook::app::open::OpenSite;
 use runbook::app::planning::{self, Request};
 use runbook::app::ports::{Answer, Approver, Inject, Observer};
-use runbook::app::running::{self, Attendance, Ended};
+use runbook::app::running::{self, Attendance, Ended, Purpose};
 use runbook::app::{AppError, Settings, books};
 use runbook::event::{Ending, Event, Fact, Outcome, Question, RunStatus, Signal};
 use runbook::journal::Store;
@@ -119,8 +119,8 @@ impl Rig {
         let (attendance, seen, _word) = attend(inject);
         let site = self.site().await;
         let settings = self.settings();
-        let going = running::take_up(&settings, &site, "last", running::Purpose::GoOn, Vec::new(), attendance);
-        let ended = tokio::time::timeout(LONG, going).await;
+        let resumed = running::take_up(&settings, &site, "last", Purpose::GoOn, Vec::new(), attendance);
+        let ended = tokio::time::timeout(LONG, resumed).await;
         (ended.expect("the run stands still"), seen)
     }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::node::{Awaiting, Fan, Kind, Manual, Region, StepIx};
+use super::node::{Awaiting, Fan, Kind, Manual, Node, Region, StepIx};
 use super::{BadFact, Command, Halt, Stage, State};
 use crate::event::{Decision, Ending, Fact, Item, Outcome, Question, RunStatus, Signal, UndoStatus, Verdict};
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
+use crate::model::runbook::Verb;
 
 impl State {
     pub(super) fn take(&mut self, fact: &Fact, commands: &mut Vec<Command>) -> Result<(), BadFact> {
@@ -29,7 +30,7 @@ impl State {
                 self.created_at = self.now;
                 self.start_run_deadline(commands);
             }
-            Fact::LockGranted => self.lock_granted(),
+            Fact::LockGranted => self.lock_granted(commands),
             Fact::LockRefused { .. } => self.lock_refused(),
             Fact::LockLost { .. } => self.halt_with(Halt::InDoubt, commands),
             Fact::LockReleased => self.unlocked(),
@@ -57,10 +58,10 @@ impl State {
         Ok(())
     }
 
-    fn lock_granted(&mut self) {
+    fn lock_granted(&mut self, commands: &mut Vec<Command>) {
         if self.stage == Stage::Locking {
             self.lock_held = true;
-            self.enter();
+            self.enter(commands);
         }
     }
 
@@ -186,11 +187,11 @@ impl State {
             self.open_items(ix, items, fan);
             return;
         }
-        let message = format!("{}: its list is known now, and the plan did not show it. Go through it?", node.path);
-        let keys = items.iter().map(|item| Value::from(item.key.as_str())).collect();
+        let keys: Vec<&str> = items.iter().map(|item| item.key.as_str()).collect();
+        let (message, show) = became_known(node, &keys);
         let node = &mut self.nodes[ix.0];
         node.pending = Some(Arc::new((items.to_vec(), fan)));
-        node.question = Some(Question { message, show: keys, word: None, options: Vec::new(), expands: true });
+        node.question = Some(Question { message, show, word: None, options: Vec::new(), expands: true });
         self.set(ix, Awaiting::Answer, Outcome::Waiting);
         commands.push(Command::Ask(ix));
     }
@@ -294,8 +295,15 @@ impl State {
                 let failure = self.deadline_passed(ix);
                 self.fail(ix, failure, commands);
             }
+            // Told to stop, and told to go on before it had stopped.
+            Ending::Cancelled if self.goes_on(ix) => self.attempt(ix, commands),
             Ending::Cancelled => self.cancel(ix),
         }
+    }
+
+    fn goes_on(&self, ix: StepIx) -> bool {
+        let region = self.node(ix).region;
+        self.stop_level < 2 && (self.halt.is_none() || matches!(region, Region::Undo | Region::Finally))
     }
 
     /// Recovery found that nothing was done: the failure stands, or after a crash the step is simply still to do.
@@ -429,7 +437,9 @@ impl State {
         self.parked = false;
         self.unwind.paused = false;
         self.stop_level = 0;
-        let cancelled = matches!(self.halt, Some(Halt::Cancelled { .. })) && self.stage == Stage::Main;
+        // What was given up stays given up.
+        let cancelled =
+            matches!(self.halt, Some(Halt::Cancelled { .. })) && self.stage == Stage::Main && !self.abandoned;
         if cancelled || matches!(self.halt, Some(Halt::InDoubt | Halt::Paused)) {
             self.halt = None;
         }
@@ -472,13 +482,15 @@ impl State {
             Stage::Unwinding => (self.parked, self.unwind.paused) = (false, false),
             Stage::Finished(status) if self.regions[Region::Main as usize].is_some() => {
                 self.reopened = Some(status);
-                (self.halt, self.failed, self.finally_failed, self.abandoned) = (None, false, false, false);
+                // Nothing of the main part is begun again, whatever is found out about a step in doubt.
+                self.halt = Some(Halt::Cancelled { level: 1, rollback: true });
+                (self.failed, self.finally_failed, self.abandoned) = (false, false, false);
                 (self.finish_issued, self.parked, self.stop_level) = (false, false, 0);
                 if self.wants_lock() {
                     self.stage = Stage::Locking;
                     commands.push(Command::AcquireLock);
                 } else {
-                    self.enter();
+                    self.enter(commands);
                 }
             }
             _ => {}
@@ -486,11 +498,12 @@ impl State {
     }
 
     /// The lock is there, or none is wanted.
-    pub(super) fn enter(&mut self) {
+    fn enter(&mut self, commands: &mut Vec<Command>) {
         match (self.reopened, self.regions[Region::Main as usize]) {
             (Some(_), Some(root)) => {
-                self.start_unwinding(root);
+                self.unwind.due = Some(root);
                 self.stage = Stage::Unwinding;
+                self.recover_doubtful(commands);
             }
             _ => self.stage = Stage::Requiring,
         }
@@ -508,8 +521,13 @@ impl State {
     }
 
     /// What was cancelled is done after all, where the run goes on.
-    fn revive(&mut self, commands: &mut Vec<Command>) {
-        let goes_on = |region| region != Region::Main || self.halt.is_none();
+    pub(super) fn revive(&mut self, commands: &mut Vec<Command>) {
+        let goes_on = |region| match region {
+            Region::Require | Region::Main => self.halt.is_none(),
+            Region::Undo => true,
+            // While things are being undone it waits.
+            Region::Finally => self.halt.is_none() || self.stage == Stage::Finally,
+        };
         let due: Vec<StepIx> = self.cancelled.iter().copied().filter(|ix| goes_on(self.node(*ix).region)).collect();
         for ix in due {
             self.cancelled.remove(&ix);
@@ -558,4 +576,24 @@ impl State {
 
 fn bad(fact: &Fact, why: &'static str) -> BadFact {
     BadFact { kind: fact.kind(), path: fact.path().cloned(), why }
+}
+
+/// Items that the question itself names; a longer list is shown below it.
+const NAMED: usize = 8;
+
+/// What is asked about a list that became known, and the list where it is long.
+fn became_known(node: &Node, keys: &[&str]) -> (String, Value) {
+    let n = if keys.len() == 1 { "1 item".to_owned() } else { format!("{} items", keys.len()) };
+    let what = match node.step().map(|step| &step.verb) {
+        Some(Verb::Uses { action: name, .. } | Verb::Call { procedure: name, .. }) => format!(" ({name})"),
+        _ => String::new(),
+    };
+    let path = &node.path;
+    if keys.len() <= NAMED {
+        let names = keys.join(", ");
+        (format!("{path}: {n} became known: {names}{what}. Go through them?"), Value::Null)
+    } else {
+        let (first, rest) = (keys[..NAMED].join(", "), keys.len() - NAMED);
+        (format!("{path}: {n} became known: {first} and {rest} more{what}. Go through them?"), keys.into())
+    }
 }
