@@ -402,7 +402,9 @@ impl Model {
         if let Some(of) = undoes.filter(|_| !half) {
             let state = &self.state;
             let switches = self.switches.iter_mut().enumerate();
-            switches.filter(|(at, _)| rules::is_within(state, StepIx(*at), of)).for_each(|(_, s)| *s = Switch::default());
+            switches
+                .filter(|(at, _)| rules::is_within(state, StepIx(*at), of))
+                .for_each(|(_, s)| *s = Switch::default());
         }
         Ok(())
     }
