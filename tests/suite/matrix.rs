@@ -236,6 +236,7 @@ async fn cells(row: &Row, columns: Vec<Column>) -> Vec<Cell> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::disallowed_macros, reason = "how many cells were run is shown with --nocapture")]
 async fn every_change_meets_every_fault() {
     let (mut run, mut bad) = (0, Vec::new());
     let mut ends = std::collections::BTreeMap::new();

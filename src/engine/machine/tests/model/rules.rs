@@ -126,16 +126,16 @@ pub fn check_state(model: &Model) -> Result<(), String> {
     }
     for (ix, node) in state.nodes.iter().enumerate() {
         let mine: Vec<&Work> = model.work.iter().filter(|work| work.step() == Some(StepIx(ix))).collect();
-        let fits = match (node.awaiting, mine.as_slice()) {
-            (Awaiting::Nothing, []) => true,
-            (Awaiting::Evaluation, [Work::Evaluate(_)]) => true,
-            (Awaiting::Attempt { intent: false }, [Work::Attempt(..)]) => true,
-            (Awaiting::Attempt { intent: true }, [Work::Intended(..)]) => true,
-            (Awaiting::Recovery, [Work::Recover(..)]) => true,
-            (Awaiting::Timer(_), [Work::Timer(_)]) => true,
-            (Awaiting::Answer | Awaiting::Decision, [Work::Ask(_)]) => true,
-            _ => false,
-        };
+        let fits = matches!(
+            (node.awaiting, mine.as_slice()),
+            (Awaiting::Nothing, [])
+                | (Awaiting::Evaluation, [Work::Evaluate(_)])
+                | (Awaiting::Attempt { intent: false }, [Work::Attempt(..)])
+                | (Awaiting::Attempt { intent: true }, [Work::Intended(..)])
+                | (Awaiting::Recovery, [Work::Recover(..)])
+                | (Awaiting::Timer(_), [Work::Timer(_)])
+                | (Awaiting::Answer | Awaiting::Decision, [Work::Ask(_)])
+        );
         if !fits {
             return Err(format!("{} awaits {:?} and the driver has {mine:?}", node.path, node.awaiting));
         }
