@@ -140,7 +140,9 @@ fn borne_above(driver: &MemoryDriver<Switches>, parent: Option<crate::engine::ma
     let mut at = parent;
     while let Some(ix) = at {
         let node = driver.state.node(ix);
-        if node.step().is_some_and(|s| s.optional) {
+        // A person may have gone on without it, or done it by hand.
+        let by_person = node.by_hand || matches!(node.outcome, Outcome::Skipped(_));
+        if by_person || node.step().is_some_and(|s| s.optional) {
             return true;
         }
         at = node.parent;
