@@ -46,6 +46,8 @@ pub struct Peer {
     pub install: &'static str,
     /// How it is told to do things one after another, and 8 at a time.
     pub how: [&'static str; 2],
+    /// It takes half a minute for what others do in one second: fewer rounds say enough.
+    pub slow: bool,
     program: PathBuf,
     file: fn(Work) -> Option<String>,
     args: fn(Work, &str) -> Vec<String>,
@@ -65,6 +67,7 @@ pub fn all(folder: &Path) -> Vec<Peer> {
                 "200 steps `local.run` with `argv`, journal on, fsync and all",
                 "`for_each` of 200, `max_parallel: 8`",
             ],
+            slow: false,
             program: env!("CARGO_BIN_EXE_runbook").into(),
             file: runbook,
             args: |_, file| words(&["run", file, "--apply", "--yes", "--progress", "quiet"]),
@@ -74,6 +77,7 @@ pub fn all(folder: &Path) -> Vec<Peer> {
             version: None,
             install: "apt-get install --no-install-recommends make",
             how: ["200 phony targets, `make -s`", "the same, `make -s -j8`"],
+            slow: false,
             program: "/usr/bin/make".into(),
             file: make,
             args: |work, file| words(&["-s", if work.is_wide() { "-j8" } else { "-j1" }, "-f", file]),
@@ -83,6 +87,7 @@ pub fn all(folder: &Path) -> Vec<Peer> {
             version: None,
             install: INSTALL,
             how: ["one recipe of 200 lines", "8 `[parallel]` recipes of 25 lines: it has no bound on the width"],
+            slow: false,
             program: home.join("just"),
             file: just,
             args: |_, file| words(&["--quiet", "--justfile", file, "all"]),
@@ -92,6 +97,7 @@ pub fn all(folder: &Path) -> Vec<Peer> {
             version: None,
             install: INSTALL,
             how: ["one task of 200 `cmds`", "200 tasks as `deps`, `--concurrency 8`"],
+            slow: false,
             program: home.join("task"),
             file: task,
             args: |work, file| {
@@ -104,6 +110,7 @@ pub fn all(folder: &Path) -> Vec<Peer> {
             version: None,
             install: INSTALL,
             how: ["200 × `server.shell` on `@local`", "one operation at a time on a host"],
+            slow: false,
             program: home.join("pyinfra"),
             file: pyinfra,
             args: |_, file| words(&["-y", "@local", file]),
@@ -113,6 +120,7 @@ pub fn all(folder: &Path) -> Vec<Peer> {
             version: None,
             install: INSTALL,
             how: ["200 tasks `command`, local connection", "25 tasks on 8 local hosts, `strategy: free`, 8 forks"],
+            slow: true,
             program: home.join("ansible-playbook"),
             file: ansible,
             args: |work, file| {

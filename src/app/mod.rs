@@ -17,6 +17,7 @@ pub mod lint;
 mod listener;
 pub mod locks;
 pub mod metrics;
+mod naming;
 mod needs;
 pub mod notify;
 pub mod open;

@@ -7,19 +7,17 @@ use serde_json::Value;
 
 use super::books::Book;
 use super::error::{AppError, Exit};
+use super::naming;
 use super::open::OpenSite;
 use super::policy;
 use super::site_lock::{self, Reach};
 use crate::actions::proxmox;
 use crate::engine::evaluate::text_of;
 use crate::engine::plan as planner;
-use crate::engine::ports::Observed;
-use crate::engine::ports::World as _;
 use crate::engine::world::LiveWorld;
 use crate::load::{bind_params, fill_defaults};
 use crate::model::effect::Effect;
 use crate::model::failure::Failure;
-use crate::model::param::ValueType;
 use crate::model::plan::{Inputs, Plan, PlanFailure, PlanStep, Planned};
 use crate::model::runbook::{LockScope, Runbook};
 use crate::model::value::ParamError;
@@ -62,7 +60,8 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
     let scope = site.config.scope(cluster);
     fill_defaults(&book.runbook, &mut params, &defaults_scope(&scope))
         .map_err(|errors| bad_params(&book.runbook, &errors))?;
-    resolve_names(site, &book.runbook, &mut params).await?;
+    let mut runbook = book.runbook.clone();
+    naming::resolve(site, &mut runbook, &mut params).await?;
     let inputs = Inputs {
         site: site.config.site.cluster.name.clone(),
         cluster: request.cluster.clone(),
@@ -74,7 +73,7 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
     let now = u64::try_from(clock::now_ms()).unwrap_or_default();
     let onlooker = policy::Onlooker::new(&site.config.site.policy);
     let actions = onlooker.beside(&site.actions);
-    let mut plan = planner::plan(book.runbook.clone(), inputs, now, &actions, site.source.clone()).await?;
+    let mut plan = planner::plan(runbook, inputs, now, &actions, site.source.clone()).await?;
     if plan.failure.is_none()
         && plan.summary.changes()
         && plan.procedure.lock == LockScope::Site
@@ -100,99 +99,6 @@ async fn keep_to_policy(site: &OpenSite, plan: &mut Plan, by: &policy::Onlooker,
     }
     plan.hash = planner::hash(plan);
     Ok(())
-}
-
-/// Nodes and guests named by parameters must exist; a guest's name becomes its VMID.
-async fn resolve_names(
-    site: &OpenSite,
-    runbook: &Runbook,
-    params: &mut BTreeMap<String, Value>,
-) -> Result<(), AppError> {
-    let wants = |ty: ValueType, params: &BTreeMap<String, Value>| {
-        runbook
-            .params
-            .iter()
-            .any(|p| (p.ty == ty || p.items == Some(ty)) && params.get(&p.name).is_some_and(|v| !v.is_null()))
-    };
-    let world = LiveWorld(site.source.clone());
-    if wants(ValueType::Node, params) {
-        let nodes = observed(&world, "proxmox/nodes").await?;
-        each(runbook, params, ValueType::Node, &mut |name, value| known_node(name, value, &nodes))?;
-    }
-    if wants(ValueType::Guest, params) {
-        let guests = observed(&world, "proxmox/guests").await?;
-        each(runbook, params, ValueType::Guest, &mut |name, value| guest_id(name, value, &guests))?;
-    }
-    Ok(())
-}
-
-async fn observed(world: &LiveWorld, resource: &str) -> Result<Value, AppError> {
-    match world.read(&resource.into()).await? {
-        Observed::Known(value) => Ok((*value).clone()),
-        Observed::Unknown(_) => Ok(Value::Null),
-    }
-}
-
-fn each(
-    runbook: &Runbook,
-    params: &mut BTreeMap<String, Value>,
-    ty: ValueType,
-    act: &mut dyn FnMut(&str, &mut Value) -> Result<(), AppError>,
-) -> Result<(), AppError> {
-    for param in &runbook.params {
-        let Some(value) = params.get_mut(&param.name).filter(|v| !v.is_null()) else { continue };
-        if param.ty == ty {
-            act(&param.name, value)?;
-        } else if param.items == Some(ty)
-            && let Value::Array(items) = value
-        {
-            items.iter_mut().try_for_each(|item| act(&param.name, item))?;
-        }
-    }
-    Ok(())
-}
-
-fn known_node(param: &str, value: &mut Value, nodes: &Value) -> Result<(), AppError> {
-    let wanted = value.as_str().unwrap_or_default();
-    let known: Vec<&str> = nodes.as_object().map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default();
-    if known.contains(&wanted) {
-        return Ok(());
-    }
-    let mut hint = format!("nodes of this site: {}", known.join(", "));
-    if let Some(near) = crate::expr::nearest(wanted, known.iter().copied()) {
-        hint = format!("did you mean {near:?}? {hint}");
-    }
-    Err(AppError::new(Exit::NotFound, "site::unknown_node", format!("parameter {param}: there is no node {wanted:?}"))
-        .hint(hint))
-}
-
-fn guest_id(param: &str, value: &mut Value, guests: &Value) -> Result<(), AppError> {
-    let wanted = match &*value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let empty = serde_json::Map::new();
-    let guests = guests.as_object().unwrap_or(&empty);
-    let not_found = |why: String| {
-        AppError::new(Exit::NotFound, "site::unknown_guest", format!("parameter {param}: {why}"))
-            .hint("name a guest by its VMID or by a name that only it has")
-    };
-    if guests.contains_key(&wanted) {
-        *value = wanted.parse::<u32>().map_or(Value::Null, Value::from);
-        return Ok(());
-    }
-    let named: Vec<&String> = guests.iter().filter(|(_, g)| g["name"] == wanted.as_str()).map(|(id, _)| id).collect();
-    match named.as_slice() {
-        [one] => {
-            *value = one.parse::<u32>().map_or(Value::Null, Value::from);
-            Ok(())
-        }
-        [] => Err(not_found(format!("there is no guest {wanted:?}"))),
-        many => {
-            let ids: Vec<&str> = many.iter().map(|s| s.as_str()).collect();
-            Err(not_found(format!("{} guests are named {wanted:?}: {}", many.len(), ids.join(", "))))
-        }
-    }
 }
 
 /// Writes a plan, whole or not at all; only its owner can read it.

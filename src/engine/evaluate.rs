@@ -287,6 +287,13 @@ impl Evaluator {
             (None, Some(given)) => given,
             (None, None) => text_of(&value),
         };
+        if key.contains(|c: char| c == ']' || c.is_control()) {
+            let attempted = format!("expand {}", state.node(ix).path);
+            let cause =
+                format!("an item has the key {key:?}: the key stands in brackets, so it takes no `]` and one line");
+            let remedy = "`key` gives each item another: {list: …, key: item.name}";
+            return Err(Failure::new(Class::Precondition, attempted, cause).remedy(remedy));
+        }
         let lane = fan.limit.as_ref().map(|limit| self.known(state, ix, &limit.by, bound)).transpose()?;
         Ok(Item { key, value, lane: lane.map(|v| text_of(&v)) })
     }
@@ -468,8 +475,8 @@ impl Evaluator {
                 return Some(later.clone());
             }
             let items = node.children().iter().filter_map(|child| {
-                let key = state.node(*child).path.as_str().rsplit_once('[')?.1.trim_end_matches(']').to_owned();
-                Some((key, self.outputs(state, *child)?))
+                let key = state.node(*child).path.key()?;
+                Some((key.to_owned(), self.outputs(state, *child)?))
             });
             return Some(Datum::Map(items.collect()));
         }

@@ -104,6 +104,16 @@ impl Flow {
         self.graph[point] == Stage::Settled
     }
 
+    /// How each point stands, as a number that means the same in every flow: for the model check.
+    #[cfg(test)]
+    pub fn marks(&self) -> impl Iterator<Item = u8> + '_ {
+        self.graph.node_weights().map(|stage| match stage {
+            Stage::Settled => u8::MAX,
+            Stage::Ready => 0,
+            Stage::Waits(n) => u8::try_from(*n).unwrap_or(u8::MAX - 1).max(1),
+        })
+    }
+
     /// Records that `point` is over. Returns the points that can now never run because they need it, directly or
     /// through others, in the order in which they stand; scopes among them settle with their `leave`.
     pub fn settle(&mut self, point: Point, satisfied: bool) -> Vec<Point> {

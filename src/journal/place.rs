@@ -3,7 +3,7 @@
 //! The one file of the journal that touches the machine beside the database.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -76,6 +76,23 @@ impl Place {
         let Ok(file) = OpenOptions::new().read(true).open(self.lock_file(run)) else { return false };
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
+}
+
+/// Makes a file that is there at least so long, with zeros and not with a hole: that would be filled by an allocation
+/// later, which is what is to be spared. On a full disk it stays as it was.
+pub(super) fn lengthen(path: &Path, bytes: u64) -> io::Result<()> {
+    const PIECE: &[u8] = &[0; 64 << 10];
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let before = file.seek(SeekFrom::End(0))?;
+    let mut missing = bytes.saturating_sub(before);
+    while missing > 0 {
+        let piece = &PIECE[..usize::try_from(missing).map_or(PIECE.len(), |missing| missing.min(PIECE.len()))];
+        if let Err(error) = file.write_all(piece) {
+            return file.set_len(before).and(Err(error));
+        }
+        missing -= piece.len() as u64;
+    }
+    Ok(())
 }
 
 fn make_folder(path: &Path) -> Result<(), StoreError> {

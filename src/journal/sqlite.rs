@@ -6,6 +6,7 @@ mod acts;
 mod custody;
 mod requests;
 mod retention;
+mod room;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::event::{Body, Event, Note, RunStatus};
 use crate::model::ids::RunId;
 
 pub(super) use custody::{Elsewhere, Imported, LockRow, Surrendered, Taken};
+pub(super) use room::{SHORT, WHOLE};
 
 /// How long a writer waits for another one's transaction.
 const BUSY: Duration = Duration::from_secs(10);

@@ -52,6 +52,28 @@ fn finished(seq: u64, status: RunStatus) -> Event {
 }
 
 #[test]
+fn the_log_has_room_for_commits_to_come_and_is_read_after_a_crash() {
+    let (temp, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = temp.path().join("journal.db-wal");
+    let length = || log.metadata().unwrap().len();
+    let mut writer = store(temp.path()).create_run(&run("3f2a00000000")).unwrap();
+    assert_eq!(length(), 256 << 10);
+    for seq in 1..=8 {
+        writer.append(&[note(seq)]).unwrap();
+    }
+    assert_eq!(length(), 4 << 20);
+    for seq in 9..=300 {
+        writer.append(&[note(seq)]).unwrap();
+    }
+    assert_eq!(length(), 4 << 20, "no commit made it longer, and it was begun anew on the way");
+    for name in ["journal.db", "journal.db-wal"] {
+        std::fs::copy(temp.path().join(name), crashed.path().join(name)).unwrap();
+    }
+    let chain = store(crashed.path()).verify_chain(&"3f2a00000000".into()).unwrap();
+    assert_eq!(chain.events, 300);
+}
+
+#[test]
 fn a_run_taken_over_goes_on_where_the_durable_history_ends() {
     let temp = tempfile::tempdir().unwrap();
     let id = RunId::from("3f2a00000000");

@@ -5,10 +5,13 @@ use std::fs::File;
 use super::entry::Entry;
 use super::error::StoreError;
 use super::header::NewRun;
-use super::sqlite::{Db, Owner, Tip};
+use super::sqlite::{Db, Owner, SHORT, Tip, WHOLE};
 use crate::engine::ports::{Journal, JournalError};
 use crate::event::Event;
 use crate::model::ids::RunId;
+
+/// So many commits show that a run is not a short one.
+const MANY: u64 = 8;
 
 /// Appends to a run. Two things keep others off: the run's file lock, which ends with the process, and the owner's
 /// epoch in the database, which each append checks (a process that only seemed dead is fenced out).
@@ -24,7 +27,8 @@ pub struct RunWriter {
 }
 
 impl RunWriter {
-    pub(super) fn new(run: RunId, db: Db, lock: File, tip: Tip) -> Self {
+    pub(super) fn new(run: RunId, mut db: Db, lock: File, tip: Tip) -> Self {
+        db.make_room(SHORT);
         Self { run, begins: None, db, tip, commits: 0, _lock: lock }
     }
 
@@ -79,6 +83,9 @@ impl Journal for RunWriter {
         }
         self.tip = tip;
         self.commits += 1;
+        if self.commits == MANY {
+            self.db.make_room(WHOLE);
+        }
         Ok(())
     }
 }

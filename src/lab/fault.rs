@@ -539,10 +539,7 @@ mod tests {
             command("ssh-exit-after:ha-manager*2=no luck"),
             CommandFault { program: program.clone(), left: Some(2), after: true, said }
         );
-        assert_eq!(
-            command("ssh-drop:ha-manager"),
-            CommandFault { program, left: None, after: false, said: None }
-        );
+        assert_eq!(command("ssh-drop:ha-manager"), CommandFault { program, left: None, after: false, said: None });
     }
 
     #[test]

@@ -57,12 +57,7 @@ pub fn name_calls(files: &[File], bodies: &mut [Option<Body>]) {
                 }
             }
         };
-        change_each(&mut runbook.steps, &mut name);
-        change_each(&mut runbook.finally, &mut name);
-        for procedure in runbook.procedures.values_mut() {
-            change_each(&mut procedure.steps, &mut name);
-            change_each(&mut procedure.finally, &mut name);
-        }
+        runbook.each_step_mut(&mut name);
     }
 }
 
@@ -240,12 +235,9 @@ fn fill_calls(root: &mut Runbook, all: &mut BTreeMap<String, Procedure>) {
             }
         }
     };
-    for steps in [&mut root.steps, &mut root.finally] {
-        change_each(steps, &mut fill);
-    }
+    root.each_step_mut(&mut fill);
     for procedure in all.values_mut() {
-        change_each(&mut procedure.steps, &mut fill);
-        change_each(&mut procedure.finally, &mut fill);
+        procedure.each_step_mut(&mut fill);
     }
 }
 
@@ -278,18 +270,6 @@ fn each<'s>(steps: &'s [Step], see: &mut dyn FnMut(&'s Step)) {
         }
         if let Rollback::Steps(inner) = &step.rollback {
             each(inner, see);
-        }
-    }
-}
-
-fn change_each(steps: &mut [Step], change: &mut dyn FnMut(&mut Step)) {
-    for step in steps {
-        change(step);
-        if let Verb::Steps(inner) | Verb::Parallel(inner) = &mut step.verb {
-            change_each(inner, change);
-        }
-        if let Rollback::Steps(inner) = &mut step.rollback {
-            change_each(inner, change);
         }
     }
 }

@@ -13,6 +13,7 @@ use super::yaml::{Node, Value};
 use crate::expr::nearest;
 use crate::model::effect::Effect;
 use crate::model::failure::Class;
+use crate::model::ids::StepPath;
 use crate::model::runbook::{Amount, Confirm, ForEach, Limit, OnFailure, Retry, Rollback, Step, Template, Verb};
 
 /// Modifiers that only a fan-out has.
@@ -71,6 +72,12 @@ fn written_id(reader: &mut Reader<'_>, node: &Node, ids: &mut Ids) -> Option<Str
             .help(format!("lower-case letters, digits and `_`, a letter first: `{}`", slug(&id)));
         return Some(id);
     }
+    if StepPath::RESERVED.contains(&id.as_str()) {
+        reader
+            .error(code::ID, node.span, format!("`{id}` cannot be a step's id"))
+            .help(format!("paths of steps use the word, as in `STEP/{id}`: say more, `{id}_it` maybe"));
+        return Some(id);
+    }
     if let Some(first) = ids.taken.insert(id.clone(), node.span) {
         reader
             .error(code::ID, node.span, format!("two steps have the id `{id}`"))
@@ -108,7 +115,7 @@ fn made_up_id(verb: &Verb, span: Span, ids: &mut Ids) -> String {
     loop {
         *made += 1;
         let id = if *made == 1 { base.clone() } else { format!("{base}_{made}") };
-        if !ids.taken.contains_key(&id) {
+        if !ids.taken.contains_key(&id) && !StepPath::RESERVED.contains(&id.as_str()) {
             ids.taken.insert(id.clone(), span);
             return id;
         }

@@ -85,6 +85,14 @@ text_id!(
 );
 
 impl StepPath {
+    pub const UNDO: &str = "undo";
+    pub const FINALLY: &str = "finally";
+    pub const REQUIRE: &str = "require";
+
+    /// What stands in paths for something other than a step's id: no step is called so. A fan-out's `gate[1]` is no such
+    /// word, since a fan-out has no steps beside its items.
+    pub const RESERVED: [&str; 3] = [Self::UNDO, Self::FINALLY, Self::REQUIRE];
+
     /// The step `id` inside this scope; the root scope is the empty path.
     pub fn child(&self, id: &str) -> Self {
         if self.0.is_empty() { Self(id.to_owned()) } else { Self(format!("{}/{id}", self.0)) }
@@ -97,13 +105,37 @@ impl StepPath {
 
     /// The undo of this step, a step of its own.
     pub fn undo(&self) -> Self {
-        self.child("undo")
+        self.child(Self::UNDO)
+    }
+
+    /// Its ids from the outermost to the innermost, an item's with its key: `move[104]`. A key may hold a `/`.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        let mut in_key = false;
+        self.0.split(move |c| {
+            in_key = c == '[' || in_key && c != ']';
+            c == '/' && !in_key
+        })
+    }
+
+    /// The key of this item of a fan-out.
+    pub fn key(&self) -> Option<&str> {
+        self.parts().last()?.split_once('[')?.1.strip_suffix(']')
     }
 
     /// Whether it is the undo of a step, or a step of one.
     pub fn is_undo(&self) -> bool {
-        self.0.split('/').skip(1).any(|part| part == "undo" || part.starts_with("undo["))
+        self.parts().skip(1).any(is_undo)
     }
+
+    /// Whether it is the undo of a step itself, no step of one.
+    pub fn ends_as_undo(&self) -> bool {
+        self.parts().skip(1).last().is_some_and(is_undo)
+    }
+}
+
+/// A rollback that is asked for again makes a second undo of the same step.
+fn is_undo(part: &str) -> bool {
+    part == StepPath::UNDO || part.starts_with("undo[")
 }
 
 /// A Proxmox guest id, 100 to 999999999, unique in its cluster at any one time but reused over time.
@@ -320,6 +352,16 @@ mod tests {
         let text = format!("{}AB", "00:".repeat(31));
         assert_eq!(text.parse::<Fingerprint>().unwrap().to_string(), text);
         assert!("AB:CD".parse::<Fingerprint>().is_err());
+    }
+
+    #[test]
+    fn a_path_is_taken_apart_by_step_and_key() {
+        let path = StepPath::from("disks[nfs:100/undo[1]/copy[a/b]");
+        assert_eq!(path.parts().collect::<Vec<_>>(), ["disks[nfs:100/undo[1]", "copy[a/b]"]);
+        assert_eq!((path.key(), path.child("check").key()), (Some("a/b"), None));
+        assert!(!path.is_undo() && path.undo().is_undo() && path.undo().item("2").ends_as_undo());
+        assert!(path.undo().child("start").is_undo() && !path.undo().child("start").ends_as_undo());
+        assert!(!StepPath::from("undo").is_undo());
     }
 
     #[test]

@@ -260,6 +260,12 @@ pub enum Rollback {
 }
 
 impl Runbook {
+    /// Calls `change` with every step: of itself and of its procedures, those of groups and rollbacks included.
+    pub fn each_step_mut(&mut self, change: &mut dyn FnMut(&mut Step)) {
+        self.steps.iter_mut().chain(&mut self.finally).for_each(|step| step.each_mut(change));
+        self.procedures.values_mut().for_each(|procedure| procedure.each_step_mut(change));
+    }
+
     /// Calls `see` with every template and bare expression of the steps, `finally` and the outputs.
     pub fn each_expression<'a>(&'a self, see: &mut dyn FnMut(Written<'a>)) {
         self.steps.iter().chain(&self.finally).for_each(|step| step.each_expression(see));
@@ -278,7 +284,24 @@ pub enum Written<'a> {
     Template(&'a Template),
 }
 
+impl Procedure {
+    /// Calls `change` with every step, those of groups and rollbacks included.
+    pub fn each_step_mut(&mut self, change: &mut dyn FnMut(&mut Step)) {
+        self.steps.iter_mut().chain(&mut self.finally).for_each(|step| step.each_mut(change));
+    }
+}
+
 impl Step {
+    fn each_mut(&mut self, change: &mut dyn FnMut(&mut Self)) {
+        change(self);
+        if let Verb::Steps(inner) | Verb::Parallel(inner) = &mut self.verb {
+            inner.iter_mut().for_each(|step| step.each_mut(change));
+        }
+        if let Rollback::Steps(inner) = &mut self.rollback {
+            inner.iter_mut().for_each(|step| step.each_mut(change));
+        }
+    }
+
     fn each_expression<'a>(&'a self, see: &mut dyn FnMut(Written<'a>)) {
         self.when.iter().chain(&self.skip_if).for_each(|e| see(Written::Bare(e)));
         if let Some(fan) = &self.for_each {

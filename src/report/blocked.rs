@@ -9,7 +9,7 @@ use crate::model::runbook::{Amount, OnFailure, Step, Verb};
 /// The paths that need `failed`, directly or through others: whole scopes and fan-outs by the beginning of their paths.
 /// Empty where the failure may yet be tried again, borne or decided about.
 pub(super) fn blocked(plan: &Plan, failed: &StepPath, failure: &Failure, attempts: u32) -> Vec<String> {
-    let mut levels = levels(plan, failed.as_str());
+    let mut levels = levels(plan, failed);
     let mut out = Vec::new();
     if let Some(own) = levels.last()
         && own.step().retry.as_ref().is_some_and(|r| attempts < r.attempts && r.errors.contains(&failure.class))
@@ -64,10 +64,10 @@ impl Level<'_> {
 }
 
 /// The step of the path and all that it is in, from the outside in; none where the path is of no step of the runbook.
-fn levels<'a>(plan: &'a Plan, path: &str) -> Vec<Level<'a>> {
+fn levels<'a>(plan: &'a Plan, path: &StepPath) -> Vec<Level<'a>> {
     let mut steps: &[Step] = &plan.procedure.steps;
     let (mut levels, mut prefix) = (Vec::new(), String::new());
-    for part in path.split('/') {
+    for part in path.parts() {
         let id = part.split('[').next().unwrap_or(part);
         let Some(at) = steps.iter().position(|step| step.id == id) else { return Vec::new() };
         levels.push(Level { steps, at, prefix: prefix.clone() });

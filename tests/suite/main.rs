@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bad_input;
+mod calls;
 mod commands;
 mod control;
 mod docs;

@@ -151,9 +151,9 @@ fn columns(kind: &str, row: &Row) -> Vec<Column> {
         }
         "tasks-late" => tasks_late(row),
         "node-down" => each(row.nodes).into_iter().chain(each(&["pve1"])).collect(),
-        "node-up" => comes_back(row.nodes.iter().map(|node| format!("node-down:{node}")), |fault| {
-            fault.replace("down", "up")
-        }),
+        "node-up" => {
+            comes_back(row.nodes.iter().map(|node| format!("node-down:{node}")), |fault| fault.replace("down", "up"))
+        }
         "quorum-lost" => once(vec![kind.to_owned()]),
         "quorum-back" => comes_back(["quorum-lost".to_owned()].into_iter(), |_| "quorum-back".to_owned()),
         "lock-stays" | "clear-lock" | "replace-guest" => each(&[row.vmid]),
@@ -303,7 +303,11 @@ async fn what_was_carried_out_is_never_taken_for_refused() {
         assert_eq!(of(&format!("{said}:{place}")).await.statuses, [RunStatus::Succeeded], "{said}");
     }
     let refused = of(&format!("500:{place}=VM 104 not running")).await;
-    assert!(refused.statuses == [RunStatus::Failed] && refused.story.contains("VM 104 not running"), "{}", refused.story);
+    assert!(
+        refused.statuses == [RunStatus::Failed] && refused.story.contains("VM 104 not running"),
+        "{}",
+        refused.story
+    );
     let forgotten = of("task-forget:qmigrate/104").await;
     assert!(!forgotten.statuses.contains(&RunStatus::Failed), "{}", forgotten.story);
 }

@@ -96,12 +96,12 @@ async fn one_member_down_is_enough_in_the_plan_and_in_the_run() {
 
     let first = plan_do(&rig, "proxmox.guest_shutdown", &[("guest", "cp1")]).await;
     assert_eq!(rig.apply(first, &[]).await.0.unwrap().status, RunStatus::Succeeded);
-    let taken = rig.taken().len();
+    let taken = rig.work().len();
     let (ended, _) = rig.apply(late, &[]).await;
     assert_ne!(ended.unwrap().status, RunStatus::Succeeded);
     let Some(Ending::Failed { failure }) = rig.ending("guest_shutdown") else { panic!("{:?}", rig.events()) };
     assert!(failure.cause.contains("VM 1051 (cp1) is stopped"), "{failure}");
-    assert_eq!(rig.taken().len(), taken, "nothing was sent");
+    assert_eq!(rig.work().len(), taken, "nothing was sent");
 }
 
 #[tokio::test(flavor = "multi_thread")]

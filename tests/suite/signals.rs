@@ -3,11 +3,12 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use runbook::event::{Outcome, RunStatus};
+use runbook::event::{Fact, Outcome, RunStatus};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 
-use super::rig::{LONG, Rig, finish, outcome_of};
+use super::harness::flat;
+use super::rig::{LONG, Output, Rig, finish, outcome_of};
 
 const RUN: [&str; 5] = ["run", "evacuate", "pve2", "--apply", "--yes"];
 const FINALLY: &str = "finally:\n  - {id: told, uses: proxmox.ha_maintenance, with: {node: pve1, enabled: false}}\n";
@@ -133,11 +134,69 @@ async fn a_run_without_streams_whose_parent_is_gone_goes_on() {
 async fn a_run_is_driven_by_one_process_at_a_time() {
     let rig = rig().await;
     let child = under_way(&rig).await;
+    let pid = child.id().unwrap();
     let second = rig.run(&["resume", "last", "--yes"]).await;
-    assert_eq!(second.code, Some(8), "{}", second.text);
+    refused(&second, pid);
     let first = finish(child).await;
     assert_eq!(first.code, Some(0), "{}", first.text);
     rig.assert_evacuated("two processes");
+    rig.house.leave().await;
+}
+
+/// Who has it, and since when.
+#[track_caller]
+fn refused(output: &Output, pid: u32) {
+    assert_eq!(output.code, Some(8), "{}", output.text);
+    let text = flat(&output.text);
+    assert!(text.contains(&format!("process {pid} on ")) && text.contains(" has had it since 20"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_resume_a_run_one_gets_it_and_the_killed_ones_run_is_taken_over_with_a_note() {
+    let rig = rig().await;
+    let mut first = under_way(&rig).await;
+    let first_pid = first.id().unwrap();
+    first.start_kill().unwrap();
+    first.wait().await.unwrap();
+    let taken_over = |by: u32| {
+        let by = move |fact: &Fact| matches!(fact, Fact::DriverRestarted { process, .. } if *process == by);
+        rig.events().iter().any(|event| event.fact().is_some_and(by))
+    };
+    let mut second = rig.spawn(&["resume", "last", "--yes"]);
+    let second_pid = second.id().unwrap();
+    until("it is taken over", || taken_over(second_pid)).await;
+    refused(&rig.run(&["resume", "last", "--yes"]).await, second_pid);
+    second.start_kill().unwrap();
+    second.wait().await.unwrap();
+    let third = rig.spawn(&["resume", "last", "--yes"]);
+    let third_pid = third.id().unwrap();
+    let third = finish(third).await;
+    assert_eq!(third.code, Some(0), "{}", third.text);
+    let note = format!("taken over by process {third_pid} on ");
+    assert!(third.text.contains(&note), "{}", third.text);
+    assert!(taken_over(third_pid) && first_pid != third_pid);
+    let told = rig.run(&["audit", "log"]).await;
+    for pid in [second_pid, third_pid] {
+        assert!(flat(&told.text).contains(&format!("pid {pid}")), "{}", told.text);
+    }
+    rig.assert_evacuated("taken over twice");
+    rig.house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_run_keeps_its_lock_on_this_machine_too() {
+    let rig = rig().await;
+    rig.with_timeout("2s");
+    rig.fault("task-hang:qmigrate/104");
+    let (ended, _) = rig.apply(rig.plan().await, &[]).await;
+    assert_eq!(ended.unwrap().status, RunStatus::Paused);
+    let run = rig.store().find("last").unwrap().id.to_string();
+    let other = rig.run(&["run", "evacuate", "pve1", "--apply", "--yes"]).await;
+    assert_eq!(other.code, Some(8), "{}", other.text);
+    let text = flat(&other.text);
+    assert!(text.contains(&run) && text.contains(" since 20") && text.contains("runbook resume"), "{text}");
+    let locks = rig.run(&["lock", "list"]).await;
+    assert!(locks.text.contains("site/lab.example") && locks.text.contains(&run[..4]), "{}", locks.text);
     rig.house.leave().await;
 }
 

@@ -108,7 +108,7 @@ async fn one_action_goes_the_way_of_every_runbook() {
 
     let done = rig.run(&[&given[..], &["--apply", "--yes"]].concat()).await;
     assert_eq!(done.code, Some(0), "{}", done.text);
-    assert_eq!((rig.taken().len(), rig.status()), (1, Some(RunStatus::Succeeded)));
+    assert_eq!((rig.work().len(), rig.status()), (1, Some(RunStatus::Succeeded)));
     rig.assert_chain("do");
     let again = rig.run(&[&given[..], &["--apply", "--yes"]].concat()).await;
     assert!(again.text.contains("Nothing to do") && again.code == Some(0), "{}", again.text);
@@ -118,7 +118,7 @@ async fn one_action_goes_the_way_of_every_runbook() {
     assert_eq!(saved.code, Some(0), "{}", saved.text);
     let applied = rig.run(&["apply", &plan, "--yes"]).await;
     assert_eq!(applied.code, Some(0), "{}", applied.text);
-    assert_eq!(rig.taken().len(), 2);
+    assert_eq!(rig.work().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,7 +89,7 @@ impl Policy for SitePolicy {
 
 /// An action's own inverse takes away what the run itself has made, which is no loss to count.
 fn is_own_undo(path: &StepPath) -> bool {
-    path.as_str().ends_with("/undo")
+    path.ends_as_undo()
 }
 
 /// What the steps of a run have begun to destroy: an intent names no object, the plan's row of its step does.

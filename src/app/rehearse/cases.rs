@@ -85,7 +85,7 @@ pub(super) fn steps(events: &[Event]) -> Vec<StepPath> {
 
 /// The last step before `finally`.
 pub(super) fn last(steps: &[StepPath]) -> Option<&StepPath> {
-    steps.iter().rfind(|path| !path.as_str().split('/').any(|part| part == "finally"))
+    steps.iter().rfind(|path| !path.parts().any(|part| part == StepPath::FINALLY))
 }
 
 /// Everything that can be done to a run with these steps: all but what needs to have seen a rollback.
@@ -118,16 +118,12 @@ pub(super) fn of_rollback(last: &StepPath, events: &[Event], torture: bool) -> V
         let inject = Inject { fail_undo: vec![step.path.clone()], ..base.clone() };
         all.push(Injection::new(Kind::FailUndo, format!("fail-undo:{}", step.path), inject, Some(&step.path)));
     }
-    let undoing = events.iter().filter(|e| e.fact().is_some()).position(|e| e.path().is_some_and(is_undo));
+    let undoing = events.iter().filter(|e| e.fact().is_some()).position(|e| e.path().is_some_and(StepPath::is_undo));
     for n in crashes(events, torture).into_iter().filter(|n| undoing.is_some_and(|first| *n > first as u64)) {
         let inject = Inject { crash_after: Some(n), ..base.clone() };
         all.push(Injection::new(Kind::CrashRollBack, format!("roll-back+crash-after:{n}"), inject, None));
     }
     all
-}
-
-fn is_undo(path: &StepPath) -> bool {
-    path.as_str().split('/').any(|part| part == "undo")
 }
 
 /// After how many facts to crash: once for each kind of fact about each action, or after every fact but the last.
@@ -144,7 +140,7 @@ fn crashes(events: &[Event], torture: bool) -> Vec<u64> {
     let numbered = (1u64..).zip(facts).take(last.saturating_sub(1));
     let wanted = numbered.filter(|(_, fact)| {
         let action = fact.path().and_then(|path| uses.get(path)).copied().unwrap_or_default();
-        let first = seen.insert((action.to_owned(), fact.kind(), fact.path().is_some_and(is_undo)));
+        let first = seen.insert((action.to_owned(), fact.kind(), fact.path().is_some_and(StepPath::is_undo)));
         torture || first
     });
     wanted.map(|(n, _)| n).collect()

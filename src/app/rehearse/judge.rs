@@ -55,7 +55,10 @@ pub(super) fn untruths_of(start: &Objects, end: &Objects, listed: &Listed) -> Ve
         let said = listed.now.get(object);
         if !listed.perhaps.contains(object) {
             let fields: BTreeSet<&String> = was.keys().chain(is.keys()).filter(|f| was.get(*f) != is.get(*f)).collect();
-            let unsaid = fields.into_iter().filter(|field| !said.is_some_and(|said| said.contains_key(named(field))));
+            let told = |field: &String| said.is_some_and(|said| said.contains_key(named(field)));
+            // A digest is of the configuration's lines, and a lock is one of them.
+            let follows = |field: &String| field == "digest" && told(&"lock".to_owned());
+            let unsaid = fields.into_iter().filter(|field| !told(field) && !follows(field));
             found.extend(unsaid.map(|field| {
                 format!(
                     "{object} is different and not listed: {field}: {} -> {}",

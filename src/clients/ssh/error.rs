@@ -54,7 +54,8 @@ impl SshError {
         if stderr.starts_with("ssh: ") {
             return Some(Self::of_connect(host, stderr));
         }
-        let lost = ["Connection to ", "client_loop: ", "packet_write_wait: "].iter().any(|word| stderr.starts_with(word));
+        let lost =
+            ["Connection to ", "client_loop: ", "packet_write_wait: "].iter().any(|word| stderr.starts_with(word));
         lost.then(|| Self::Dropped { host: host.to_owned(), message: stderr.trim().to_owned() })
     }
 

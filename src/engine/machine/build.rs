@@ -22,8 +22,8 @@ impl State {
     /// The scope round all steps of a region; the main one is the root.
     pub(super) fn add_region(&mut self, region: Region) -> StepIx {
         let path = StepPath::new(match region {
-            Region::Require => "require",
-            Region::Finally => "finally",
+            Region::Require => StepPath::REQUIRE,
+            Region::Finally => StepPath::FINALLY,
             Region::Main | Region::Undo => "",
         });
         let site = Site { path, region, parent: None, bindings: &None };
@@ -259,9 +259,9 @@ impl State {
         let manual = self.manual(call);
         let node = self.node(call);
         let (path, region) = match part {
-            Part::Require => (node.path.child("require"), node.region),
+            Part::Require => (node.path.child(StepPath::REQUIRE), node.region),
             Part::Steps => (node.path.clone(), node.region),
-            Part::Finally => (node.path.child("finally"), Region::Finally),
+            Part::Finally => (node.path.child(StepPath::FINALLY), Region::Finally),
         };
         // What a procedure sees of its caller are its parameters.
         let site = Site { path, region, parent: Some(call), bindings: &None };

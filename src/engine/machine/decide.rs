@@ -97,6 +97,8 @@ impl State {
             self.park(commands);
             return;
         }
+        // The lock is gone, and not all was done: whatever a person says from here on does not make a success of it.
+        self.failed |= !over && self.halt == Some(Halt::InDoubt);
         self.close_main();
         let root = self.regions[Region::Main as usize];
         let scope = match self.halt {

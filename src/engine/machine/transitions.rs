@@ -30,7 +30,7 @@ impl State {
                 self.created_at = self.now;
                 self.start_run_deadline(commands);
             }
-            Fact::LockGranted => self.lock_granted(),
+            Fact::LockGranted => self.lock_granted(commands),
             Fact::LockRefused { .. } => self.lock_refused(),
             Fact::LockLost { .. } => self.halt_with(Halt::InDoubt, commands),
             Fact::LockReleased => self.unlocked(),
@@ -58,10 +58,10 @@ impl State {
         Ok(())
     }
 
-    fn lock_granted(&mut self) {
+    fn lock_granted(&mut self, commands: &mut Vec<Command>) {
         if self.stage == Stage::Locking {
             self.lock_held = true;
-            self.enter();
+            self.enter(commands);
         }
     }
 
@@ -295,8 +295,15 @@ impl State {
                 let failure = self.deadline_passed(ix);
                 self.fail(ix, failure, commands);
             }
+            // Told to stop, and told to go on before it had stopped.
+            Ending::Cancelled if self.goes_on(ix) => self.attempt(ix, commands),
             Ending::Cancelled => self.cancel(ix),
         }
+    }
+
+    fn goes_on(&self, ix: StepIx) -> bool {
+        let region = self.node(ix).region;
+        self.stop_level < 2 && (self.halt.is_none() || matches!(region, Region::Undo | Region::Finally))
     }
 
     /// Recovery found that nothing was done: the failure stands, or after a crash the step is simply still to do.
@@ -430,7 +437,9 @@ impl State {
         self.parked = false;
         self.unwind.paused = false;
         self.stop_level = 0;
-        let cancelled = matches!(self.halt, Some(Halt::Cancelled { .. })) && self.stage == Stage::Main;
+        // What was given up stays given up.
+        let cancelled =
+            matches!(self.halt, Some(Halt::Cancelled { .. })) && self.stage == Stage::Main && !self.abandoned;
         if cancelled || matches!(self.halt, Some(Halt::InDoubt | Halt::Paused)) {
             self.halt = None;
         }
@@ -473,13 +482,15 @@ impl State {
             Stage::Unwinding => (self.parked, self.unwind.paused) = (false, false),
             Stage::Finished(status) if self.regions[Region::Main as usize].is_some() => {
                 self.reopened = Some(status);
-                (self.halt, self.failed, self.finally_failed, self.abandoned) = (None, false, false, false);
+                // Nothing of the main part is begun again, whatever is found out about a step in doubt.
+                self.halt = Some(Halt::Cancelled { level: 1, rollback: true });
+                (self.failed, self.finally_failed, self.abandoned) = (false, false, false);
                 (self.finish_issued, self.parked, self.stop_level) = (false, false, 0);
                 if self.wants_lock() {
                     self.stage = Stage::Locking;
                     commands.push(Command::AcquireLock);
                 } else {
-                    self.enter();
+                    self.enter(commands);
                 }
             }
             _ => {}
@@ -487,11 +498,12 @@ impl State {
     }
 
     /// The lock is there, or none is wanted.
-    pub(super) fn enter(&mut self) {
+    fn enter(&mut self, commands: &mut Vec<Command>) {
         match (self.reopened, self.regions[Region::Main as usize]) {
             (Some(_), Some(root)) => {
-                self.start_unwinding(root);
+                self.unwind.due = Some(root);
                 self.stage = Stage::Unwinding;
+                self.recover_doubtful(commands);
             }
             _ => self.stage = Stage::Requiring,
         }

@@ -16,6 +16,8 @@ pub(super) struct Unwind {
     /// The step being undone and its undo.
     pub current: Option<(StepIx, StepIx)>,
     pub paused: bool,
+    /// The scope whose unwinding begins once nothing is in doubt: that of a run which was over.
+    pub due: Option<StepIx>,
 }
 
 impl State {
@@ -92,9 +94,19 @@ impl State {
                 return;
             }
         }
-        if self.unwind.paused {
+        if self.unwind.due.is_some() && !self.active.is_empty() {
+            return;
+        }
+        let doubtful = self.unwind.due.is_some() && !self.abandoned && self.in_doubt_count() > 0;
+        if self.unwind.paused || doubtful {
             self.park(commands);
             return;
+        }
+        if let Some(scope) = self.unwind.due.take() {
+            self.cancelled.clear();
+            if !self.abandoned {
+                self.start_unwinding(scope);
+            }
         }
         while self.unwind.current.is_none() {
             let Some(of) = self.unwind.left.pop() else {

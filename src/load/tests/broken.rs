@@ -310,6 +310,19 @@ fn actions_and_their_parameters() {
 }
 
 #[test]
+fn ids_that_paths_use() {
+    assert_snapshot!(steps("  - id: undo\n    confirm: A\n"), @r"
+    error RB012 x.yaml:5:9: `undo` cannot be a step's id
+       5 |   - id: undo
+         |         ^^^^
+      help: paths of steps use the word, as in `STEP/undo`: say more, `undo_it` maybe
+    ");
+    assert!(
+        ["finally", "require"].iter().all(|id| steps(&format!("  - id: {id}\n    confirm: A\n")).contains("RB012"))
+    );
+}
+
+#[test]
 fn ids() {
     assert_snapshot!(steps("  - id: Move-It\n    confirm: A\n  - id: b\n    confirm: A\n  - id: b\n    confirm: A\n"), @r"
     error RB012 x.yaml:5:9: `Move-It` is no id

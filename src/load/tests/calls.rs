@@ -113,6 +113,12 @@ fn what_is_called_keeps_to_itself_and_is_checked_once_per_file() {
 }
 
 #[test]
+fn a_made_up_id_keeps_out_of_the_way_of_paths() {
+    let root = x("steps: [{uses: local.finally}]\ndefine: {finally: {steps: [{confirm: A}]}}\n");
+    assert_eq!(good(&[("x.yaml", &root)]).steps[0].id, "finally_2");
+}
+
+#[test]
 fn calls_that_do_not_fit() {
     let root = x(
         "steps:\n  - id: a\n    uses: runbook:etcd-backup\n    with: {hots: a, keep: many}\n  - confirm: \"{{ steps.a.files }}\"\n  - uses: runbook:etcd-bakcup\n  - uses: ./none.yaml\n  - uses: local.one\n    with: {n: [1]}\ndefine: {one: {params: {n: {type: int}}, steps: []}}\n",

@@ -40,12 +40,10 @@ pub(super) async fn recover(
             Ok(search.by_object_once_taken(search.look().await?, &known, task.is_some()))
         }
         // One of several tasks: the answer to the next call may have been lost, too.
-        Trace::Ended(task) => {
-            Ok(match search.for_a_task(Some(&known)).await? {
-                Recovery::NotApplied => search.by_object_once_taken(Verdict::Untouched, &known, task.is_some()),
-                answer => answer,
-            })
-        }
+        Trace::Ended(task) => Ok(match search.for_a_task(Some(&known)).await? {
+            Recovery::NotApplied => search.by_object_once_taken(Verdict::Untouched, &known, task.is_some()),
+            answer => answer,
+        }),
     }
 }
 

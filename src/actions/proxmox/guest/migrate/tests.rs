@@ -298,7 +298,8 @@ async fn a_restart_is_recovered_between_its_tasks() {
     let got = recover(restart(), shutdown.clone(), unsent).await;
     assert!(matches!(&got, Recovery::Partial(what) if what.contains("on pve2, stopped")), "{got:?}");
     // Its first task has failed: the cause is in its log, and nothing is sent again.
-    let failed = json!({"upid": down, "kind": "qmshutdown", "running": false, "outcome": "failed", "cause": "got timeout"});
+    let failed =
+        json!({"upid": down, "kind": "qmshutdown", "running": false, "outcome": "failed", "cause": "got timeout"});
     let failed = world(vm()).with(&format!("proxmox/task/{down}"), failed);
     assert_eq!(recover(restart(), shutdown.clone(), failed).await, Recovery::Running(shutdown.clone().unwrap()));
     // Moved, and being started there.
