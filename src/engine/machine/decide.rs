@@ -208,6 +208,11 @@ impl State {
         self.halt.is_some() || self.recovering > 0 || self.asking > 0
     }
 
+    /// What was not begun by then never is, though a call's `finally` may still end and make it ready.
+    fn main_is_closed(&self) -> bool {
+        !matches!(self.stage, Stage::New | Stage::Locking | Stage::Requiring | Stage::Main)
+    }
+
     fn start_ready(&mut self, commands: &mut Vec<Command>) {
         if !self.holds() {
             for point in std::mem::take(&mut self.held) {
@@ -219,7 +224,7 @@ impl State {
             let node = self.node(ix);
             if node.kind.is_scope() && point == node.leave {
                 if self.part_must_wait(ix) { self.held.push(point) } else { self.scope_over(ix, commands) }
-            } else if node.region == Region::Main && self.holds() {
+            } else if node.region == Region::Main && (self.holds() || self.main_is_closed()) {
                 self.held.push(point);
             } else {
                 self.start(ix, commands);
@@ -530,12 +535,30 @@ impl State {
 
     /// What was never reached in the main part is not run.
     fn close_main(&mut self) {
+        // A failure that somebody was to decide about when the run was paused stands.
+        for ix in self.cancelled.iter().copied().collect::<Vec<_>>() {
+            let node = &mut self.nodes[ix.0];
+            if node.region == Region::Main
+                && let Some(failure) = node.failure.take()
+            {
+                node.outcome = Outcome::Failed(failure.clone());
+                let parent = node.parent;
+                self.failed = true;
+                if let Some(parent) = parent {
+                    self.nodes[parent.0].scope.failure.get_or_insert(failure);
+                }
+            }
+        }
         // Children come after their scope: what they came to is known when it is looked at.
         for ix in (0..self.nodes.len()).rev() {
             let children = self.nodes[ix].scope.children.iter();
             let whole = !self.nodes[ix].scope.children.is_empty()
                 && children.map(|child| self.node(*child)).all(|child| child.outcome.satisfies());
             let node = &mut self.nodes[ix];
+            if node.region == Region::Main && matches!(node.kind, Kind::FanOut) {
+                // No item and no wave comes any more, whatever of it is still to be tidied up.
+                node.scope.fan.closed = true;
+            }
             if node.region == Region::Main && !node.outcome.is_final() {
                 let own = node.scope.own_failure.take();
                 node.outcome = match own.or(node.scope.failure.take()) {

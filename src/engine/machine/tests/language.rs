@@ -341,3 +341,28 @@ fn a_finally_that_is_left_undone_is_said() {
     drive_to(&mut driver, "finally/tidy", "evaluated");
     assert_eq!(told(&mut driver, &[Signal::Abandon, cancel(2)]), RunStatus::Failed, "{}", outcomes(&driver));
 }
+
+#[test]
+fn what_failed_half_way_and_waits_for_a_decision_is_undone_though_the_run_was_paused() {
+    let mut a = action("a", "half", &[]);
+    a.on_failure = Some(OnFailure::Ask);
+    let mut driver = begun(vec![a], vec![], OnFailure::Stop);
+    drive_to(&mut driver, "a", "finished");
+    let signals = [Signal::Pause, Signal::RollBack];
+    assert_eq!(told(&mut driver, &signals), RunStatus::RolledBack, "{}", outcomes(&driver));
+    assert!(!driver.puppet.on[&StepPath::new("a")], "{}", outcomes(&driver));
+}
+
+#[test]
+fn no_wave_comes_after_the_main_part_is_closed() {
+    let p = procedure(vec![], vec![action("x", "works", &[])], vec![action("tidy", "works", &[])]);
+    let mut fan = call("p", "local.p", &[]);
+    fan.for_each = Some(for_each(0));
+    (fan.gate, fan.for_each.as_mut().unwrap().batches) = (vec![check(true)], vec![Amount::Count(1)]);
+    let created = created_with(&[("local.p", p)], vec![fan], vec![], OnFailure::Stop);
+    let mut driver = MemoryDriver::begin(created, Switches::default()).unwrap();
+    drive_to(&mut driver, "p[a]/finally/tidy", "evaluated");
+    assert_eq!(told(&mut driver, &[cancel(2)]), RunStatus::Paused, "{}", outcomes(&driver));
+    assert_eq!(told(&mut driver, &[Signal::Resume]), RunStatus::Cancelled, "{}", outcomes(&driver));
+    assert!(!outcomes(&driver).contains("running"), "{}", outcomes(&driver));
+}

@@ -22,10 +22,10 @@
 //! - all graphs of up to two steps [three] in one scope of each kind (group, fan-outs in sequence, side by side and
 //!   in waves with gates, calls with and without requirements and `finally`), under each policy and optional; 1 [2]; items that go side by side hold one
 //!   step [all];
-//! - the same in two scopes, side by side and one in the other, with every 24th [each] combination of kinds and
-//!   policies, so that each kind meets each other; 1 [2];
-//! - each feature of a step alone, 2 [3], and each pair of them in two steps, one after the other and side by side,
-//!   1 [2]: see `cases::Feature`.
+//! - the same in two scopes, side by side and one in the other, with every 48th [each] combination of kinds and
+//!   policies, by turns over the graphs; 1 [2];
+//! - each feature of a step alone, 2 [3], and each pair of them in two steps, one after the other, and every
+//!   third [each] side by side, 1 [2]: see `cases::Feature`.
 //!
 //! The end of a request is settled when it is told or when nobody is left to hear it; that loses no order that
 //! anything could see. Fan-outs have two items. Texts and times are no part of a state.
