@@ -13,6 +13,7 @@ use crate::engine::world::LiveWorld;
 use crate::event::{Outcome, Question, Request, Signal, UndoStatus};
 use crate::journal::RunHeader;
 use crate::model::ids::StepPath;
+use crate::model::runbook::Rollback;
 use crate::model::shell;
 
 /// A question of a run that nobody has answered yet.
@@ -104,11 +105,13 @@ pub fn tell(settings: &Settings, header: &RunHeader, request: &Request) -> Resul
     Ok(())
 }
 
-/// A step that a rollback would undo, and how.
+/// What a rollback makes of a step that the run has done.
 pub struct Undoing {
     pub path: StepPath,
-    /// As a person would type it; `None`: it is its author's, or nothing can undo it.
-    pub by: Option<String>,
+    /// What undoes it, as a person would type it, or why nothing does.
+    pub by: String,
+    /// Whether anything would be done.
+    pub does: bool,
 }
 
 /// What a rollback of the run would undo, the last first.
@@ -119,12 +122,28 @@ pub fn undoing(run: &Inspected, site: &OpenSite) -> Result<Vec<Undoing>, AppErro
     let state = fold(run)?;
     let mut steps: Vec<&Node> = state.nodes().filter(|n| is_to_undo(n)).collect();
     steps.sort_by_key(|n| std::cmp::Reverse(n.started));
-    let by = |n: &Node| {
-        let (invocation, intent) = (n.invocation.as_ref()?, n.intent.as_ref()?);
-        let inverse = site.actions.get(&invocation.uses)?.undo(&call_of(n), &intent.before, n.outputs.as_ref())?;
-        Some(shell::call_line(site.actions.get(&inverse.uses)?.spec(), &inverse.with))
+    Ok(steps.into_iter().map(|n| undone_by(n, site)).collect())
+}
+
+fn undone_by(node: &Node, site: &OpenSite) -> Undoing {
+    let (by, does) = match node.step().map(|step| &step.rollback) {
+        Some(Rollback::None(why)) => (format!("nothing undoes it: {why}"), false),
+        Some(Rollback::Steps(steps)) => {
+            let ids: Vec<&str> = steps.iter().map(|step| step.id.as_str()).collect();
+            (format!("its own steps: {}", ids.join(", ")), true)
+        }
+        Some(Rollback::Auto) | None => match inverse(node, site) {
+            Some(line) => (line, true),
+            None => ("nothing can undo it".to_owned(), false),
+        },
     };
-    Ok(steps.into_iter().map(|n| Undoing { path: n.path.clone(), by: by(n) }).collect())
+    Undoing { path: node.path.clone(), by, does }
+}
+
+fn inverse(node: &Node, site: &OpenSite) -> Option<String> {
+    let (invocation, intent) = (node.invocation.as_ref()?, node.intent.as_ref()?);
+    let inverse = site.actions.get(&invocation.uses)?.undo(&call_of(node), &intent.before, node.outputs.as_ref())?;
+    Some(shell::call_line(site.actions.get(&inverse.uses)?.spec(), &inverse.with))
 }
 
 /// Looks whether the objects are still as the run left them: of each object the last step that touched it.

@@ -4,6 +4,7 @@ use super::error::AppError;
 use super::open::{Config, OpenSite, store};
 use super::settings::Settings;
 use super::site_lock;
+use crate::event::RunStatus;
 use crate::journal::HeldLock;
 use crate::secrets::Redactor;
 
@@ -54,6 +55,7 @@ impl Held {
     pub fn next(&self) -> String {
         match &self.lock.header {
             Some(header) if header.owned => format!("runbook status {}", self.short),
+            Some(header) if header.status == RunStatus::Waiting => format!("runbook approve {}", self.short),
             Some(header) if !header.status.is_final() => format!("runbook resume {}", self.short),
             // Its run does not want it any more: the next run takes it.
             _ => "nothing: the next run takes it".to_owned(),

@@ -17,7 +17,7 @@ use crate::engine::inject::{CrashingJournal, Inject};
 use crate::engine::ports::{Approver, Clock, Journal, JournalError, Locks, Observer};
 use crate::engine::world::LiveWorld;
 use crate::event::{Event, RunStatus, Signal};
-use crate::journal::{NewRun, SystemClock};
+use crate::journal::{NewRun, RunHeader, SystemClock};
 use crate::model::ids::{RunId, StepPath};
 use crate::model::plan::Plan;
 use crate::model::runbook::LockScope;
@@ -152,6 +152,21 @@ impl Purpose {
     }
 }
 
+/// Nothing more can be said to a run that is over, but that it is to be rolled back.
+///
+/// # Errors
+/// How it ended, and what can be done instead.
+pub fn refuse_if_over(header: &RunHeader, short: &str) -> Result<(), AppError> {
+    if !header.status.is_final() {
+        return Ok(());
+    }
+    let message = format!("run {short} is over: it {}", in_words(header.status));
+    Err(AppError::new(Exit::Gate, "run::over", message).hint(format!(
+        "to do the rest, plan anew: what is done already shows as unchanged (`runbook plan {} …`)",
+        header.runbook
+    )))
+}
+
 /// Takes a run up whose process is gone, that waits, is parked, or is over and to be rolled back. `first` is said to it
 /// before anything else: what a person found out about steps in doubt.
 ///
@@ -167,12 +182,8 @@ pub async fn take_up(
 ) -> Result<Ended, AppError> {
     let store = store(settings)?;
     let header = store.find(asked)?;
-    if header.status.is_final() && purpose != Purpose::RollBack {
-        let message = format!("run {} is over: it {}", store.short_id(&header.id), in_words(header.status));
-        return Err(AppError::new(Exit::Gate, "run::over", message).hint(format!(
-            "to do the rest, plan anew: what is done already shows as unchanged (`runbook plan {} …`)",
-            header.runbook
-        )));
+    if purpose != Purpose::RollBack {
+        refuse_if_over(&header, &store.short_id(&header.id))?;
     }
     if header.site != site.config.site.cluster.name {
         let message = format!(

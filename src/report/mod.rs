@@ -7,6 +7,7 @@ mod graph;
 mod human;
 mod jsonl;
 mod junit;
+mod late;
 mod left;
 mod metrics;
 mod notify;
@@ -26,6 +27,7 @@ mod style;
 mod summary;
 mod table;
 mod takeover;
+mod terms;
 mod text;
 mod view;
 

@@ -4,11 +4,10 @@
 use serde_json::{Value, json};
 
 use super::FORMAT_VERSION;
-use super::question;
 use super::style::{Look, Style};
 use super::summary::{commands, story};
 use super::text::clean;
-use super::view::{RunView, StepView};
+use super::view::RunView;
 use crate::event::{Event, Fact, Outcome, RunStatus};
 use crate::model::notify::Moment;
 
@@ -48,14 +47,14 @@ pub fn moments(event: &Event) -> &'static [Moment] {
 /// The message for `event`, the last that `view` has seen. `None`: nobody is told of it.
 pub fn notice(view: &RunView, event: &Event) -> Option<Notice> {
     let moment = *moments(event).first()?;
-    let asks = view.steps().find(|s| s.outcome == Outcome::Waiting && s.question.is_some());
+    let asks = view.questions().next().is_some();
     let doubt = view.steps().find(|s| matches!(s.outcome, Outcome::InDoubt(_)));
     let place = place(view);
-    let what = happened(view, moment, asks.is_some(), doubt.is_some());
-    let next = next(view, moment, asks.is_some());
+    let what = happened(view, moment, asks, doubt.is_some());
+    let next = next(view, moment);
     let mut text = match moment {
         Moment::Started => begun(view, event),
-        _ => asked(asks) + &story(view, view.run.as_str(), &LOOK),
+        _ => story(view, view.run.as_str(), &LOOK),
     };
     if !next.is_empty() {
         text.push_str("\nNext:\n");
@@ -122,24 +121,17 @@ fn begun(view: &RunView, event: &Event) -> String {
     clean(&format!("run {}, begun by {}: {counts}", view.run, event.actor)) + "\n"
 }
 
-fn asked(step: Option<&StepView>) -> String {
-    let Some((step, asks)) = step.and_then(|s| Some((s, s.question.as_ref()?))) else { return String::new() };
-    format!("{} {}\n", clean(step.path.as_str()), question::question(asks, &LOOK))
-}
-
-fn next(view: &RunView, moment: Moment, asks: bool) -> Vec<String> {
+fn next(view: &RunView, moment: Moment) -> Vec<String> {
     let id = view.run.as_str();
     match moment {
         Moment::Started => vec![format!("runbook status {id}")],
-        Moment::Waiting if asks => vec![format!("runbook status {id}"), format!("runbook approve {id}")],
         _ => commands(view, id),
     }
 }
 
 fn body(view: &RunView, event: &Event, moment: Moment, title: &str, text: &str, next: &[String]) -> Value {
     let plan = view.plan.as_ref();
-    let waiting = view.steps().find(|s| s.outcome == Outcome::Waiting);
-    let question = waiting.and_then(|s| Some((&s.path, s.question.as_ref()?)));
+    let question = view.questions().next();
     let doubts = view.steps().filter_map(|s| match &s.outcome {
         Outcome::InDoubt(evidence) => Some(json!({"step": s.path, "evidence": evidence})),
         _ => None,
@@ -158,7 +150,7 @@ fn body(view: &RunView, event: &Event, moment: Moment, title: &str, text: &str, 
         "text": text,
         "failure": view.failed().map(|(step, failure)| json!({"step": step.path, "failure": failure})),
         "question": question.map(|(step, q)| json!({
-            "step": step, "message": q.message, "show": q.show, "word": q.word,
+            "step": step.path, "message": q.message, "show": q.show, "word": q.word,
         })),
         "in_doubt": doubts.collect::<Vec<_>>(),
         "next": next,
@@ -200,7 +192,7 @@ mod tests {
         let notice = told(&events);
         insta::assert_snapshot!("notice_asks", shown(&notice));
         assert_eq!(notice.json["question"]["word"], "pve2");
-        assert_eq!(notice.json["next"][1], "runbook approve 3f2a11111111");
+        assert_eq!(notice.json["next"][1], "runbook approve 3f2a11111111 --confirm pve2");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The plan as a person reads it, in Terraform's manner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::figures::count;
 use super::placement;
 use super::question;
 use super::style::{Ink, Look, symbol};
 use super::summary::written;
+use super::terms;
 use super::text::{clean, clip, fill, hang, width};
 use crate::model::failure::Failure;
 use crate::model::param::{Param, ValueType};
@@ -135,8 +136,20 @@ impl PlanText<'_> {
             out.push('\n');
             out.push_str(&self.legend());
         }
+        let terms = terms::terms(self.plan);
+        let mut said = BTreeSet::new();
         for step in self.plan.steps.iter().filter(|s| shown(s)) {
+            let bare = terms::bare(step.path.as_str());
+            for (n, term) in terms.iter().enumerate().filter(|(_, term)| term.scope && is_within(&bare, &term.path)) {
+                if said.insert(n) {
+                    let head = format!("     {}: ", clip(&term.path, self.look.width / 2, self.look.style));
+                    out.push_str(&self.paint_lines(Ink::Dim, &hang(&head, &term.text, self.look.width)));
+                }
+            }
             out.push_str(&self.row(step, column));
+            if let Some(term) = terms.iter().find(|term| !term.scope && term.path == bare) {
+                out.push_str(&self.paint_lines(Ink::Dim, &hang("       ", &term.text, self.look.width)));
+            }
             self.beneath(out, step);
         }
         let unchanged = self.plan.steps.iter().filter(|s| s.planned == Planned::Unchanged).count();
@@ -231,6 +244,11 @@ impl PlanText<'_> {
                 format!("{} checked again before anything is changed", count(guards, "condition is", "conditions are"));
             out.push_str(&format!("\n{line}\n"));
         }
+        if let Some(deadline) = self.plan.procedure.deadline {
+            let time = value::written(ValueType::Duration, &deadline.into());
+            let text = format!("After {time} nothing new is begun: that is the deadline of the run");
+            out.push_str(&format!("\n{text}\n"));
+        }
     }
 
     fn total(&self, out: &mut String) {
@@ -292,6 +310,11 @@ impl PlanText<'_> {
             out.push_str(&format!("  {}\n", self.paint(Ink::Info, command)));
         }
     }
+}
+
+/// Whether a step stands in a scope, or is it; both without keys.
+fn is_within(path: &str, scope: &str) -> bool {
+    path.strip_prefix(scope).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn sign_of(step: &PlanStep) -> (&'static str, Ink) {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::FORMAT_VERSION;
 use super::view::{RunView, StepView};
-use crate::event::UndoStatus;
+use crate::event::{Question, UndoStatus};
 
 /// `format_version`, `run`, `runbook`, `status`, `steps`. `state` is the status or `interrupted`, which only the
 /// journal can tell; times are milliseconds since 1970.
@@ -17,7 +17,18 @@ pub fn run_json(view: &RunView, state: &str) -> Value {
         "started": view.started,
         "updated": view.last,
         "plan_hash": view.plan.as_ref().map(|p| p.hash.as_str()),
+        "questions": view.questions().map(question).collect::<Vec<_>>(),
         "steps": view.steps().map(step).collect::<Vec<_>>(),
+    })
+}
+
+fn question((step, question): (&StepView, &Question)) -> Value {
+    json!({
+        "step": step.path,
+        "message": question.message,
+        "show": question.show,
+        "word": question.word,
+        "decisions": question.options.iter().map(|option| option.as_str()).collect::<Vec<_>>(),
     })
 }
 

@@ -71,17 +71,14 @@ pub fn status(view: &RunView, state: &str, id: &str, look: &Look) -> String {
             out.push_str(&hang(&format!("{}: ", step.path), &format!("{far}{line}"), look.width));
         }
     }
-    if let Some(question) = view.steps().filter(|s| s.outcome.as_str() == "waiting").find_map(|s| s.question.as_ref()) {
-        out.push_str(&hang("asks: ", &question.message, look.width));
-    }
+    summary::asked(&mut out, view, look);
     let next = match state {
-        "interrupted" | "paused" | "waiting" => Some(format!("runbook resume {id}")),
-        "failed" | "cancelled" => view.plan.as_deref().map(summary::again),
-        _ => None,
+        "waiting" => summary::commands(view, id).into_iter().skip(1).collect(),
+        "interrupted" | "paused" => vec![format!("runbook resume {id}"), format!("runbook abandon {id}")],
+        "failed" | "cancelled" => view.plan.as_deref().map(summary::again).into_iter().collect(),
+        _ => Vec::new(),
     };
-    if let Some(command) = next {
-        out.push_str(&format!("\nNext: {}\n", look.style.paint(Ink::Info, &command)));
-    }
+    summary::listed(&mut out, &next, look);
     out
 }
 

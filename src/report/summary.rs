@@ -5,11 +5,12 @@ use serde_json::Value;
 
 use super::figures::{count, duration};
 use super::left::{Extent, left};
+use super::question;
 use super::style::{Ink, Look, mark};
 use super::table::{Cell, Column, Table};
 use super::text::{clean, hang};
 use super::view::{RunView, StepView};
-use crate::event::{Outcome, RunStatus, UndoStatus};
+use crate::event::{Outcome, Question, RunStatus, UndoStatus};
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 use crate::model::param::Param;
@@ -28,13 +29,14 @@ pub fn summary(view: &RunView, id: &str, look: &Look) -> String {
     let mut out = table(view, look);
     out.push('\n');
     out.push_str(&story(view, id, look));
-    next(&mut out, view, id, look);
+    listed(&mut out, &commands(view, id), look);
     out
 }
 
 /// What became of it, in words: without the table, and without what to type next.
 pub(super) fn story(view: &RunView, id: &str, look: &Look) -> String {
     let mut out = headline(view, id, look);
+    asked(&mut out, view, look);
     match view.failed() {
         Some(_) if view.status == RunStatus::Succeeded => tolerated(&mut out, view, look),
         Some((step, failure)) => {
@@ -130,6 +132,27 @@ fn headline(view: &RunView, id: &str, look: &Look) -> String {
         out.push_str(&hang("  ", by, look.width));
     }
     out
+}
+
+/// The questions that wait for a person, whole: what is said here is what is answered from elsewhere.
+pub(super) fn asked(out: &mut String, view: &RunView, look: &Look) {
+    for (step, question) in view.questions() {
+        out.push_str(&format!("\n{} ", look.style.paint(Ink::Bold, &clean(step.path.as_str()))));
+        out.push_str(&question::question(question, look));
+    }
+}
+
+/// What answers the questions: one command each.
+fn answers(view: &RunView, id: &str) -> Vec<String> {
+    let several = view.questions().count() > 1;
+    let answer = |(step, question): (&StepView, &Question)| {
+        let step = if several { format!(" {}", shell::quote(step.path.as_str())) } else { String::new() };
+        let word = question.word.as_ref().map(|w| format!(" --confirm {}", shell::quote(w))).unwrap_or_default();
+        let options: Vec<&str> = question.options.iter().map(|o| o.as_str()).collect();
+        let decide = if options.is_empty() { String::new() } else { format!(" --decide {}", options.join("|")) };
+        format!("runbook approve {id}{step}{word}{decide}")
+    };
+    view.questions().map(answer).collect()
 }
 
 fn failed(step: &StepView, failure: &Failure, look: &Look) -> String {
@@ -242,8 +265,8 @@ fn undoing(out: &mut String, view: &RunView, look: &Look) {
     manual.iter().for_each(|line| out.push_str(&hang("  ! ", line, look.width)));
 }
 
-fn next(out: &mut String, view: &RunView, id: &str, look: &Look) {
-    let commands = commands(view, id);
+/// Commands to type next.
+pub(super) fn listed(out: &mut String, commands: &[String], look: &Look) {
     if commands.is_empty() {
         return;
     }
@@ -260,12 +283,9 @@ pub(super) fn commands(view: &RunView, id: &str) -> Vec<String> {
     if let Some((step, _)) = view.failed().filter(|_| view.status != RunStatus::Succeeded) {
         commands.push(format!("runbook logs {id} '{}'", step.path));
     }
-    let asked = view.steps().find(|s| s.outcome == Outcome::Waiting);
     match view.status {
         RunStatus::Waiting => {
-            let word = asked.and_then(|s| s.question.as_ref()?.word.clone());
-            let word = word.map(|w| format!(" --confirm {}", shell::quote(&w))).unwrap_or_default();
-            commands.push(format!("runbook approve {id}{word}"));
+            commands.extend(answers(view, id));
             commands.push(format!("runbook cancel {id}"));
         }
         // What is done already shows as unchanged in a new plan.

@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::blocked::{blocked, is_among};
-use crate::event::{Body, Ending, Event, Fact, Note, Outcome, Question, RunStatus, Signal, UndoStatus, Verdict};
+use super::late::Written;
+use crate::event::{
+    Body, Decision, Ending, Event, Fact, Note, Outcome, Question, RunStatus, Signal, UndoStatus, Verdict,
+};
 use crate::model::effect::{Done, Effect};
-use crate::model::failure::Failure;
+use crate::model::failure::{Class, Failure};
 use crate::model::ids::{RunId, StepPath};
 use crate::model::plan::{Change, Plan, Planned};
 
@@ -40,8 +43,12 @@ pub struct StepView {
     pub question: Option<Question>,
     /// A group or fan-out: its steps are shown, not it.
     pub scope: bool,
-    /// The failure of an attempt of which it is still open what it did.
+    /// The failure of an attempt of which it is still open what it did, or what is to become of it.
     lost: Option<Box<Failure>>,
+    /// The plan did not know yet what it is called with.
+    later: bool,
+    /// Its deadline, or that of a scope round it, passed while it was under way.
+    overdue: bool,
 }
 
 impl StepView {
@@ -62,6 +69,8 @@ impl StepView {
             lost: None,
             question: None,
             scope: false,
+            later: false,
+            overdue: false,
         }
     }
 
@@ -123,6 +132,7 @@ pub struct RunView {
     pub lock_holder: Option<String>,
     /// Who or what ended it: a decline, a cancel, a lost lock.
     pub ended_by: Option<String>,
+    written: Written,
 }
 
 impl Default for RunView {
@@ -139,6 +149,7 @@ impl Default for RunView {
             last: 0,
             lock_holder: None,
             ended_by: None,
+            written: Written::default(),
         }
     }
 }
@@ -162,6 +173,11 @@ impl RunView {
 
     pub fn step(&self, path: &StepPath) -> Option<&StepView> {
         self.places.get(path).map(|i| &self.steps[*i])
+    }
+
+    /// What waits for a person: gates, steps that failed, and lists that became known.
+    pub fn questions(&self) -> impl Iterator<Item = (&StepView, &Question)> {
+        self.steps.iter().filter(|s| s.outcome == Outcome::Waiting).filter_map(|s| Some((s, s.question.as_ref()?)))
     }
 
     /// What is going on now, undoing included.
@@ -307,10 +323,13 @@ impl RunView {
                 self.ended_by = Some(format!("{who} declined {path}: {why}"));
             }
             Fact::DeadlinePassed { path: None } => self.ended_by = Some("the run's deadline passed".into()),
-            Fact::DeadlinePassed { .. } => {}
-            Fact::Decided { path, .. } => self.at(path).outcome = Outcome::Running,
+            Fact::DeadlinePassed { path: Some(path) } => self.too_late(path, event.at),
+            Fact::Decided { path, who, decision, .. } => self.decided(path, who, *decision),
             Fact::Asked { path, question } => {
                 let step = self.at(path);
+                if let Outcome::Failed(failure) = &step.outcome {
+                    step.lost = Some(failure.clone());
+                }
                 step.question = Some(question.clone());
                 step.outcome = Outcome::Waiting;
             }
@@ -323,11 +342,13 @@ impl RunView {
     fn begin(&mut self, run: &RunId, plan: &Arc<Plan>) {
         self.run = run.clone();
         self.plan = Some(plan.clone());
+        self.written = Written::of(&plan.procedure);
         for planned in &plan.steps {
             let step = self.at(&planned.path);
             step.uses.clone_from(&planned.uses);
             let later = planned.change == Change::Read && planned.planned == Planned::Run && planned.pinned.is_none();
             step.summary = (!later).then(|| planned.summary.clone());
+            step.later = !planned.unknown.is_empty();
             step.effect = planned.effect;
             if let Planned::Skipped(why) = &planned.planned {
                 step.outcome = Outcome::Skipped(why.clone());
@@ -339,7 +360,22 @@ impl RunView {
         if let (Some(base), Verdict::Listed { manual }) = (undone(path), verdict) {
             self.at(&base).undo = UndoStatus::Listed(manual.clone());
         }
+        let calls = |uses: &str| self.plan.as_ref().is_some_and(|plan| plan.procedure.procedures.contains_key(uses));
+        let (scope, line) = match verdict {
+            Verdict::Run { invocation: Some(call), .. } if calls(&call.uses) => (true, None),
+            // What a reading found says more than what it was asked.
+            Verdict::Run { invocation: Some(call), effect, .. } if *effect > Effect::Read => {
+                (false, Some(self.written.line(call)))
+            }
+            _ => (false, None),
+        };
         let step = self.at(path);
+        if scope {
+            step.scope = true;
+        }
+        if step.later || step.summary.is_none() {
+            step.summary = line.or(step.summary.take());
+        }
         step.outcome = match verdict {
             Verdict::Run { invocation: Some(call), effect, .. } => {
                 step.uses.clone_from(&call.uses);
@@ -390,6 +426,10 @@ impl RunView {
             }
             Ending::Ok { .. } => Outcome::Ok,
             Ending::Unchanged { .. } => Outcome::Unchanged,
+            Ending::Failed { failure } if step.overdue => {
+                let cause = format!("its deadline passed: {}", failure.cause);
+                Outcome::Failed(Box::new(Failure { class: Class::Timeout, cause, ..failure.clone() }))
+            }
             Ending::Failed { failure } => Outcome::Failed(Box::new(failure.clone())),
             Ending::NotApplied => match step.lost.take() {
                 Some(lost) => Outcome::Failed(Box::new(lost.done(Done::None))),
@@ -398,6 +438,52 @@ impl RunView {
             Ending::InDoubt { evidence } => Outcome::InDoubt(evidence.clone()),
             Ending::Cancelled => Outcome::Cancelled,
         };
+    }
+
+    /// What a person wants to become of a step that failed.
+    fn decided(&mut self, path: &StepPath, who: &str, decision: Decision) {
+        let step = self.at(path);
+        let failed = step.lost.take();
+        step.outcome = match (decision, failed) {
+            (Decision::Skip, failed) => {
+                let after = failed.map(|failure| format!(", after: {failure}")).unwrap_or_default();
+                Outcome::Skipped(format!("by {who}{after}"))
+            }
+            (Decision::Done, _) => Outcome::Ok,
+            (Decision::Stop | Decision::RollBack, Some(failure)) => Outcome::Failed(failure),
+            (Decision::Retry, _) | (_, None) => Outcome::Retrying,
+        };
+        self.block(path);
+    }
+
+    /// What waited, for a person or for its next attempt, has failed; what was under way says itself how it ended.
+    fn too_late(&mut self, path: &StepPath, at: u64) {
+        for place in 0..self.steps.len() {
+            let step = &mut self.steps[place];
+            if undone(&step.path).is_some() || !is_among(&step.path, &[path.to_string()]) {
+                continue;
+            }
+            step.overdue = step.outcome == Outcome::Running;
+            if !matches!(step.outcome, Outcome::Waiting | Outcome::Retrying) {
+                continue;
+            }
+            let failure =
+                Failure::new(Class::Timeout, format!("step {}", step.path), "its deadline passed before it was done");
+            // What the event is about is taken into the tally by whoever called.
+            let other = step.path != *path;
+            if other {
+                self.tell(place, false);
+            }
+            let step = &mut self.steps[place];
+            let last = step.lost.take().map(|last| {
+                let cause = format!("its deadline passed: {}", last.cause);
+                Failure { class: Class::Timeout, cause, ..*last }
+            });
+            (step.outcome, step.ended) = (Outcome::Failed(Box::new(last.unwrap_or(failure))), Some(at));
+            if other {
+                self.tell(place, true);
+            }
+        }
     }
 
     /// What can no longer run is known when what it needs has failed for good.

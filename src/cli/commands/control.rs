@@ -6,7 +6,7 @@ use super::apply::{self, Taking};
 use crate::app::control::{self, Open};
 use crate::app::inspect::{self, Inspected};
 use crate::app::ports::Answer;
-use crate::app::running::Purpose;
+use crate::app::running::{self, Purpose};
 use crate::app::{AppError, Exit, freeze};
 use crate::cli::args::{Answers, Approve, Cancel, Decide, OfRun};
 use crate::cli::{Face, ask};
@@ -77,6 +77,7 @@ pub async fn cancel(face: &Face, args: Cancel) -> Result<Exit, AppError> {
         let signal = Signal::Cancel { level: if args.now { 2 } else { 1 }, rollback: args.rollback };
         return told(face, &found, &Request::Signal(signal), "what is in flight finishes first");
     }
+    running::refuse_if_over(&found.header, &found.short)?;
     face.printer.note(&format!("Bringing run {} of {} to its end.", found.short, found.header.runbook));
     let purpose = Purpose::Cancel { rollback: args.rollback };
     apply::take_up(face, found, Taking { purpose, first: Vec::new(), answers: args.answers, given: None }).await
@@ -84,6 +85,7 @@ pub async fn cancel(face: &Face, args: Cancel) -> Result<Exit, AppError> {
 
 pub fn pause(face: &Face, asked: &str) -> Result<Exit, AppError> {
     let found = inspect::run(&face.settings, asked)?;
+    running::refuse_if_over(&found.header, &found.short)?;
     if !found.header.owned {
         let state = found.header.state().replace('_', " ");
         return Err(AppError::new(Exit::Gate, "run::not_running", format!("run {} is {state}", found.short))
@@ -98,6 +100,7 @@ pub async fn abandon(face: &Face, args: OfRun) -> Result<Exit, AppError> {
     if found.header.owned {
         return told(face, &found, &Request::Signal(Signal::Abandon), "what is in flight finishes first");
     }
+    running::refuse_if_over(&found.header, &found.short)?;
     let question = format!("Give up run {}? What it has done stays done.", found.short);
     if !confirmed(face, &args.answers, &question)? {
         return Ok(Exit::Gate);
@@ -118,23 +121,26 @@ pub async fn rollback(face: &Face, args: OfRun) -> Result<Exit, AppError> {
     }
     let site = super::open(face, found.procedure()?).await?;
     let steps = control::undoing(&found, &site)?;
-    if steps.is_empty() {
+    let lines: Vec<String> = steps.iter().map(|step| format!("{}: {}", step.path, step.by)).collect();
+    if !steps.iter().any(|step| step.does) {
         let message = format!("run {} has nothing that could be rolled back", found.short);
         return Err(AppError::new(Exit::Gate, "rollback::nothing", message)
+            .details(lines)
             .hint(format!("see `runbook status {}`", found.short)));
     }
     if found.header.status.is_final() {
         control::still_as_left(&found, &site).await?;
     }
-    let lines = steps.iter().map(|step| {
-        let by = step.by.as_deref().unwrap_or("its own rollback, if it has one");
-        format!("  {}: {by}", step.path)
-    });
+    let over = match found.header.status {
+        status if status.is_final() => format!(", which is over (it {})", running::in_words(status)),
+        _ => String::new(),
+    };
     face.printer.note(&format!(
-        "Rolling back run {} of {}, the last first; what is so already is left alone:\n{}",
+        "Rolling back run {} of {}{}, the last first; what is so already is left alone:\n  {}",
         found.short,
         found.header.runbook,
-        lines.collect::<Vec<_>>().join("\n")
+        over,
+        lines.join("\n  ")
     ));
     if !confirmed(face, &args.answers, "Undo these?")? {
         return Ok(Exit::Gate);

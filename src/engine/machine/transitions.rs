@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::node::{Awaiting, Fan, Kind, Manual, Region, StepIx};
+use super::node::{Awaiting, Fan, Kind, Manual, Node, Region, StepIx};
 use super::{BadFact, Command, Halt, Stage, State};
 use crate::event::{Decision, Ending, Fact, Item, Outcome, Question, RunStatus, Signal, UndoStatus, Verdict};
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
+use crate::model::runbook::Verb;
 
 impl State {
     pub(super) fn take(&mut self, fact: &Fact, commands: &mut Vec<Command>) -> Result<(), BadFact> {
@@ -186,11 +187,11 @@ impl State {
             self.open_items(ix, items, fan);
             return;
         }
-        let message = format!("{}: its list is known now, and the plan did not show it. Go through it?", node.path);
-        let keys = items.iter().map(|item| Value::from(item.key.as_str())).collect();
+        let keys: Vec<&str> = items.iter().map(|item| item.key.as_str()).collect();
+        let (message, show) = became_known(node, &keys);
         let node = &mut self.nodes[ix.0];
         node.pending = Some(Arc::new((items.to_vec(), fan)));
-        node.question = Some(Question { message, show: keys, word: None, options: Vec::new(), expands: true });
+        node.question = Some(Question { message, show, word: None, options: Vec::new(), expands: true });
         self.set(ix, Awaiting::Answer, Outcome::Waiting);
         commands.push(Command::Ask(ix));
     }
@@ -520,8 +521,13 @@ impl State {
     }
 
     /// What was cancelled is done after all, where the run goes on.
-    fn revive(&mut self, commands: &mut Vec<Command>) {
-        let goes_on = |region| region != Region::Main || self.halt.is_none();
+    pub(super) fn revive(&mut self, commands: &mut Vec<Command>) {
+        let goes_on = |region| match region {
+            Region::Require | Region::Main => self.halt.is_none(),
+            Region::Undo => true,
+            // While things are being undone it waits.
+            Region::Finally => self.halt.is_none() || self.stage == Stage::Finally,
+        };
         let due: Vec<StepIx> = self.cancelled.iter().copied().filter(|ix| goes_on(self.node(*ix).region)).collect();
         for ix in due {
             self.cancelled.remove(&ix);
@@ -570,4 +576,24 @@ impl State {
 
 fn bad(fact: &Fact, why: &'static str) -> BadFact {
     BadFact { kind: fact.kind(), path: fact.path().cloned(), why }
+}
+
+/// Items that the question itself names; a longer list is shown below it.
+const NAMED: usize = 8;
+
+/// What is asked about a list that became known, and the list where it is long.
+fn became_known(node: &Node, keys: &[&str]) -> (String, Value) {
+    let n = if keys.len() == 1 { "1 item".to_owned() } else { format!("{} items", keys.len()) };
+    let what = match node.step().map(|step| &step.verb) {
+        Some(Verb::Uses { action: name, .. } | Verb::Call { procedure: name, .. }) => format!(" ({name})"),
+        _ => String::new(),
+    };
+    let path = &node.path;
+    if keys.len() <= NAMED {
+        let names = keys.join(", ");
+        (format!("{path}: {n} became known: {names}{what}. Go through them?"), Value::Null)
+    } else {
+        let (first, rest) = (keys[..NAMED].join(", "), keys.len() - NAMED);
+        (format!("{path}: {n} became known: {first} and {rest} more{what}. Go through them?"), keys.into())
+    }
 }

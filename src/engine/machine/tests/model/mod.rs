@@ -33,3 +33,21 @@ fn plain_graphs() {
     let tally = check("plain graphs", cases::plain());
     assert!(tally.states > 1_000, "{tally}");
 }
+
+#[test]
+fn graphs_with_a_scope() {
+    let tally = check("graphs with one scope", cases::scoped(1));
+    assert!(tally.states > 1_000, "{tally}");
+}
+
+#[test]
+fn graphs_with_two_scopes() {
+    let tally = check("graphs with two scopes", cases::scoped(2));
+    assert!(tally.states > 1_000, "{tally}");
+}
+
+#[test]
+fn features_by_pairs() {
+    let tally = check("features by pairs", cases::features());
+    assert!(tally.states > 1_000, "{tally}");
+}

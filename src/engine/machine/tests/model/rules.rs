@@ -196,7 +196,7 @@ pub fn check_end(model: &Model) -> Result<(), String> {
         RunStatus::Stopped => model.seen.declined || model.seen.refused,
         RunStatus::Cancelled => model.seen.told_to_end,
         RunStatus::Failed => {
-            let lost = model.seen.lock_lost || model.seen.expired;
+            let lost = model.seen.lock_lost || model.seen.expired || state.finally_failed;
             lost || any(&|n| matches!(n.outcome, Outcome::Failed(_) | Outcome::InDoubt(_) | Outcome::Cancelled))
         }
         _ => false,
