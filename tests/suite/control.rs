@@ -84,7 +84,7 @@ fn a_question_without_a_terminal_waits_without_a_process_and_is_answered_from_el
         "t run run asks.yaml --apply --yes; t status status; runbook status -o json >status.json; t locks lock list
          t other run asks.yaml --apply --yes; t without approve; t wrong approve --confirm never
          t nostep approve last nostep --confirm please; t decide approve --decide skip; t resume resume last
-         t right approve --confirm please; t twice approve --confirm please; runbook lock list; runbook logs last >logs.out",
+         t right approve --confirm please; t twice approve --confirm please; runbook lock list 2>&1; runbook logs last >logs.out",
     );
     got.says(&["run=9;", "status=0;", "other=8;", "without=6;", "wrong=6;", "nostep=5;", "decide=2;", "resume=9;"]);
     got.says(&["right=0;", "twice=6;", "No lock is held."]);
@@ -113,7 +113,7 @@ fn a_question_without_a_terminal_waits_without_a_process_and_is_answered_from_el
 #[test]
 fn a_no_is_an_answer_too() {
     let (world, got) =
-        tiny("t run run asks.yaml --apply --yes; t no approve --decline 'not tonight'; runbook lock list");
+        tiny("t run run asks.yaml --apply --yes; t no approve --decline 'not tonight'; runbook lock list 2>&1");
     got.says(&["run=9;", "no=6;", "No lock is held."]);
     said(&world, "no", &["Stopped", "declined sure: not tonight", "Changed already:", "VM 104"]);
     assert!(!there(&world, "file"));
@@ -138,7 +138,8 @@ fn a_run_that_waits_at_its_terminal_takes_the_answer_from_elsewhere() {
     let (world, got) = tiny(
         "(until [ -e ended ]; do sleep 0.05; done) | script -qefc 'runbook run asks.yaml --apply --yes' /dev/null \
            >run.out 2>&1 & p=$!
-         heard 'type please'; t status status; t wrong approve --confirm no; t right approve --confirm please
+         i=0; until runbook status 2>&1 | grep -q waiting; do i=$((i+1)); [ $i -lt 400 ] || break; sleep 0.05; done
+         t status status; t wrong approve --confirm no; t right approve --confirm please
          i=0; until [ -e told ]; do i=$((i+1)); [ $i -lt 200 ] || break; sleep 0.05; done
          until runbook status | grep -q succeeded; do i=$((i+1)); [ $i -lt 400 ] || break; sleep 0.05; done
          touch ended; wait $p; echo run=$?\\;; t end status",
@@ -173,7 +174,7 @@ fn cancel_lets_what_is_under_way_finish_and_undoes_only_where_asked() {
     let cancelled = |words: &str| {
         tiny(&format!(
             "begin run holds.yaml --apply --yes; held; t cancel cancel {words}; heard ' cancels'; over
-             runbook lock list; t again cancel"
+             runbook lock list 2>&1; t again cancel"
         ))
     };
     let (world, got) = cancelled("");
@@ -193,9 +194,9 @@ fn cancel_lets_what_is_under_way_finish_and_undoes_only_where_asked() {
 fn cancel_now_stops_what_can_be_stopped_and_leaves_it_in_doubt() {
     let (world, got) = tiny(
         "begin run holds.yaml --apply --yes; held; t cancel cancel --now; wait $p; echo run=$?\\;
-         t status status; t abandon abandon --yes; runbook lock list",
+         t status status; t abandon abandon --yes; runbook lock list 2>&1",
     );
-    got.says(&["cancel=0;", "run=11;", "abandon=11;", "No lock is held."]);
+    got.says(&["cancel=0;", "run=11;", "abandon=1;", "No lock is held."]);
     said(&world, "status", &["in doubt", "runbook resume", "runbook abandon"]);
     said(&world, "abandon", &["gives the run up"]);
     assert_eq!((moves(&world), world.read("told").as_str()), (vec!["pve1".to_owned()], "told\n"));
@@ -205,14 +206,14 @@ fn cancel_now_stops_what_can_be_stopped_and_leaves_it_in_doubt() {
 fn a_run_that_waits_is_parked_or_was_killed_is_cancelled_without_its_process() {
     for (words, code, moved) in [("", 130, 1), ("--rollback", 10, 2)] {
         let (world, got) =
-            tiny(&format!("t run run asks.yaml --apply --yes; t cancel cancel {words}; runbook lock list"));
+            tiny(&format!("t run run asks.yaml --apply --yes; t cancel cancel {words}; runbook lock list 2>&1"));
         got.says(&["run=9;", &format!("cancel={code};"), "No lock is held."]);
         assert_eq!((moves(&world).len(), world.read("told").as_str()), (moved, "told\n"));
         assert!(!there(&world, "file"));
     }
     let (world, got) = tiny(
         "begin run holds.yaml --apply --yes; held; kill -9 $p; wait $p; touch go; t cancel cancel; t then abandon --yes
-         runbook lock list",
+         runbook lock list 2>&1",
     );
     // What the killed process had begun is looked at: a command that leaves nothing behind stays in doubt.
     got.says(&["cancel=11;"]);
@@ -223,7 +224,7 @@ fn a_run_that_waits_is_parked_or_was_killed_is_cancelled_without_its_process() {
 #[test]
 fn abandon_asks_runs_finally_and_gives_the_lock_back() {
     let (world, got) = tiny(
-        "t run run asks.yaml --apply --yes; t unsaid abandon; t abandon abandon --yes; runbook lock list
+        "t run run asks.yaml --apply --yes; t unsaid abandon; t abandon abandon --yes; runbook lock list 2>&1
          t over abandon; t resume resume last",
     );
     got.says(&["run=9;", "unsaid=6;", "abandon=130;", "No lock is held.", "over=6;", "resume=6;"]);
@@ -236,7 +237,7 @@ fn abandon_asks_runs_finally_and_gives_the_lock_back() {
 fn rollback_of_a_run_that_is_over_undoes_it_once() {
     let (world, got) = tiny(
         "t run run asks.yaml --apply --yes --confirm please; t unsaid rollback; t back rollback --yes
-         t again rollback --yes; t status status; runbook lock list",
+         t again rollback --yes; t status status; runbook lock list 2>&1",
     );
     got.says(&["run=0;", "unsaid=6;", "back=10;", "again=6;", "No lock is held."]);
     said(
@@ -263,9 +264,10 @@ fn rollback_of_a_failed_run_undoes_what_it_had_done() {
 #[test]
 fn rollback_is_refused_where_something_was_moved_since() {
     let (world, got) = tiny(
-        "t run run asks.yaml --apply --yes --confirm please
+        r"t run run asks.yaml --apply --yes --confirm please
+         id=$(sed -n 's/.*run \([a-z0-9]*\) of asks begins.*/\1/p' run.out)
          t moved do proxmox.guest_migrate guest=104 to=pve3 --apply --yes
-         run=$(runbook runs -o name | tail -n 1); t back rollback $run --yes; t status status $run",
+         t back rollback $id --yes; t status status $id",
     );
     got.says(&["run=0;", "moved=0;", "back=6;"]);
     said(&world, "back", &["rollback::moved", "move: ", "104", "pve3", "nothing was changed"]);

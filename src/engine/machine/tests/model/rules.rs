@@ -17,12 +17,16 @@ impl Before {
     pub fn of(model: &Model) -> Self {
         let nodes = model.state.nodes.iter().enumerate().filter(|(_, n)| n.outcome != Outcome::Pending);
         let begun = nodes.fold(0, |bits, (ix, _)| bits | 1 << ix);
-        Self { holds: model.state.holds(), begun }
+        Self { holds: halted(&model.state), begun }
     }
 
     fn had_begun(&self, ix: StepIx) -> bool {
         self.begun & 1 << ix.0 != 0
     }
+}
+
+fn halted(state: &State) -> bool {
+    state.halt.is_some() || state.asking > 0
 }
 
 pub fn is_within(state: &State, ix: StepIx, scope: StepIx) -> bool {
@@ -46,7 +50,7 @@ pub fn check_commands(model: &Model, before: &Before, commands: &[Command]) -> R
         if !state.lock_held() {
             return Err(format!("{path} began without the lock"));
         }
-        if node.region == Region::Main && before.holds && state.holds() {
+        if node.region == Region::Main && before.holds && halted(state) {
             return Err(format!("{path} began though nothing new may start"));
         }
         for at in round(state, ix) {
