@@ -302,7 +302,7 @@ fn begun() -> Vec<Event> {
         options: Vec::new(),
         expands: false,
     };
-    let asked = Verdict::Run { invocation: None, effect: Effect::Read, question: Some(question) };
+    let asked = Verdict::Run { invocation: None, effect: Effect::Read, question: Some(question.clone()) };
     let halfway =
         Note::Progress { path: "move[107]".into(), line: "6.2 GiB of 16.0 GiB, 112.0 MiB/s".into(), share: Some(0.39) };
     vec![
@@ -311,6 +311,7 @@ fn begun() -> Vec<Event> {
         started(0, "placement", 1, Effect::Read),
         ended(1, "placement", 1, ok()),
         event(1, Fact::Evaluated { path: "stops".into(), verdict: asked }),
+        event(1, Fact::Asked { path: "stops".into(), question }),
         event(
             9,
             Fact::Approved { path: "stops".into(), who: "ops@host".into(), word: Some("pve2".into()), hash: None },
