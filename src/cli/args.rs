@@ -23,10 +23,10 @@ See and plan:
   plan NAME [ARGS]     what it would change at the site now; never changes anything
 
 Do:
-  run NAME [ARGS]      the same plan; --apply does it
+  run NAME [ARGS]      the same plan; --apply does it (also: do ACTION K=V, one action)
   apply PLAN|NAME      exactly a saved plan, or a refusal that names what moved
-  do ACTION K=V        one action, in the same way
-  resume RUN           goes on with a run that was interrupted (also: approve, pause, cancel, abandon, rollback)
+  resume RUN           goes on with a run that was interrupted, or that waits
+                       (also: approve, pause, cancel, abandon, rollback)
 
 Look:
   status [RUN]         how a run stands (also: runs, logs RUN [STEP], replay RUN)

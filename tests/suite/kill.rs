@@ -154,7 +154,7 @@ async fn one_case(seed: u64, case: usize, usual: &Usual) {
         Way::Abandon => case.begin_and_stay_interrupted().await,
         Way::RolledBackLater => case.begin(false).await,
     }
-    let last = case.to_its_end().await;
+    let last = case.reach_its_end().await;
     case.see(&last).await;
     case.rig.house.leave().await;
 }
@@ -202,7 +202,7 @@ impl Case<'_> {
     }
 
     async fn begin_and_stay_interrupted(&mut self) {
-        while !self.rig.status().is_some_and(|status| !status.is_final()) || self.rig.events().is_empty() {
+        while self.rig.status().is_none_or(RunStatus::is_final) || self.rig.events().is_empty() {
             if self.rig.status().is_some_and(RunStatus::is_final) {
                 // Killed too late: there is nothing to give up any more.
                 return;
@@ -220,7 +220,7 @@ impl Case<'_> {
         }
     }
 
-    async fn to_its_end(&mut self) -> String {
+    async fn reach_its_end(&mut self) -> String {
         let mut last = String::new();
         for _ in 0..MOST_LIVES {
             if self.is_over() {

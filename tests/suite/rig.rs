@@ -118,11 +118,9 @@ impl Rig {
     pub async fn resume(&self, inject: &[&str]) -> (Result<Ended, AppError>, Seen) {
         let (attendance, seen, _word) = attend(inject);
         let site = self.site().await;
-        let ended = tokio::time::timeout(
-            LONG,
-            running::take_up(&self.settings(), &site, "last", Purpose::GoOn, Vec::new(), attendance),
-        )
-        .await;
+        let settings = self.settings();
+        let resumed = running::take_up(&settings, &site, "last", Purpose::GoOn, Vec::new(), attendance);
+        let ended = tokio::time::timeout(LONG, resumed).await;
         (ended.expect("the run stands still"), seen)
     }
 

@@ -23,6 +23,19 @@ pub(super) struct Listed {
     pub perhaps: BTreeSet<String>,
 }
 
+impl Listed {
+    /// A state without the fields of which only is said that they are another now: another choice
+    /// is as good.
+    pub fn without_open(&self, state: &BTreeMap<String, Fields>) -> BTreeMap<String, Fields> {
+        let mut state = state.clone();
+        for (object, said) in &self.now {
+            let Some(fields) = state.get_mut(object) else { continue };
+            fields.retain(|field, _| said.get(field) != Some(&Value::Null));
+        }
+        state
+    }
+}
+
 /// A lab's state as objects and their fields.
 pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
     let mut objects: BTreeMap<String, Fields> = BTreeMap::new();

@@ -232,10 +232,11 @@ impl Scene {
         tried.story = summary(&view, "run", &Look { width: 120, ..Look::default() });
         let found = &mut tried.findings;
         let (start, goal, end) = (self.own.hide(&self.start), self.own.hide(&self.goal), self.own.hide(&end));
-        if status == RunStatus::Succeeded && end != goal {
-            found.push(format!("it succeeded, short of the goal: {:?}", judge::different(&goal, &end)));
-        }
         let listed = objects::listed(&act.events, &self.stage.site.actions);
+        if status == RunStatus::Succeeded {
+            let short = judge::different(&listed.without_open(&goal), &listed.without_open(&end));
+            found.extend(short.into_iter().map(|line| format!("it succeeded, short of the goal: {line}")));
+        }
         found.extend(judge::untruths_of(&start, &end, &listed));
         found.extend(judge::extra(&self.asked, &judge::asked(&self.stage.taken()), false));
         found.extend(said(&view, status, &tried.story));

@@ -119,7 +119,11 @@ impl State {
     fn finally(&mut self, commands: &mut Vec<Command>) {
         let Some(plan) = self.plan.clone() else { return };
         if self.is_stuck() && !self.abandoned {
-            self.park(commands);
+            if self.in_doubt_count() > 0 || self.stop_level >= 2 {
+                self.park(commands);
+            } else {
+                self.revive(commands);
+            }
             return;
         }
         if !self.active.is_empty() {
@@ -143,6 +147,8 @@ impl State {
             let bodies = super::Body::of(&plan.procedure.finally);
             self.open_steps(region, &bodies);
         } else if self.region_is_over(Region::Finally) || self.abandoned {
+            // Of a run that was given up a part of `finally` may be left undone; never without a word.
+            self.finally_failed |= self.nodes.iter().any(|n| n.region == Region::Finally && !n.outcome.is_final());
             self.leave(commands);
         }
     }
@@ -541,7 +547,9 @@ impl State {
             }
         }
         self.held.clear();
-        self.cancelled.clear();
+        // What was stopped of a call's `finally` is still to do.
+        let nodes = &self.nodes;
+        self.cancelled.retain(|ix| nodes[ix.0].region == Region::Finally);
     }
 
     pub(super) fn stop_level(&self) -> u8 {

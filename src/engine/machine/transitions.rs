@@ -521,8 +521,13 @@ impl State {
     }
 
     /// What was cancelled is done after all, where the run goes on.
-    fn revive(&mut self, commands: &mut Vec<Command>) {
-        let goes_on = |region| region != Region::Main || self.halt.is_none();
+    pub(super) fn revive(&mut self, commands: &mut Vec<Command>) {
+        let goes_on = |region| match region {
+            Region::Require | Region::Main => self.halt.is_none(),
+            Region::Undo => true,
+            // While things are being undone it waits.
+            Region::Finally => self.halt.is_none() || self.stage == Stage::Finally,
+        };
         let due: Vec<StepIx> = self.cancelled.iter().copied().filter(|ix| goes_on(self.node(*ix).region)).collect();
         for ix in due {
             self.cancelled.remove(&ix);

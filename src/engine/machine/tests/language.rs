@@ -1,9 +1,13 @@
 //! Calls, waves and gates, deadlines, lists known late, and what people say to a run: one small graph each.
 
-use super::puppet::{Switches, action, call, check, created_with, for_each, procedure, retry, step};
+use serde_json::Value;
+
+use super::puppet::{Switches, action, call, check, created, created_with, for_each, procedure, retry, step};
 use super::rules::{begun, drive, drive_to, outcomes, run, tell};
 use crate::engine::drivers::memory::MemoryDriver;
-use crate::event::{Decision, Fact, Outcome, RunStatus, Signal, UndoStatus};
+use crate::engine::machine::{Command, Stage, State, step as step_of};
+use crate::event::{Decision, Ending, Fact, Intent, Outcome, RunStatus, Signal, UndoStatus, Verdict};
+use crate::model::effect::Effect;
 use crate::model::ids::StepPath;
 use crate::model::runbook::{Amount, OnFailure, Procedure, Rollback, Step, Verb};
 
@@ -245,4 +249,95 @@ fn a_group_with_its_author_s_own_rollback_is_undone_as_one() {
     let driver = run(steps, vec![], OnFailure::Rollback);
     assert_eq!(order(&driver), "g/x g/y b g/undo/fix");
     assert_eq!(driver.state.status(), RunStatus::RolledBack);
+}
+
+/// What a run comes to after it was told these things, one after another, and every wait for a person was ended.
+fn told(driver: &mut MemoryDriver<Switches>, signals: &[Signal]) -> RunStatus {
+    for (i, signal) in signals.iter().enumerate() {
+        tell(driver, &format!("told {i} at {}", driver.log.len()), signal.clone());
+    }
+    drive(driver);
+    driver.state.status()
+}
+
+fn cancel(level: u8) -> Signal {
+    Signal::Cancel { level, rollback: false }
+}
+
+#[test]
+fn a_lock_lost_half_way_is_no_success_whatever_a_person_says_then() {
+    let mut driver = begun(vec![action("a", "works", &[])], vec![], OnFailure::Stop);
+    driver.advance(0).unwrap();
+    driver.tell(Fact::LockLost { why: "gone".into() }).unwrap();
+    while driver.state.stage() == Stage::Main {
+        driver.advance(0).unwrap();
+    }
+    assert_eq!(told(&mut driver, &[Signal::Resume]), RunStatus::Failed, "{}", outcomes(&driver));
+}
+
+#[test]
+fn a_run_that_was_given_up_is_not_taken_up_again() {
+    let mut driver = begun(vec![action("a", "works", &[])], vec![], OnFailure::Stop);
+    drive_to(&mut driver, "a", "evaluated");
+    let signals = [Signal::Abandon, Signal::Resume, Signal::Pause];
+    assert_eq!(told(&mut driver, &signals), RunStatus::Cancelled, "{}", outcomes(&driver));
+}
+
+#[test]
+fn what_is_told_to_stop_and_then_to_go_on_goes_on() {
+    let mut driver = begun(vec![action("a", "works", &[])], vec![], OnFailure::Stop);
+    drive_to(&mut driver, "a", "started");
+    assert_eq!(told(&mut driver, &[cancel(2), Signal::Resume]), RunStatus::Succeeded, "{}", outcomes(&driver));
+}
+
+#[test]
+fn a_step_in_doubt_is_looked_at_before_a_run_that_is_over_is_rolled_back() {
+    let steps = vec![action("a", "works", &[]), action("b", "works", &["a"])];
+    let mut state = State::default();
+    let mut say = |fact: Fact| step_of(&mut state, 1, &fact).unwrap();
+    let signal = |key: &str, signal| Fact::Signalled { key: key.into(), signal };
+    let doubt = |attempt| Fact::Finished {
+        path: "a".into(),
+        attempt,
+        ending: Ending::InDoubt { evidence: "it does not say".into() },
+    };
+    let run = Verdict::Run { invocation: None, effect: Effect::Change, question: None };
+    say(created(steps, vec![], OnFailure::Stop));
+    say(Fact::LockGranted);
+    say(Fact::Evaluated { path: "a".into(), verdict: run });
+    let intent = Intent { before: Value::Null, prepared: Value::Null, effect: Effect::Change };
+    say(Fact::Started { path: "a".into(), attempt: 1, intent });
+    say(Fact::DriverRestarted { host: "elsewhere".into(), process: 2 });
+    say(doubt(2));
+    say(signal("given up", Signal::Abandon));
+    say(doubt(3));
+    say(Fact::LockReleased);
+    say(Fact::RunFinished { status: RunStatus::Cancelled });
+    say(signal("back", Signal::RollBack));
+    let commands = say(Fact::LockGranted);
+    assert!(matches!(commands.as_slice(), [Command::Recover(_)]), "{commands:?}");
+    // Found to be done, it is undone; what needs it is not begun.
+    let done = Ending::Ok { outputs: Value::Null };
+    let commands = say(Fact::Finished { path: "a".into(), attempt: 4, ending: done });
+    let [Command::Evaluate(undo)] = commands.as_slice() else { panic!("{commands:?}") };
+    assert_eq!(state.node(*undo).path.as_str(), "a/undo");
+}
+
+#[test]
+fn the_finally_of_a_call_that_was_stopped_is_done_when_the_run_goes_on() {
+    let p = procedure(vec![], vec![action("x", "works", &[])], vec![action("tidy", "works", &[])]);
+    let created = created_with(&[("local.p", p)], vec![call("p", "local.p", &[])], vec![], OnFailure::Stop);
+    let mut driver = MemoryDriver::begin(created, Switches::default()).unwrap();
+    drive_to(&mut driver, "p/finally/tidy", "evaluated");
+    assert_eq!(told(&mut driver, &[cancel(2)]), RunStatus::Paused, "{}", outcomes(&driver));
+    told(&mut driver, &[Signal::Resume]);
+    drive(&mut driver);
+    assert!(outcomes(&driver).contains("p/finally/tidy ok"), "{}", outcomes(&driver));
+}
+
+#[test]
+fn a_finally_that_is_left_undone_is_said() {
+    let mut driver = begun(vec![action("a", "works", &[])], vec![action("tidy", "works", &[])], OnFailure::Stop);
+    drive_to(&mut driver, "finally/tidy", "evaluated");
+    assert_eq!(told(&mut driver, &[Signal::Abandon, cancel(2)]), RunStatus::Failed, "{}", outcomes(&driver));
 }

@@ -140,8 +140,9 @@ fn borne_above(driver: &MemoryDriver<Switches>, parent: Option<crate::engine::ma
     let mut at = parent;
     while let Some(ix) = at {
         let node = driver.state.node(ix);
-        // A person may go on without a whole scope.
-        if node.step().is_some_and(|s| s.optional) || matches!(node.outcome, Outcome::Skipped(_)) {
+        // A person may have gone on without it, or done it by hand.
+        let by_person = node.by_hand || matches!(node.outcome, Outcome::Skipped(_));
+        if by_person || node.step().is_some_and(|s| s.optional) {
             return true;
         }
         at = node.parent;

@@ -125,7 +125,7 @@ impl Model {
             }
             Work::Attempt(_, true) => each(&[Fate::Cancelled]),
             // It is not so already.
-            Work::Attempt(ix, false) if self.is_on(ix) => each(&[Fate::Plain]),
+            Work::Attempt(ix, false) if self.has_work(ix) => each(&[Fate::Plain]),
             Work::Attempt(_, false) => each(&[Fate::Plain, Fate::Unchanged]),
             Work::Intended(_, stopped) => {
                 if stopped {
@@ -143,11 +143,16 @@ impl Model {
         }
     }
 
+    /// Whether an attempt that says that all is as it should be would lie.
+    fn has_work(&self, ix: StepIx) -> bool {
+        self.is_on(ix) || self.undone_by(ix).is_some_and(|of| self.is_any_on(of))
+    }
+
     fn verdicts(&self, ix: StepIx) -> &'static [Fate] {
         match self.state.node(ix).kind {
             Kind::Undo(of) if self.switch_of(of).on => &[Fate::Plain, Fate::Listed, Fate::Broken],
             Kind::Undo(_) => &[Fate::Plain, Fate::Nothing],
-            _ if !self.left.verdicts => &[Fate::Plain],
+            _ if !self.left.verdicts || self.undone_by(ix).is_some() => &[Fate::Plain],
             Kind::FanOut => &[Fate::Plain, Fate::Empty, Fate::Broken],
             _ => &[Fate::Plain, Fate::Skipped, Fate::Satisfied, Fate::Broken],
         }

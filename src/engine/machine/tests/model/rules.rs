@@ -17,12 +17,16 @@ impl Before {
     pub fn of(model: &Model) -> Self {
         let nodes = model.state.nodes.iter().enumerate().filter(|(_, n)| n.outcome != Outcome::Pending);
         let begun = nodes.fold(0, |bits, (ix, _)| bits | 1 << ix);
-        Self { holds: model.state.holds(), begun }
+        Self { holds: halted(&model.state), begun }
     }
 
     fn had_begun(&self, ix: StepIx) -> bool {
         self.begun & 1 << ix.0 != 0
     }
+}
+
+fn halted(state: &State) -> bool {
+    state.halt.is_some() || state.asking > 0
 }
 
 pub fn is_within(state: &State, ix: StepIx, scope: StepIx) -> bool {
@@ -46,7 +50,7 @@ pub fn check_commands(model: &Model, before: &Before, commands: &[Command]) -> R
         if !state.lock_held() {
             return Err(format!("{path} began without the lock"));
         }
-        if node.region == Region::Main && before.holds && state.holds() {
+        if node.region == Region::Main && before.holds && halted(state) {
             return Err(format!("{path} began though nothing new may start"));
         }
         for at in round(state, ix) {
@@ -126,16 +130,16 @@ pub fn check_state(model: &Model) -> Result<(), String> {
     }
     for (ix, node) in state.nodes.iter().enumerate() {
         let mine: Vec<&Work> = model.work.iter().filter(|work| work.step() == Some(StepIx(ix))).collect();
-        let fits = match (node.awaiting, mine.as_slice()) {
-            (Awaiting::Nothing, []) => true,
-            (Awaiting::Evaluation, [Work::Evaluate(_)]) => true,
-            (Awaiting::Attempt { intent: false }, [Work::Attempt(..)]) => true,
-            (Awaiting::Attempt { intent: true }, [Work::Intended(..)]) => true,
-            (Awaiting::Recovery, [Work::Recover(..)]) => true,
-            (Awaiting::Timer(_), [Work::Timer(_)]) => true,
-            (Awaiting::Answer | Awaiting::Decision, [Work::Ask(_)]) => true,
-            _ => false,
-        };
+        let fits = matches!(
+            (node.awaiting, mine.as_slice()),
+            (Awaiting::Nothing, [])
+                | (Awaiting::Evaluation, [Work::Evaluate(_)])
+                | (Awaiting::Attempt { intent: false }, [Work::Attempt(..)])
+                | (Awaiting::Attempt { intent: true }, [Work::Intended(..)])
+                | (Awaiting::Recovery, [Work::Recover(..)])
+                | (Awaiting::Timer(_), [Work::Timer(_)])
+                | (Awaiting::Answer | Awaiting::Decision, [Work::Ask(_)])
+        );
         if !fits {
             return Err(format!("{} awaits {:?} and the driver has {mine:?}", node.path, node.awaiting));
         }
@@ -196,7 +200,7 @@ pub fn check_end(model: &Model) -> Result<(), String> {
         RunStatus::Stopped => model.seen.declined || model.seen.refused,
         RunStatus::Cancelled => model.seen.told_to_end,
         RunStatus::Failed => {
-            let lost = model.seen.lock_lost || model.seen.expired;
+            let lost = model.seen.lock_lost || model.seen.expired || state.finally_failed;
             lost || any(&|n| matches!(n.outcome, Outcome::Failed(_) | Outcome::InDoubt(_) | Outcome::Cancelled))
         }
         _ => false,

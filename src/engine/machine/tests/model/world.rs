@@ -397,12 +397,12 @@ impl Model {
         if switch.taken > 1 {
             return Err(format!("{} was sent again after it was accepted", self.state.node(ix).path));
         }
-        // A step of the author's rollback puts back what it is the rollback of.
-        let undoes = self.state.node(ix).parent.and_then(|parent| self.state.node(parent).undoes);
-        if let Some(of) = undoes.filter(|_| !half) {
+        if let Some(of) = self.undone_by(ix).filter(|_| !half) {
             let state = &self.state;
             let switches = self.switches.iter_mut().enumerate();
-            switches.filter(|(at, _)| rules::is_within(state, StepIx(*at), of)).for_each(|(_, s)| *s = Switch::default());
+            switches
+                .filter(|(at, _)| rules::is_within(state, StepIx(*at), of))
+                .for_each(|(_, s)| *s = Switch::default());
         }
         Ok(())
     }
@@ -468,6 +468,16 @@ impl Model {
     pub fn doubtful(&self) -> impl Iterator<Item = StepIx> + '_ {
         let nodes = self.state.nodes.iter().enumerate();
         nodes.filter(|(_, n)| matches!(n.outcome, crate::event::Outcome::InDoubt(_))).map(|(ix, _)| StepIx(ix))
+    }
+
+    /// What a step of the author's own rollback puts back.
+    pub fn undone_by(&self, ix: StepIx) -> Option<StepIx> {
+        self.state.node(ix).parent.and_then(|parent| self.state.node(parent).undoes)
+    }
+
+    pub fn is_any_on(&self, scope: StepIx) -> bool {
+        let mut switches = self.switches.iter().enumerate();
+        switches.any(|(at, switch)| switch.on && rules::is_within(&self.state, StepIx(at), scope))
     }
 
     /// Whether what a step would change (for an undo: take back) is on.
