@@ -74,11 +74,15 @@ pub fn status(view: &RunView, state: &str, id: &str, look: &Look) -> String {
     summary::asked(&mut out, view, look);
     let next = match state {
         "waiting" => summary::commands(view, id).into_iter().skip(1).collect(),
-        "interrupted" | "paused" => vec![format!("runbook resume {id}"), format!("runbook abandon {id}")],
+        "interrupted" => vec![format!("runbook resume {id}")],
+        "paused" => vec![format!("runbook resume {id}"), format!("runbook abandon {id}")],
         "failed" | "cancelled" => view.plan.as_deref().map(summary::again).into_iter().collect(),
         _ => Vec::new(),
     };
-    summary::listed(&mut out, &next, look);
+    match next.as_slice() {
+        [one] => out.push_str(&format!("\nNext: {}\n", look.style.paint(Ink::Info, &clean(one)))),
+        several => summary::listed(&mut out, several, look),
+    }
     out
 }
 

@@ -21,7 +21,7 @@ fn updating() -> bool {
 }
 
 /// The commands, as the help shows them.
-const COMMANDS: [&str; 47] = [
+const COMMANDS: [&str; 42] = [
     "",
     "list",
     "show",
@@ -31,11 +31,6 @@ const COMMANDS: [&str; 47] = [
     "apply",
     "do",
     "resume",
-    "approve",
-    "pause",
-    "cancel",
-    "abandon",
-    "rollback",
     "runs",
     "runs prune",
     "status",
