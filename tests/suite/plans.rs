@@ -73,7 +73,7 @@ fn half_a_file_refuses_it() {
     refused("head -c 3000 p.plan >half; mv half p.plan", &["p.plan", "not a plan", "EOF", "make it again"]);
     refused(": >p.plan", &["not a plan"]);
     refused("echo '{}' >p.plan", &["its format is none"]);
-    refused("sed -i 's/\"format_version\": \"1.0\"/\"format_version\": \"9.0\"/' p.plan", &["its format is 9.0"]);
+    refused("sed -i 's/\"format_version\": \"1.1\"/\"format_version\": \"9.0\"/' p.plan", &["its format is 9.0"]);
     refused("head -c 100 /dev/urandom >p.plan", &["p.plan"]);
 }
 
