@@ -73,7 +73,7 @@ pub async fn carry_out(
 ) -> Result<Exit, AppError> {
     inject.lay_over(&mut plan);
     // Before the plan is shown: it may well fail on the other run's own work.
-    if plan.procedure.lock == LockScope::Site && plan.summary.changes() {
+    if plan.procedure.lock == LockScope::Site && (plan.summary.changes() || plan.failure.is_some()) {
         running::refuse_if_held(&face.settings, site).await?;
     }
     let json = matches!(face.printer.output, Output::Json | Output::Jsonl | Output::Yaml);
