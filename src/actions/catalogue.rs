@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::deps::Deps;
 use super::local::LocalRun;
+use super::proxmox::One;
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
-use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestUnlock};
+use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestStart, GuestUnlock};
 use super::proxmox::ha::HaMaintenance;
 use super::proxmox::node::NodeEmpty;
 use crate::engine::ports::{Action, Actions};
@@ -20,6 +21,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(HaMaintenance::new(deps.timing)),
         Arc::new(GuestMigrate::new(deps.timing)),
         Arc::new(GuestShutdown::new(deps.timing)),
+        Arc::new(One(GuestStart::new(deps.timing))),
         Arc::new(GuestUnlock::new(deps.timing)),
         Arc::new(NodeEmpty::default()),
     ];
@@ -48,6 +50,7 @@ mod tests {
                 "proxmox.check_evacuation",
                 "proxmox.guest_migrate",
                 "proxmox.guest_shutdown",
+                "proxmox.guest_start",
                 "proxmox.guest_unlock",
                 "proxmox.ha_maintenance",
                 "proxmox.node_empty",

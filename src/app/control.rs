@@ -196,8 +196,10 @@ async fn is_as_left(
         check_identity(identity, world).await?;
     }
     let action = node.invocation.as_ref().and_then(|invocation| site.actions.get(&invocation.uses));
-    match (action, &node.outputs) {
-        (Some(action), Some(outputs)) => action.verify(&call_of(node), outputs, world).await,
+    match (action, &node.intent, &node.outputs) {
+        (Some(action), Some(intent), Some(outputs)) => {
+            action.verify(&call_of(node), &intent.before, outputs, world).await
+        }
         _ => Ok(()),
     }
 }

@@ -214,12 +214,12 @@ pub trait Action: Send + Sync {
         Err(Failure::new(Class::Internal, format!("attach to step {}", call.path), "this action leaves no handle"))
     }
 
-    /// What success means, observed on the object.
+    /// What success means, observed on the object. `before` is the probe's.
     ///
     /// # Errors
     /// Class `verify`, with what was expected and what was seen.
-    async fn verify(&self, call: &Call, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
-        let _ = (call, outputs, world);
+    async fn verify(&self, call: &Call, before: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
+        let _ = (call, before, outputs, world);
         Ok(())
     }
 

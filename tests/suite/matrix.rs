@@ -88,6 +88,14 @@ const ROWS: &[Row] = &[
         ..COMMON
     },
     Row {
+        action: "proxmox.guest_start",
+        given: &[("guest", "108")],
+        changes: &["POST /nodes/*/qemu/108/status/start"],
+        tasks: &["qmstart"],
+        vmid: "108",
+        ..COMMON
+    },
+    Row {
         action: "proxmox.guest_unlock",
         scene: &["set-lock:105=migrate"],
         given: &[("guest", "105"), ("lock", "migrate")],

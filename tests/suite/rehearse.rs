@@ -119,8 +119,8 @@ impl Action for Lies {
         self.honest.attach(call, intent, handle, mutate).await
     }
 
-    async fn verify(&self, call: &Call, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
-        if self.lie == Lie::Apply { Ok(()) } else { self.honest.verify(call, outputs, world).await }
+    async fn verify(&self, call: &Call, before: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
+        if self.lie == Lie::Apply { Ok(()) } else { self.honest.verify(call, before, outputs, world).await }
     }
 
     async fn recover(

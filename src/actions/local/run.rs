@@ -152,7 +152,7 @@ impl Action for LocalRun {
         work.attach(&local, handle).await
     }
 
-    async fn verify(&self, call: &Call, _: &Value, world: &dyn World) -> Result<(), Failure> {
+    async fn verify(&self, call: &Call, _: &Value, _: &Value, world: &dyn World) -> Result<(), Failure> {
         let order = self.order(call)?;
         match &order.creates {
             Some(path) if !exists(world, path).await? => {

@@ -35,6 +35,11 @@ pub fn settled(error: Unreadable) -> Failure {
     }
 }
 
+/// What a probe found, as an intent keeps it.
+pub fn before<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
+    T::deserialize(value).map_err(|e| Failure::new(Class::Internal, "read what a probe found", e.to_string()))
+}
+
 /// The guest, or why there is nothing to act on.
 pub async fn guest(world: &dyn World, vmid: Vmid) -> Result<Guest, Unreadable> {
     let found: Option<Guest> = read(world, Resource::Guest(vmid)).await?;

@@ -1,5 +1,6 @@
 //! Acts on a Proxmox site, and the source of its resources.
 
+mod act;
 pub mod evacuation;
 mod failures;
 pub mod guest;
@@ -7,6 +8,7 @@ pub mod ha;
 mod look;
 pub mod node;
 pub mod object;
+mod one;
 mod property;
 pub mod resource;
 pub mod source;
@@ -15,6 +17,7 @@ mod testing;
 mod typed;
 mod work;
 
+pub use one::One;
 pub use source::ProxmoxSource;
 
 /// What a call of this site failed with, for whoever calls it outside an action.

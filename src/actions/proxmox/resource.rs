@@ -9,6 +9,7 @@
 //! | `proxmox/node/NAME/guests` | map by VMID of `{vmid, kind, name, status, lock, template}`: what the node itself lists |
 //! | `proxmox/node/NAME/active_tasks` | `[{upid, kind, id, user, start}]` |
 //! | `proxmox/node/NAME/tasks/VMID` | `[{upid, kind, start, running, status}]`, running ones included |
+//! | `proxmox/node/NAME/tasks_of/TYPE` | the same of all tasks of a type (`vzdump`), whatever they are about |
 //! | `proxmox/guests` | map by VMID of `{vmid, kind, name, node, status, template, tags, pool, lock, maxmem, hastate}`: the cluster's list, up to 10 s old but for `node` and `lock` |
 //! | `proxmox/guest/VMID` | [`Guest`](super::object::Guest), asked of its own node; null when it exists nowhere |
 //! | `proxmox/guest/VMID/evacuation` | [`GuestFacts`](crate::placement::evacuation::facts::GuestFacts), null as above |
@@ -33,6 +34,7 @@ pub enum Resource {
     NodeGuests(NodeName),
     ActiveTasks(NodeName),
     GuestTasks(NodeName, Vmid),
+    TasksOf(NodeName, String),
     Guests,
     Guest(Vmid),
     GuestEvacuation(Vmid),
@@ -60,6 +62,7 @@ impl Resource {
             Self::NodeGuests(node) => format!("the guests on {node}"),
             Self::ActiveTasks(node) => format!("the running tasks of {node}"),
             Self::GuestTasks(node, vmid) => format!("the tasks of guest {vmid} on {node}"),
+            Self::TasksOf(node, kind) => format!("the {kind} tasks of {node}"),
             Self::Guests => "the guests of the site".to_owned(),
             Self::Guest(vmid) | Self::GuestEvacuation(vmid) => format!("guest {vmid}"),
             Self::Placement(node) => format!("where the guests of {node} fit"),
@@ -86,6 +89,7 @@ impl fmt::Display for Resource {
             Self::NodeGuests(node) => write!(f, "proxmox/node/{node}/guests"),
             Self::ActiveTasks(node) => write!(f, "proxmox/node/{node}/active_tasks"),
             Self::GuestTasks(node, vmid) => write!(f, "proxmox/node/{node}/tasks/{vmid}"),
+            Self::TasksOf(node, kind) => write!(f, "proxmox/node/{node}/tasks_of/{kind}"),
             Self::Guests => f.write_str("proxmox/guests"),
             Self::Guest(vmid) => write!(f, "proxmox/guest/{vmid}"),
             Self::GuestEvacuation(vmid) => write!(f, "proxmox/guest/{vmid}/evacuation"),
@@ -118,6 +122,7 @@ impl FromStr for Resource {
             ["proxmox", "node", node, "guests"] => Ok(Self::NodeGuests(node.into())),
             ["proxmox", "node", node, "active_tasks"] => Ok(Self::ActiveTasks(node.into())),
             ["proxmox", "node", node, "tasks", guest] => Ok(Self::GuestTasks(node.into(), vmid(guest)?)),
+            ["proxmox", "node", node, "tasks_of", kind] => Ok(Self::TasksOf(node.into(), kind.to_owned())),
             ["proxmox", "guests"] => Ok(Self::Guests),
             ["proxmox", "guest", guest] => Ok(Self::Guest(vmid(guest)?)),
             ["proxmox", "guest", guest, "evacuation"] => Ok(Self::GuestEvacuation(vmid(guest)?)),
@@ -147,6 +152,7 @@ mod tests {
             Resource::NodeGuests(node.clone()),
             Resource::ActiveTasks(node.clone()),
             Resource::GuestTasks(node.clone(), vmid),
+            Resource::TasksOf(node.clone(), "vzdump".into()),
             Resource::Guests,
             Resource::Guest(vmid),
             Resource::GuestEvacuation(vmid),

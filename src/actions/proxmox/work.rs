@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::failures;
-use crate::clients::proxmox::{Params, Site, TaskEnd, TaskProgress, Until, Verb};
+use crate::clients::proxmox::{Params, ProxmoxError, Site, TaskEnd, TaskProgress, Until, Verb};
 use crate::clients::ssh::{Output, Ssh};
 use crate::engine::ports::Mutate;
 use crate::model::effect::Done;
@@ -37,14 +37,45 @@ impl<'a> Work<'a> {
         params: &Params,
         handle: impl FnOnce(&Upid) -> Value,
     ) -> Result<Upid, Failure> {
-        if self.mutate.stop.is_set() {
-            return Err(self.failure(Class::Failed, "stopped before anything was sent"));
-        }
-        let we = failures::we(&self.site);
+        self.go_on()?;
         let sent = self.site.start(Verb::Post, path, params).await;
-        let upid = sent.map_err(|e| failures::proxmox(&we, self.attempted.clone(), &e))?;
+        let upid = sent.map_err(|e| self.answered(&e))?;
         self.mutate.checkpoint(handle(&upid)).await.map_err(|f| f.done(Done::Unknown))?;
         Ok(upid)
+    }
+
+    /// As [`Work::start`] for a call that answers null where it was done at once.
+    pub async fn start_or_done(
+        &self,
+        verb: Verb,
+        path: &str,
+        params: &Params,
+        handle: impl FnOnce(&Upid) -> Value,
+    ) -> Result<Option<Upid>, Failure> {
+        self.go_on()?;
+        let sent = self.site.start_or_done(verb, path, params).await;
+        let upid = sent.map_err(|e| self.answered(&e))?;
+        if let Some(upid) = &upid {
+            self.mutate.checkpoint(handle(upid)).await.map_err(|f| f.done(Done::Unknown))?;
+        }
+        Ok(upid)
+    }
+
+    /// Sends a call once that is done when it is answered: the answer.
+    pub async fn change(&self, verb: Verb, path: &str, params: &Params) -> Result<Value, Failure> {
+        self.go_on()?;
+        self.site.change(verb, path, params).await.map_err(|e| self.answered(&e))
+    }
+
+    fn go_on(&self) -> Result<(), Failure> {
+        match self.mutate.stop.is_set() {
+            true => Err(self.failure(Class::Failed, "stopped before anything was sent")),
+            false => Ok(()),
+        }
+    }
+
+    fn answered(&self, error: &ProxmoxError) -> Failure {
+        failures::proxmox(&failures::we(&self.site), self.attempted.clone(), error)
     }
 
     /// Waits for the task's end, well or not. Told to stop, it leaves the task alone.
@@ -61,8 +92,7 @@ impl<'a> Work<'a> {
         let until = Until::default();
         tokio::select! {
             end = self.site.follow(upid, &mut each, &until) => {
-                let we = failures::we(&self.site);
-                end.map_err(|e| failures::proxmox(&we, self.attempted.clone(), &e))
+                end.map_err(|e| self.answered(&e))
             }
             () = mutate.stop.wait() => Err(self.stopped()),
         }

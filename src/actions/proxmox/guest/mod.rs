@@ -2,11 +2,13 @@
 
 mod migrate;
 mod shutdown;
+mod start;
 #[cfg(test)]
 mod tests;
-mod trace;
+pub(super) mod trace;
 mod unlock;
 
 pub use migrate::GuestMigrate;
 pub use shutdown::GuestShutdown;
+pub use start::GuestStart;
 pub use unlock::GuestUnlock;

@@ -242,7 +242,7 @@ impl Action for GuestShutdown {
         self.finish(&work, &guest, &upid(handle)?).await
     }
 
-    async fn verify(&self, call: &Call, _: &Value, world: &dyn World) -> Result<(), Failure> {
+    async fn verify(&self, call: &Call, _: &Value, _: &Value, world: &dyn World) -> Result<(), Failure> {
         let vmid: Vmid = call.arg("guest")?;
         let until = Instant::now() + self.timing.settle;
         let mut good = 0;

@@ -98,8 +98,8 @@ async fn a_shutdown_is_recovered_from_its_task_and_the_guest() {
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_is_verified_on_the_guest() {
     let with = call(json!({"guest": 104}));
-    shutdown().verify(&with, &Value::Null, &world(stopped())).await.unwrap();
-    let failure = shutdown().verify(&with, &Value::Null, &world(vm())).await.unwrap_err();
+    shutdown().verify(&with, &Value::Null, &Value::Null, &world(stopped())).await.unwrap();
+    let failure = shutdown().verify(&with, &Value::Null, &Value::Null, &world(vm())).await.unwrap_err();
     assert_eq!(failure.class, Class::Verify);
 }
 

@@ -14,7 +14,7 @@ use crate::model::ids::{NodeName, Upid, Vmid};
 
 /// How a task that we know of stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Trace {
+pub(in crate::actions::proxmox) enum Trace {
     Running,
     /// `None`: its node does not remember it.
     Ended(Option<Task>),
@@ -22,7 +22,7 @@ pub(super) enum Trace {
     Unseen(String),
 }
 
-pub(super) async fn trace(world: &dyn World, upid: &Upid) -> Result<Trace, Failure> {
+pub(in crate::actions::proxmox) async fn trace(world: &dyn World, upid: &Upid) -> Result<Trace, Failure> {
     match live::<Option<Task>>(world, Resource::Task(upid.clone())).await {
         Ok(Some(task)) if task.running => Ok(Trace::Running),
         Ok(task) => Ok(Trace::Ended(task)),
@@ -32,7 +32,7 @@ pub(super) async fn trace(world: &dyn World, upid: &Upid) -> Result<Trace, Failu
 }
 
 /// The task ids that were there before the intent.
-pub(super) fn known_before(intent: &Intent) -> BTreeSet<String> {
+pub(in crate::actions::proxmox) fn known_before(intent: &Intent) -> BTreeSet<String> {
     let list = intent.prepared["tasks"].as_array();
     list.map(|tasks| tasks.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect()).unwrap_or_default()
 }
@@ -40,7 +40,7 @@ pub(super) fn known_before(intent: &Intent) -> BTreeSet<String> {
 /// Tasks about the guest that were not there before. The difference of the lists, since clocks differ between hosts.
 ///
 /// `Err(why)` inside: a node's list cannot be read at the moment.
-pub(super) async fn new_tasks(
+pub(in crate::actions::proxmox) async fn new_tasks(
     world: &dyn World,
     nodes: &[NodeName],
     vmid: Vmid,

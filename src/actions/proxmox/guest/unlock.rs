@@ -127,7 +127,7 @@ impl Action for GuestUnlock {
         Ok(json!({"vmid": guest.vmid}))
     }
 
-    async fn verify(&self, call: &Call, _: &Value, world: &dyn World) -> Result<(), Failure> {
+    async fn verify(&self, call: &Call, _: &Value, _: &Value, world: &dyn World) -> Result<(), Failure> {
         let vmid: Vmid = call.arg("guest")?;
         let until = Instant::now() + self.timing.settle;
         loop {

@@ -202,7 +202,7 @@ impl Action for HaMaintenance {
         Ok(outputs(&node, enabled))
     }
 
-    async fn verify(&self, call: &Call, _: &Value, world: &dyn World) -> Result<(), Failure> {
+    async fn verify(&self, call: &Call, _: &Value, _: &Value, world: &dyn World) -> Result<(), Failure> {
         let (node, enabled) = Self::order(call)?;
         let until = Instant::now() + self.timing.settle;
         let ha: Ha = loop {

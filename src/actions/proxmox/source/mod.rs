@@ -12,6 +12,8 @@ mod nodes;
 mod placement;
 mod tasks;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
@@ -19,7 +21,7 @@ use serde_json::Value;
 use super::failures;
 use super::resource::Resource;
 use crate::clients::proxmox::{ProxmoxError, Site};
-use crate::engine::ports::Source;
+use crate::engine::ports::{Observed, Source, World};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::ResourceKey;
 
@@ -46,7 +48,7 @@ impl ProxmoxSource {
         failures::we(&self.site)
     }
 
-    async fn read(&self, resource: Resource) -> Result<Value, Failure> {
+    async fn resource(&self, resource: Resource) -> Result<Value, Failure> {
         match resource {
             Resource::Site => json(&self.site_info().await?),
             Resource::Nodes => json(&self.nodes().await?),
@@ -55,6 +57,7 @@ impl ProxmoxSource {
             Resource::NodeGuests(node) => json(&self.node_guests(&node).await?),
             Resource::ActiveTasks(node) => json(&self.active_tasks(&node).await?),
             Resource::GuestTasks(node, vmid) => json(&self.guest_tasks(&node, vmid).await?),
+            Resource::TasksOf(node, kind) => json(&self.tasks_of(&node, &kind).await?),
             Resource::Guests => json(&self.guests().await?),
             Resource::Guest(vmid) => json(&self.guest(vmid).await?),
             Resource::GuestEvacuation(vmid) => json(&self.guest_evacuation(vmid).await?),
@@ -71,12 +74,20 @@ fn json<T: Serialize>(value: &T) -> Result<Value, Failure> {
     serde_json::to_value(value).map_err(|e| Failure::new(Class::Internal, "write a resource as JSON", e.to_string()))
 }
 
+/// The site as it is, with nothing laid over it: for looks of an act that has just been made.
+#[async_trait]
+impl World for ProxmoxSource {
+    async fn read(&self, resource: &ResourceKey) -> Result<Observed, Failure> {
+        Ok(Observed::Known(Arc::new(self.fetch(resource).await?)))
+    }
+}
+
 #[async_trait]
 impl Source for ProxmoxSource {
     async fn fetch(&self, resource: &ResourceKey) -> Result<Value, Failure> {
         let parsed: Result<Resource, _> = resource.as_str().parse();
         match parsed {
-            Ok(resource) => self.read(resource).await,
+            Ok(resource) => self.resource(resource).await,
             Err(error) => Err(Failure::new(Class::Internal, format!("read {resource}"), error.to_string())),
         }
     }

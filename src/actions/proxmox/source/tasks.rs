@@ -44,6 +44,13 @@ impl ProxmoxSource {
         Ok(rows.into_iter().filter(|row| row.id == id).map(entry).collect())
     }
 
+    /// Recent and running tasks of a type on that node. Our own are always in it, others' with Sys.Audit.
+    pub(super) async fn tasks_of(&self, node: &NodeName, kind: &str) -> Result<Vec<TaskEntry>, Failure> {
+        let rows = self.site.node_tasks(node, &[("typefilter", kind), ("source", "all"), ("limit", "500")]).await;
+        let rows = rows.map_err(self.failed(format!("list the {kind} tasks of {node}")))?;
+        Ok(rows.into_iter().filter(|row| row.kind == kind).map(entry).collect())
+    }
+
     pub(super) async fn active_tasks(&self, node: &NodeName) -> Result<Vec<TaskEntry>, Failure> {
         self.must_see_tasks(node).await?;
         let rows = self.site.node_tasks(node, &[("source", "active"), ("limit", "500")]).await;

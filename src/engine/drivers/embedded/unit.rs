@@ -131,7 +131,7 @@ impl Unit {
     }
 
     async fn see_that_it_is_so(&self, intent: &Intent, outputs: &Value) -> Result<(), Failure> {
-        let seen = self.action.verify(&self.call, outputs, &*self.world).await;
+        let seen = self.action.verify(&self.call, &intent.before, outputs, &*self.world).await;
         // It was done; what success means was not seen.
         seen.map_err(|failure| failure.done(Done::Whole))?;
         let checked = self.check(Some(&intent.before), outputs).await;

@@ -115,7 +115,7 @@ impl Action for GuestMigrate {
     }
 
     /// The guest's own node says: there, as it was, unlocked, twice in a row.
-    async fn verify(&self, call: &Call, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
+    async fn verify(&self, call: &Call, _: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
         let order = Order::of(call)?;
         let wanted = outputs["status"].as_str().unwrap_or("running").to_owned();
         let until = tokio::time::Instant::now() + self.timing.settle;

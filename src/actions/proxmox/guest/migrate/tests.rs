@@ -336,15 +336,21 @@ async fn it_is_verified_on_the_guest_twice_in_a_row() {
     let key = "proxmox/guest/104";
     let flapping = vec![there.clone(), but(there.clone(), json!({"lock": "migrate"})), there.clone()];
     let world = FakeWorld::default().in_turn(key, flapping);
-    action().verify(&call(live()), &outputs, &world).await.unwrap();
+    action().verify(&call(live()), &Value::Null, &outputs, &world).await.unwrap();
     for bad in [vm(), but(there.clone(), json!({"status": "stopped"})), but(there, json!({"qmpstatus": "postmigrate"}))]
     {
-        let failure = action().verify(&call(live()), &outputs, &FakeWorld::default().with(key, bad)).await.unwrap_err();
+        let failure = action()
+            .verify(&call(live()), &Value::Null, &outputs, &FakeWorld::default().with(key, bad))
+            .await
+            .unwrap_err();
         assert_eq!(failure.class, Class::Verify);
         assert!(failure.cause.contains("seen last: on pve"), "{}", failure.cause);
     }
     let unreachable = FakeWorld::default().failing(key, Class::Unreachable);
-    assert_eq!(action().verify(&call(live()), &outputs, &unreachable).await.unwrap_err().class, Class::Verify);
+    assert_eq!(
+        action().verify(&call(live()), &Value::Null, &outputs, &unreachable).await.unwrap_err().class,
+        Class::Verify
+    );
 }
 
 #[test]

@@ -1,0 +1,171 @@
+//! An act that is one request about one object: what each such action must say. [`One`](super::one::One) makes an
+//! action of it: sends the request once, waits for its task, looks at the object, finds out what was not seen.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::resource::Resource;
+use super::typed;
+use crate::actions::deps::Timing;
+use crate::clients::proxmox::{Params, Verb};
+use crate::engine::ports::{Call, Prediction, Probe, Unreadable, World};
+use crate::event::Invocation;
+use crate::model::action_spec::ActionSpec;
+use crate::model::failure::Failure;
+use crate::model::ids::{NodeName, Vmid};
+
+/// The request that makes the change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub verb: Verb,
+    /// Without `/api2/json`; segments encoded.
+    pub path: String,
+    pub params: Params,
+    pub ends: Ends,
+}
+
+/// How the end of the work is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ends {
+    /// With the answer.
+    WithAnswer,
+    /// With a task, which the answer names; null where it was done at once.
+    WithTask(Trail),
+}
+
+/// Where a task shows whose id was not heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trail {
+    /// The lists that would have it.
+    pub lists: Vec<Resource>,
+    /// `qmstart`, `hastart`: the types that the request may start.
+    pub kinds: &'static [&'static str],
+}
+
+impl Request {
+    /// A POST that starts a task about a guest on its node.
+    pub fn about_guest(
+        node: &NodeName,
+        vmid: Vmid,
+        path: String,
+        params: Params,
+        kinds: &'static [&'static str],
+    ) -> Self {
+        let lists = vec![Resource::GuestTasks(node.clone(), vmid)];
+        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds }) }
+    }
+
+    /// A POST that starts a task on a node about no guest, or about one that is not there yet.
+    pub fn on_node(node: &NodeName, path: String, params: Params, kinds: &'static [&'static str]) -> Self {
+        let lists = kinds.iter().map(|kind| Resource::TasksOf(node.clone(), (*kind).to_owned())).collect();
+        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds }) }
+    }
+
+    /// A request that is done when it is answered.
+    pub fn at_once(verb: Verb, path: String, params: Params) -> Self {
+        Self { verb, path, params, ends: Ends::WithAnswer }
+    }
+
+    pub fn with_verb(self, verb: Verb) -> Self {
+        Self { verb, ..self }
+    }
+
+    /// As a person types it.
+    pub fn typed(&self) -> String {
+        typed::call(self.verb, &self.path, &self.params)
+    }
+}
+
+/// What a look at the object says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// As wanted: the outputs.
+    Done(Value),
+    /// As before; in words, what it is like.
+    Untouched(String),
+    /// Between the two.
+    Partial(String),
+    /// Not the object that it was, or nothing that the act explains.
+    Strange(String),
+}
+
+impl Seen {
+    /// `Ok` where it is as wanted, else what is seen.
+    pub fn as_wanted(self) -> Result<Value, String> {
+        match self {
+            Self::Done(outputs) => Ok(outputs),
+            Self::Untouched(is) | Self::Partial(is) | Self::Strange(is) => Err(is),
+        }
+    }
+}
+
+/// One request about one object.
+#[async_trait]
+pub trait Act: Send + Sync {
+    fn spec(&self) -> &ActionSpec;
+
+    fn timing(&self) -> Timing;
+
+    /// `start VM 104 (web-1) on pve2`: what failures say was attempted. `before` is the probe's.
+    fn attempted(&self, call: &Call, before: &Value) -> String;
+
+    /// Looks at the object; `before` of the probe is all that [`Act::request`] and [`Act::judge`] go by.
+    ///
+    /// # Errors
+    /// What makes it impossible, as a precondition.
+    async fn look(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable>;
+
+    /// # Errors
+    /// Parameters that do not fit together.
+    fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure>;
+
+    /// How the object is now. `answer` is what the request gave back, where it was heard.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    async fn judge(
+        &self,
+        call: &Call,
+        before: &Value,
+        answer: Option<&Value>,
+        world: &dyn World,
+    ) -> Result<Seen, Failure>;
+
+    /// How many looks in a row must find it as wanted.
+    fn looks(&self) -> u32 {
+        1
+    }
+
+    /// How long the object may take to be as it should after its task has ended.
+    fn settles_in(&self, call: &Call) -> std::time::Duration {
+        let _ = call;
+        self.timing().settle
+    }
+
+    fn predict(&self, call: &Call, before: &Probe) -> Prediction {
+        let _ = (call, before);
+        Prediction::default()
+    }
+
+    fn undo(&self, call: &Call, before: &Value, outputs: Option<&Value>) -> Option<Invocation> {
+        let _ = (call, before, outputs);
+        None
+    }
+
+    fn undo_summary(&self, call: &Call, before: &Probe) -> Option<String> {
+        let _ = (call, before);
+        None
+    }
+
+    /// Where a person sees that it is done, for `plan --as commands`: see [`typed::check`].
+    fn check(&self, call: &Call, before: &Value) -> Option<String> {
+        let _ = (call, before);
+        None
+    }
+
+    /// What to do about a failure with these words, where the act knows.
+    fn remedy(&self, cause: &str) -> Option<String> {
+        let _ = cause;
+        None
+    }
+}

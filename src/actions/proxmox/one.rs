@@ -1,0 +1,265 @@
+//! Makes an action of an [`Act`]: the way that every single request goes, with its recovery, written once.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::act::{Act, Ends, Request, Seen, Trail};
+use super::guest::trace::{Trace, known_before, trace};
+use super::look::{self, live};
+use super::object::TaskEntry;
+use super::source::ProxmoxSource;
+use super::work::Work;
+use crate::clients::proxmox::TaskOutcome;
+use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
+use crate::event::{Intent, Invocation};
+use crate::model::action_spec::ActionSpec;
+use crate::model::effect::Done;
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::Upid;
+
+/// The action.
+pub struct One<A>(pub A);
+
+/// What is read again when nothing is under way any more.
+fn settled(seen: Seen) -> Recovery {
+    match seen {
+        Seen::Done(outputs) => Recovery::Done(outputs),
+        Seen::Untouched(_) => Recovery::NotApplied,
+        Seen::Partial(what) => Recovery::Partial(what),
+        Seen::Strange(what) => Recovery::InDoubt(what),
+    }
+}
+
+/// The same where its task was taken and has ended: an object as before is then no leave to ask again. `failed`: whether
+/// it did; `None`: its node does not remember it.
+fn once_taken(seen: Seen, handle: &Value, failed: Option<bool>) -> Recovery {
+    let (is, how) = match (seen, failed) {
+        // Attaching to it reads why from its log, and the step's policy decides about another attempt.
+        (Seen::Untouched(_), Some(true)) => return Recovery::Running(handle.clone()),
+        (Seen::Untouched(is), Some(false)) => (is, "has ended well"),
+        (Seen::Untouched(is), None) => (is, "is not known to its node any more"),
+        (seen, _) => return settled(seen),
+    };
+    let upid = handle["upid"].as_str().unwrap_or_default();
+    Recovery::InDoubt(format!("task {upid} was taken and {how}, and {is}"))
+}
+
+fn upid(handle: &Value) -> Result<Upid, Failure> {
+    serde_json::from_value(handle["upid"].clone())
+        .map_err(|e| Failure::new(Class::Internal, "read a task's handle", e.to_string()).done(Done::Unknown))
+}
+
+impl Trail {
+    /// Tasks that were not there before. `Err(why)` inside: a list cannot be read at the moment.
+    async fn new_tasks(
+        &self,
+        world: &dyn World,
+        known: &BTreeSet<String>,
+    ) -> Result<Result<Vec<TaskEntry>, String>, Failure> {
+        let mut new = Vec::new();
+        for list in &self.lists {
+            match live::<Vec<TaskEntry>>(world, list.clone()).await {
+                Ok(tasks) => new.extend(
+                    tasks
+                        .into_iter()
+                        .filter(|task| !known.contains(task.upid.as_str()) && self.kinds.contains(&task.kind.as_str())),
+                ),
+                Err(failure) if look::may_pass(&failure) => return Ok(Err(failure.to_string())),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(Ok(new))
+    }
+}
+
+impl<A: Act> One<A> {
+    fn failed(&self, failure: Failure) -> Failure {
+        match self.0.remedy(&failure.cause) {
+            Some(remedy) if failure.remedy.is_none() => failure.remedy(remedy),
+            _ => failure,
+        }
+    }
+
+    async fn finish(&self, call: &Call, before: &Value, work: &Work<'_>, upid: &Upid) -> Result<Value, Failure> {
+        let end = work.follow(upid).await?;
+        let source = ProxmoxSource::new((*work.site).clone());
+        let answer = json!(upid);
+        if end.is_success() {
+            let seen = self.settle(call, before, Some(&answer), &source, 1).await;
+            return seen.map_err(|failure| failure.done(Done::Whole));
+        }
+        let done = match self.0.judge(call, before, Some(&answer), &source).await {
+            Ok(Seen::Done(_)) => Done::Whole,
+            Ok(Seen::Untouched(_)) => Done::None,
+            Ok(Seen::Partial(_)) => Done::Partial,
+            Ok(Seen::Strange(_)) | Err(_) => Done::Unknown,
+        };
+        Err(self.failed(work.failed(&end).done(done)))
+    }
+
+    /// Sends a request that is done when it is answered.
+    async fn send(&self, call: &Call, before: &Value, work: &Work<'_>, request: &Request) -> Result<Value, Failure> {
+        let answer = work.change(request.verb, &request.path, &request.params).await.map_err(|f| self.failed(f))?;
+        let source = ProxmoxSource::new((*work.site).clone());
+        let seen = self.settle(call, before, Some(&answer), &source, 1).await;
+        seen.map_err(|failure| failure.done(Done::Whole))
+    }
+
+    /// Looks until the object was as wanted so many times in a row: its outputs.
+    async fn settle(
+        &self,
+        call: &Call,
+        before: &Value,
+        answer: Option<&Value>,
+        world: &dyn World,
+        looks: u32,
+    ) -> Result<Value, Failure> {
+        let until = Instant::now() + self.0.settles_in(call);
+        let mut good = 0;
+        loop {
+            let seen = match self.0.judge(call, before, answer, world).await {
+                Ok(seen) => seen.as_wanted(),
+                Err(failure) if look::may_pass(&failure) => Err(failure.to_string()),
+                Err(failure) => return Err(failure),
+            };
+            good = if seen.is_ok() { good + 1 } else { 0 };
+            match seen {
+                Ok(outputs) if good >= looks => return Ok(outputs),
+                Err(seen) if Instant::now() >= until => {
+                    let attempted = format!("verify: {}", self.0.attempted(call, before));
+                    return Err(Failure::new(Class::Verify, attempted, format!("seen last: {seen}")));
+                }
+                _ => tokio::time::sleep(self.0.timing().poll).await,
+            }
+        }
+    }
+
+    /// Looks for what the request has begun, for as long as that may take to show.
+    async fn search(&self, call: &Call, intent: &Intent, world: &dyn World) -> Result<Recovery, Failure> {
+        let (known, until) = (known_before(intent), Instant::now() + self.0.timing().late_task);
+        let request = self.0.request(call, &intent.before)?;
+        loop {
+            let seen = self.0.judge(call, &intent.before, None, world).await?;
+            if let Seen::Done(outputs) = seen {
+                return Ok(Recovery::Done(outputs));
+            }
+            if let Ends::WithTask(trail) = &request.ends {
+                let tasks = match trail.new_tasks(world, &known).await? {
+                    Ok(tasks) => tasks,
+                    Err(why) => return Ok(Recovery::InDoubt(format!("the node's tasks cannot be read: {why}"))),
+                };
+                if let Some(task) = tasks.iter().find(|t| t.running) {
+                    return Ok(Recovery::Running(json!({"upid": task.upid})));
+                }
+                if let Some(task) = tasks.first() {
+                    let seen = self.0.judge(call, &intent.before, None, world).await?;
+                    let failed = task.status.as_deref().is_some_and(|s| !TaskOutcome::from_exitstatus(s).is_success());
+                    return Ok(once_taken(seen, &json!({"upid": task.upid}), Some(failed)));
+                }
+            }
+            if Instant::now() >= until {
+                return Ok(settled(seen));
+            }
+            tokio::time::sleep(self.0.timing().poll).await;
+        }
+    }
+}
+
+#[async_trait]
+impl<A: Act> Action for One<A> {
+    fn spec(&self) -> &ActionSpec {
+        self.0.spec()
+    }
+
+    async fn probe(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
+        let probe = self.0.look(call, world).await?;
+        if !probe.satisfied {
+            // What cannot be asked for is told while planning.
+            self.0.request(call, &probe.before)?;
+        }
+        Ok(probe)
+    }
+
+    fn predict(&self, call: &Call, before: &Probe) -> Prediction {
+        self.0.predict(call, before)
+    }
+
+    fn commands(&self, call: &Call, before: &Probe) -> Vec<String> {
+        let Ok(request) = self.0.request(call, &before.before) else { return Vec::new() };
+        [Some(request.typed()), self.0.check(call, &before.before)].into_iter().flatten().collect()
+    }
+
+    async fn prepare(&self, call: &Call, world: &dyn World) -> Result<Value, Failure> {
+        let probe = self.0.look(call, world).await.map_err(look::settled)?;
+        let Ends::WithTask(trail) = self.0.request(call, &probe.before)?.ends else { return Ok(Value::Null) };
+        let mut known = Vec::new();
+        for list in trail.lists {
+            known.extend(live::<Vec<TaskEntry>>(world, list).await?.into_iter().map(|task| task.upid));
+        }
+        Ok(json!({"tasks": known}))
+    }
+
+    async fn apply(&self, call: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
+        let work = Work::new(mutate, self.0.attempted(call, &intent.before))?;
+        let request = self.0.request(call, &intent.before)?;
+        if request.ends == Ends::WithAnswer {
+            return self.send(call, &intent.before, &work, &request).await;
+        }
+        let started = work.start_or_done(request.verb, &request.path, &request.params, |upid| json!({"upid": upid}));
+        match started.await.map_err(|f| self.failed(f))? {
+            Some(upid) => self.finish(call, &intent.before, &work, &upid).await,
+            None => {
+                let source = ProxmoxSource::new((*work.site).clone());
+                let seen = self.settle(call, &intent.before, Some(&Value::Null), &source, 1).await;
+                seen.map_err(|failure| failure.done(Done::Whole))
+            }
+        }
+    }
+
+    async fn attach(&self, call: &Call, intent: &Intent, handle: &Value, mutate: &Mutate) -> Result<Value, Failure> {
+        let work = Work::new(mutate, self.0.attempted(call, &intent.before))?;
+        self.finish(call, &intent.before, &work, &upid(handle)?).await
+    }
+
+    async fn verify(&self, call: &Call, before: &Value, _: &Value, world: &dyn World) -> Result<(), Failure> {
+        self.settle(call, before, None, world, self.0.looks()).await.map(drop)
+    }
+
+    async fn recover(
+        &self,
+        call: &Call,
+        intent: &Intent,
+        handle: Option<&Value>,
+        world: &dyn World,
+    ) -> Result<Recovery, Failure> {
+        let Some(handle) = handle else { return self.search(call, intent, world).await };
+        let traced = trace(world, &upid(handle)?).await?;
+        if traced == Trace::Running {
+            return Ok(Recovery::Running(handle.clone()));
+        }
+        let seen = self.0.judge(call, &intent.before, None, world).await;
+        match (traced, seen) {
+            (Trace::Unseen(why), Err(_)) => Ok(Recovery::InDoubt(format!("its task cannot be asked about: {why}"))),
+            (Trace::Unseen(why), Ok(Seen::Untouched(is))) => {
+                Ok(Recovery::InDoubt(format!("{is}, and its task cannot be asked about: {why}")))
+            }
+            (Trace::Unseen(_) | Trace::Running, Ok(seen)) => Ok(settled(seen)),
+            (Trace::Ended(task), seen) => {
+                let failed = task.map(|task| task.outcome.as_deref() != Some("ok"));
+                Ok(once_taken(seen?, handle, failed))
+            }
+            (Trace::Running, Err(failure)) => Err(failure),
+        }
+    }
+
+    fn undo(&self, call: &Call, before: &Value, outputs: Option<&Value>) -> Option<Invocation> {
+        self.0.undo(call, before, outputs)
+    }
+
+    fn undo_summary(&self, call: &Call, before: &Probe) -> Option<String> {
+        self.0.undo_summary(call, before)
+    }
+}
