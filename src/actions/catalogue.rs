@@ -6,7 +6,10 @@ use super::deps::Deps;
 use super::local::LocalRun;
 use super::proxmox::One;
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
-use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestStart, GuestUnlock};
+use super::proxmox::guest::{
+    BootOrder, GuestConfigRead, GuestMigrate, GuestProtect, GuestReboot, GuestResize, GuestResume, GuestSet,
+    GuestShutdown, GuestStart, GuestStatusRead, GuestStop, GuestSuspend, GuestTag, GuestUnlock, Guests,
+};
 use super::proxmox::ha::HaMaintenance;
 use super::proxmox::node::NodeEmpty;
 use crate::engine::ports::{Action, Actions};
@@ -22,6 +25,19 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(GuestMigrate::new(deps.timing)),
         Arc::new(GuestShutdown::new(deps.timing)),
         Arc::new(One(GuestStart::new(deps.timing))),
+        Arc::new(One(GuestStop::new(deps.timing))),
+        Arc::new(One(GuestReboot::new(deps.timing))),
+        Arc::new(One(GuestSuspend::new(deps.timing))),
+        Arc::new(One(GuestResume::new(deps.timing))),
+        Arc::new(One(GuestSet::new(deps.timing))),
+        Arc::new(One(GuestResize::new(deps.timing))),
+        Arc::new(One(GuestTag::on(deps.timing))),
+        Arc::new(One(GuestTag::off(deps.timing))),
+        Arc::new(One(GuestProtect::new(deps.timing))),
+        Arc::new(Guests::default()),
+        Arc::new(GuestStatusRead::default()),
+        Arc::new(GuestConfigRead::default()),
+        Arc::new(BootOrder::default()),
         Arc::new(GuestUnlock::new(deps.timing)),
         Arc::new(NodeEmpty::default()),
     ];
@@ -47,11 +63,24 @@ mod tests {
             names,
             [
                 "local.run",
+                "proxmox.boot_order",
                 "proxmox.check_evacuation",
+                "proxmox.guest_config",
                 "proxmox.guest_migrate",
+                "proxmox.guest_protect",
+                "proxmox.guest_reboot",
+                "proxmox.guest_resize",
+                "proxmox.guest_resume",
+                "proxmox.guest_set",
                 "proxmox.guest_shutdown",
                 "proxmox.guest_start",
+                "proxmox.guest_status",
+                "proxmox.guest_stop",
+                "proxmox.guest_suspend",
+                "proxmox.guest_tag",
                 "proxmox.guest_unlock",
+                "proxmox.guest_untag",
+                "proxmox.guests",
                 "proxmox.ha_maintenance",
                 "proxmox.node_empty",
                 "proxmox.plan_evacuation",

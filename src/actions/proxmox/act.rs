@@ -136,6 +136,12 @@ pub trait Act: Send + Sync {
         1
     }
 
+    /// For how long it must then be seen as wanted without a break.
+    fn steady(&self, call: &Call) -> std::time::Duration {
+        let _ = call;
+        std::time::Duration::ZERO
+    }
+
     /// How long the object may take to be as it should after its task has ended.
     fn settles_in(&self, call: &Call) -> std::time::Duration {
         let _ = call;
@@ -161,6 +167,12 @@ pub trait Act: Send + Sync {
     fn check(&self, call: &Call, before: &Value) -> Option<String> {
         let _ = (call, before);
         None
+    }
+
+    /// Whether a request that is refused since somebody changed the object in between may be made anew from another look:
+    /// where what is wanted does not depend on what was changed.
+    fn looks_again(&self) -> bool {
+        false
     }
 
     /// What to do about a failure with these words, where the act knows.

@@ -1,6 +1,7 @@
 //! Acts on a Proxmox site, and the source of its resources.
 
 mod act;
+mod config;
 pub mod evacuation;
 mod failures;
 pub mod guest;
@@ -12,6 +13,7 @@ mod one;
 mod property;
 pub mod resource;
 pub mod source;
+mod state;
 #[cfg(test)]
 mod testing;
 mod typed;

@@ -88,6 +88,12 @@ pub struct Guest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cores: Option<u64>,
     pub tags: Vec<String>,
+    /// `order=1,up=30,down=60`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup: Option<String>,
+    /// Neither it nor its disks can be deleted.
+    #[serde(default)]
+    pub protection: bool,
     pub disks: BTreeMap<String, Disk>,
     pub nets: BTreeMap<String, Net>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! Makes an action of an [`Act`]: the way that every single request goes, with its recovery, written once.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -22,6 +23,14 @@ use crate::model::ids::Upid;
 
 /// The action.
 pub struct One<A>(pub A);
+
+/// How often a request is made anew where another was faster.
+const CONFLICTS: u32 = 5;
+
+/// Whether it was refused, with nothing done, since the object is not any more what the request was made from.
+fn is_conflict(failure: &Failure) -> bool {
+    failure.done == Done::None && failure.cause.contains("by other user?")
+}
 
 /// What is read again when nothing is under way any more.
 fn settled(seen: Seen) -> Recovery {
@@ -102,8 +111,21 @@ impl<A: Act> One<A> {
 
     /// Sends a request that is done when it is answered.
     async fn send(&self, call: &Call, before: &Value, work: &Work<'_>, request: &Request) -> Result<Value, Failure> {
-        let answer = work.change(request.verb, &request.path, &request.params).await.map_err(|f| self.failed(f))?;
         let source = ProxmoxSource::new((*work.site).clone());
+        let mut answer = work.change(request.verb, &request.path, &request.params).await;
+        for _ in 0..CONFLICTS {
+            if !(self.0.looks_again() && answer.as_ref().is_err_and(is_conflict)) {
+                break;
+            }
+            let probe = self.0.look(call, &source).await.map_err(look::settled)?;
+            if probe.satisfied {
+                answer = Ok(Value::Null);
+                break;
+            }
+            let request = self.0.request(call, &probe.before)?;
+            answer = work.change(request.verb, &request.path, &request.params).await;
+        }
+        let answer = answer.map_err(|f| self.failed(f))?;
         let seen = self.settle(call, before, Some(&answer), &source, 1).await;
         seen.map_err(|failure| failure.done(Done::Whole))
     }
@@ -117,8 +139,9 @@ impl<A: Act> One<A> {
         world: &dyn World,
         looks: u32,
     ) -> Result<Value, Failure> {
-        let until = Instant::now() + self.0.settles_in(call);
-        let mut good = 0;
+        let steady = if looks == 1 { Duration::ZERO } else { self.0.steady(call) };
+        let until = Instant::now() + self.0.settles_in(call) + steady;
+        let (mut good, mut since) = (0, Instant::now());
         loop {
             let seen = match self.0.judge(call, before, answer, world).await {
                 Ok(seen) => seen.as_wanted(),
@@ -126,8 +149,11 @@ impl<A: Act> One<A> {
                 Err(failure) => return Err(failure),
             };
             good = if seen.is_ok() { good + 1 } else { 0 };
+            if good <= 1 {
+                since = Instant::now();
+            }
             match seen {
-                Ok(outputs) if good >= looks => return Ok(outputs),
+                Ok(outputs) if good >= looks && since.elapsed() >= steady => return Ok(outputs),
                 Err(seen) if Instant::now() >= until => {
                     let attempted = format!("verify: {}", self.0.attempted(call, before));
                     return Err(Failure::new(Class::Verify, attempted, format!("seen last: {seen}")));

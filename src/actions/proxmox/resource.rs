@@ -12,6 +12,8 @@
 //! | `proxmox/node/NAME/tasks_of/TYPE` | the same of all tasks of a type (`vzdump`), whatever they are about |
 //! | `proxmox/guests` | map by VMID of `{vmid, kind, name, node, status, template, tags, pool, lock, maxmem, hastate}`: the cluster's list, up to 10 s old but for `node` and `lock` |
 //! | `proxmox/guest/VMID` | [`Guest`](super::object::Guest), asked of its own node; null when it exists nowhere |
+//! | `proxmox/guest/VMID/config` | [`GuestConfig`](super::config::GuestConfig): `{digest, values, pending}`, null as above |
+//! | `proxmox/guest/VMID/state` | [`GuestState`](super::state::GuestState), null as above |
 //! | `proxmox/guest/VMID/evacuation` | [`GuestFacts`](crate::placement::evacuation::facts::GuestFacts), null as above |
 //! | `proxmox/placement/NODE` | [`Facts`](crate::placement::evacuation::Facts) for emptying that node |
 //! | `proxmox/ha` | [`Ha`](super::object::Ha) |
@@ -37,6 +39,8 @@ pub enum Resource {
     TasksOf(NodeName, String),
     Guests,
     Guest(Vmid),
+    GuestConfig(Vmid),
+    GuestState(Vmid),
     GuestEvacuation(Vmid),
     Placement(NodeName),
     Ha,
@@ -65,6 +69,8 @@ impl Resource {
             Self::TasksOf(node, kind) => format!("the {kind} tasks of {node}"),
             Self::Guests => "the guests of the site".to_owned(),
             Self::Guest(vmid) | Self::GuestEvacuation(vmid) => format!("guest {vmid}"),
+            Self::GuestConfig(vmid) => format!("the configuration of guest {vmid}"),
+            Self::GuestState(vmid) => format!("the state of guest {vmid}"),
             Self::Placement(node) => format!("where the guests of {node} fit"),
             Self::Ha => "the HA manager's state".to_owned(),
             Self::HaRules => "the HA rules".to_owned(),
@@ -92,6 +98,8 @@ impl fmt::Display for Resource {
             Self::TasksOf(node, kind) => write!(f, "proxmox/node/{node}/tasks_of/{kind}"),
             Self::Guests => f.write_str("proxmox/guests"),
             Self::Guest(vmid) => write!(f, "proxmox/guest/{vmid}"),
+            Self::GuestConfig(vmid) => write!(f, "proxmox/guest/{vmid}/config"),
+            Self::GuestState(vmid) => write!(f, "proxmox/guest/{vmid}/state"),
             Self::GuestEvacuation(vmid) => write!(f, "proxmox/guest/{vmid}/evacuation"),
             Self::Placement(node) => write!(f, "proxmox/placement/{node}"),
             Self::Ha => f.write_str("proxmox/ha"),
@@ -125,6 +133,8 @@ impl FromStr for Resource {
             ["proxmox", "node", node, "tasks_of", kind] => Ok(Self::TasksOf(node.into(), kind.to_owned())),
             ["proxmox", "guests"] => Ok(Self::Guests),
             ["proxmox", "guest", guest] => Ok(Self::Guest(vmid(guest)?)),
+            ["proxmox", "guest", guest, "config"] => Ok(Self::GuestConfig(vmid(guest)?)),
+            ["proxmox", "guest", guest, "state"] => Ok(Self::GuestState(vmid(guest)?)),
             ["proxmox", "guest", guest, "evacuation"] => Ok(Self::GuestEvacuation(vmid(guest)?)),
             ["proxmox", "placement", node] => Ok(Self::Placement(node.into())),
             ["proxmox", "ha"] => Ok(Self::Ha),
@@ -155,6 +165,8 @@ mod tests {
             Resource::TasksOf(node.clone(), "vzdump".into()),
             Resource::Guests,
             Resource::Guest(vmid),
+            Resource::GuestConfig(vmid),
+            Resource::GuestState(vmid),
             Resource::GuestEvacuation(vmid),
             Resource::Placement(node),
             Resource::Ha,

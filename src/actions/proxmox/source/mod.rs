@@ -26,6 +26,7 @@ use crate::model::failure::{Class, Failure};
 use crate::model::ids::ResourceKey;
 
 pub use evacuation::guest_facts;
+pub(in crate::actions::proxmox) use guest::{is_disk, is_numbered};
 
 /// Reads the resources of one site. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -60,6 +61,8 @@ impl ProxmoxSource {
             Resource::TasksOf(node, kind) => json(&self.tasks_of(&node, &kind).await?),
             Resource::Guests => json(&self.guests().await?),
             Resource::Guest(vmid) => json(&self.guest(vmid).await?),
+            Resource::GuestConfig(vmid) => json(&self.guest_config(vmid).await?),
+            Resource::GuestState(vmid) => json(&self.guest_state(vmid).await?),
             Resource::GuestEvacuation(vmid) => json(&self.guest_evacuation(vmid).await?),
             Resource::Placement(node) => json(&self.placement(&node).await?),
             Resource::Ha => json(&self.ha().await?),
