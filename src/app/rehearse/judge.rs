@@ -56,8 +56,13 @@ pub(super) fn untruths_of(start: &Objects, end: &Objects, listed: &Listed) -> Ve
         if !listed.perhaps.contains(object) {
             let fields: BTreeSet<&String> = was.keys().chain(is.keys()).filter(|f| was.get(*f) != is.get(*f)).collect();
             let told = |field: &String| said.is_some_and(|said| said.contains_key(named(field)));
-            // A digest is of the configuration's lines, and a lock is one of them.
-            let follows = |field: &String| field == "digest" && told(&"lock".to_owned());
+            // A digest is of the configuration's lines, and a lock is one of them; what QEMU says follows from whether it runs.
+            let follows = |field: &String| match field.as_str() {
+                "digest" => told(&"lock".to_owned()),
+                "qmpstatus" => told(&"status".to_owned()),
+                // Lines that are others make another digest, and that is told of the guest.
+                _ => object.ends_with("/config"),
+            };
             let unsaid = fields.into_iter().filter(|field| !told(field) && !follows(field));
             found.extend(unsaid.map(|field| {
                 format!(

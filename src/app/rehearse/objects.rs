@@ -45,7 +45,15 @@ pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
     for (section, content) in entries(state) {
         for (name, fields) in entries(content) {
             match (section.as_str(), name.as_str()) {
-                ("guests", id) => entries(fields).for_each(|(k, v)| put(format!("proxmox/guest/{id}"), k, v)),
+                ("guests", id) => {
+                    for (field, value) in entries(fields) {
+                        if field == "config" {
+                            entries(value).for_each(|(k, v)| put(format!("proxmox/guest/{id}/config"), k, v));
+                        } else {
+                            put(format!("proxmox/guest/{id}"), field, value);
+                        }
+                    }
+                }
                 ("nodes", node) => entries(fields).for_each(|(k, v)| put(format!("proxmox/node/{node}"), k, v)),
                 ("ha", "maintenance_asked") => {
                     for node in fields.as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -112,6 +120,21 @@ fn calls(events: &[&Event]) -> BTreeMap<StepPath, (Invocation, Value)> {
     calls
 }
 
+/// A configuration's lines, and under `pending/` those that wait. Its digest is one of the guest's own fields.
+fn lines(patch: &Value) -> Fields {
+    let waiting = entries(&patch["pending"]).map(|(key, what)| (format!("pending/{key}"), what.clone()));
+    entries(&patch["values"]).map(|(key, line)| (key.clone(), line.clone())).chain(waiting).collect()
+}
+
+/// Tags as the file has them: in one text, and none is no line.
+fn as_stored(mut fields: Fields) -> Fields {
+    if let Some(Value::Array(tags)) = fields.get("tags") {
+        let text = tags.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(";");
+        fields.insert("tags".to_owned(), if text.is_empty() { Value::Null } else { text.into() });
+    }
+    fields
+}
+
 /// A delta on a list of objects is one on each of them; what is no single object's (the HA manager's view) is derived.
 fn by_object(delta: Delta) -> Vec<(String, Fields)> {
     let fields = |value: &Value| -> Fields { entries(value).map(|(k, v)| (k.clone(), v.clone())).collect() };
@@ -123,6 +146,7 @@ fn by_object(delta: Delta) -> Vec<(String, Fields)> {
         "proxmox/guests" => each("guest"),
         "proxmox/nodes" => each("node"),
         "proxmox/ha" => Vec::new(),
-        object => vec![(object.to_owned(), fields(&delta.patch))],
+        object if object.ends_with("/config") => vec![(object.to_owned(), lines(&delta.patch))],
+        object => vec![(object.to_owned(), as_stored(fields(&delta.patch)))],
     }
 }

@@ -99,12 +99,7 @@ fn only_for_root<'a>(mut changes: impl Iterator<Item = (&'a str, &'a str)>) -> R
 }
 
 fn check(guest: &super::guest::Guest, change: &Change) -> Result<(), PveError> {
-    if change.digest.as_ref().is_some_and(|digest| *digest != guest.digest()) {
-        return Err(PveError::die(match guest.kind {
-            GuestKind::Qemu => "checksum mismatch (file change by other user?)",
-            GuestKind::Lxc => "detected modified configuration - file changed by other user? Try again.",
-        }));
-    }
+    guest.check_digest(change.digest.as_deref())?;
     if !change.skiplock {
         guest.check_lock()?;
     }

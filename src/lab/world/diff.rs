@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use super::World;
+use super::guest::Guest;
+use crate::model::ids::GuestKind;
 
 impl World {
-    /// The comparable state. Per guest: `kind`, `node`, `status`, `lock`, `digest`, `name`, `uuid`, `tags`, `pool`,
-    /// `volumes`; per node: `up`, `version`, `maintenance`; HA: `resources`, `rules`. Figures, times and tasks are not
+    /// The comparable state. Per guest: `kind`, `node`, `status`, `qmpstatus` (VMs), `lock`, `digest`, `name`, `uuid`,
+    /// `tags`, `pool`, `volumes`, `config` (its lines in force and, under `pending`, those that wait); per node: `up`, `version`, `maintenance`; HA: `resources`, `rules`. Figures, times and tasks are not
     /// in it.
     pub fn snapshot_state(&self) -> Value {
         let guests: serde_json::Map<String, Value> = self
@@ -14,9 +16,13 @@ impl World {
             .values()
             .map(|guest| {
                 let volumes: Vec<String> = guest.config.disks().into_iter().map(|disk| disk.volid).collect();
-                let state = json!({"kind": guest.kind.as_str(), "node": guest.node.as_str(), "status": guest.status(),
+                let mut state = json!({"kind": guest.kind.as_str(), "node": guest.node.as_str(), "status": guest.status(),
                 "lock": guest.config.get("lock"), "digest": guest.digest(), "name": guest.name(),
-                "uuid": guest.uuid(), "tags": guest.config.get("tags"), "pool": guest.pool, "volumes": volumes});
+                "uuid": guest.uuid(), "tags": guest.config.get("tags"), "pool": guest.pool, "volumes": volumes,
+                "config": guest.comparable_config()});
+                if guest.kind == GuestKind::Qemu {
+                    state["qmpstatus"] = json!(guest.qmp_status());
+                }
                 (guest.vmid.to_string(), state)
             })
             .collect();
@@ -30,6 +36,21 @@ impl World {
             })
             .collect();
         json!({"nodes": nodes, "guests": guests, "ha": self.ha.comparable()})
+    }
+}
+
+impl Guest {
+    /// Its lines but for the lock, which is compared by itself, and what waits for its next start.
+    fn comparable_config(&self) -> Value {
+        let lines = self.config.0.iter().filter(|(key, _)| *key != "lock");
+        let mut config: serde_json::Map<String, Value> = lines.map(|(key, line)| (key.clone(), json!(line))).collect();
+        for (key, line) in &self.pending {
+            config.insert(
+                format!("pending/{key}"),
+                line.as_ref().map_or_else(|| json!({"delete": true}), |line| json!({"value": line})),
+            );
+        }
+        Value::Object(config)
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Run {
     pub pid: u32,
     pub machine: String,
     pub qemu: String,
+    /// It stands still.
+    pub paused: bool,
 }
 
 /// What it uses at present, as shares of what it has.
@@ -89,6 +91,26 @@ impl Guest {
 
     pub fn status(&self) -> &'static str {
         if self.running() { "running" } else { "stopped" }
+    }
+
+    pub fn paused(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.paused)
+    }
+
+    /// The state in QEMU's own words.
+    pub fn qmp_status(&self) -> &'static str {
+        if self.paused() { "paused" } else { self.status() }
+    }
+
+    /// That a change was made from the configuration as it is.
+    pub fn check_digest(&self, digest: Option<&str>) -> Result<(), PveError> {
+        if digest.is_none_or(|digest| digest == self.digest()) {
+            return Ok(());
+        }
+        Err(PveError::die(match self.kind {
+            GuestKind::Qemu => "checksum mismatch (file change by other user?)",
+            GuestKind::Lxc => "detected modified configuration - file changed by other user? Try again.",
+        }))
     }
 
     /// Bytes of the boot disk, which is what lists call `maxdisk`.
@@ -156,7 +178,8 @@ impl World {
         let (machine, qemu) = self.qemu_of(&node);
         if let Some(guest) = self.guests.get_mut(&vmid) {
             guest.settle_pending();
-            guest.run = Some(Run { since, pid, machine: machine.into(), qemu: qemu.into() });
+            guest.wake();
+            guest.run = Some(Run { since, pid, machine: machine.into(), qemu: qemu.into(), paused: false });
         }
     }
 

@@ -4,7 +4,7 @@ use super::clock::Event;
 use super::config_api::{self, Change};
 use super::fault::FaultKind;
 use super::task::TaskKey;
-use super::{World, ha, lifecycle, migrate};
+use super::{World, ha, lifecycle, migrate, resize, suspend};
 use crate::model::ids::Vmid;
 
 /// The work of one task, with how far it is.
@@ -19,8 +19,21 @@ pub(super) enum Job {
     Shutdown(lifecycle::Shutdown),
     Reboot {
         vmid: Vmid,
+        /// Milliseconds that its shutdown may take.
+        timeout: u64,
         step: u8,
     },
+    Reset {
+        vmid: Vmid,
+    },
+    Suspend {
+        vmid: Vmid,
+        to_disk: bool,
+    },
+    Resume {
+        vmid: Vmid,
+    },
+    Resize(resize::Resize),
     Config {
         vmid: Vmid,
         change: Change,
@@ -87,7 +100,11 @@ fn work(world: &mut World, key: TaskKey, job: &mut Job, first: bool) -> Next {
         Job::Start { vmid } => lifecycle::start_step(world, key, *vmid, first),
         Job::Stop { vmid } => lifecycle::stop_step(world, key, *vmid, first),
         Job::Shutdown(shutdown) => lifecycle::shutdown_step(world, key, shutdown),
-        Job::Reboot { vmid, step } => lifecycle::reboot_step(world, key, *vmid, step),
+        Job::Reboot { vmid, timeout, step } => lifecycle::reboot_step(world, key, *vmid, *timeout, step),
+        Job::Reset { vmid } => suspend::reset_step(world, *vmid),
+        Job::Suspend { vmid, to_disk } => suspend::suspend_step(world, *vmid, *to_disk, first),
+        Job::Resume { vmid } => suspend::resume_step(world, key, *vmid, first),
+        Job::Resize(asked) => resize::step(world, key, asked, first),
         Job::Config { vmid, change } => Next::Done(config_api::apply(world, *vmid, change).map_err(|e| e.message)),
         Job::Migrate(migration) => migrate::step(world, key, migration),
         Job::HaQueue(request) => ha::queue_step(world, key, request, first),

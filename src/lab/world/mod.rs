@@ -22,12 +22,14 @@ mod node;
 mod node_api;
 mod pending;
 pub(in crate::lab) mod pools;
+mod resize;
 mod rng;
 mod route;
 mod site;
 mod storage;
 mod storage_api;
 mod surgery;
+mod suspend;
 mod task;
 mod task_api;
 #[cfg(test)]

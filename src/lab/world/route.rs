@@ -1,7 +1,7 @@
 //! Which handler answers which path: the one table.
 
 use super::{World, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending};
-use super::{node_api, pools, storage_api, task_api};
+use super::{node_api, pools, resize, storage_api, suspend, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
 
 pub(super) type Handler = fn(&mut World, &Call) -> Result<Reply, PveError>;
@@ -72,6 +72,7 @@ const GUEST_TABLE: &[(Verb, &str, Handler)] = &[
     (Post, "/status/stop", lifecycle::stop),
     (Post, "/status/shutdown", lifecycle::shutdown),
     (Post, "/status/reboot", lifecycle::reboot),
+    (Put, "/resize", resize::take),
     (Get, "/snapshot", guest_api::snapshots),
     (Get, "/migrate", migrate::precondition::read),
     (Post, "/migrate", migrate::request::take),
@@ -86,6 +87,9 @@ pub(super) fn find(call: &Call) -> Option<Handler> {
         if let Some(rest) = call.template.strip_prefix(&format!("/nodes/{{node}}/{kind}/{{vmid}}")) {
             return match (kind, call.verb, rest) {
                 ("qemu", Post, "/config") => Some(config_api::change_in_task),
+                ("qemu", Post, "/status/suspend") => Some(suspend::suspend),
+                ("qemu", Post, "/status/resume") => Some(suspend::resume),
+                ("qemu", Post, "/status/reset") => Some(suspend::reset),
                 ("qemu", Get, "/agent/network-get-interfaces") => Some(guest_api::agent_interfaces),
                 ("lxc", Get, "/interfaces") => Some(guest_api::container_interfaces),
                 _ => table(GUEST_TABLE, rest),
@@ -120,6 +124,9 @@ pub(super) fn all() -> Vec<(Verb, String)> {
     });
     let single = [
         (Post, "/nodes/{node}/qemu/{vmid}/config"),
+        (Post, "/nodes/{node}/qemu/{vmid}/status/suspend"),
+        (Post, "/nodes/{node}/qemu/{vmid}/status/resume"),
+        (Post, "/nodes/{node}/qemu/{vmid}/status/reset"),
         (Get, "/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces"),
         (Get, "/nodes/{node}/lxc/{vmid}/interfaces"),
     ];

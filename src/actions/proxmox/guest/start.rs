@@ -105,7 +105,14 @@ impl Act for GuestStart {
     }
 
     fn predict(&self, _: &Call, before: &Probe) -> Prediction {
-        power::predict(before, "starts", |guest| power::state(guest, "running", "running"))
+        power::predict(before, "starts", |guest| {
+            let mut state = power::state(guest, "running", "running");
+            if guest.lock.is_some() {
+                // Its memory was on disk: the lock goes with it.
+                (state["lock"], state["digest"]) = (Value::Null, Value::Null);
+            }
+            state
+        })
     }
 
     fn undo(&self, _: &Call, before: &Value, _: Option<&Value>) -> Option<Invocation> {
