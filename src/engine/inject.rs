@@ -72,7 +72,9 @@ impl Inject {
 
     /// The failure that is asked for at this step, if any.
     pub(super) fn failure_at(&self, path: &StepPath) -> Option<Failure> {
-        let undone = path.as_str().strip_suffix("/undo");
+        let text = path.as_str();
+        // An action's own inverse, or the steps that a runbook gives instead.
+        let undone = text.strip_suffix("/undo").or_else(|| text.split_once("/undo/").map(|(step, _)| step));
         let asked =
             self.fail.contains(path) || undone.is_some_and(|step| self.fail_undo.iter().any(|p| p.as_str() == step));
         asked.then(|| Failure::new(Class::Failed, format!("step {path}"), "failed on purpose (--inject)"))
@@ -115,6 +117,7 @@ mod tests {
     fn the_kinds_are_read_and_others_refused() {
         let inject: Inject = "fail-undo:move[104]".parse().unwrap();
         assert!(inject.failure_at(&"move[104]/undo".into()).is_some());
+        assert!(inject.failure_at(&"move[104]/undo/start".into()).is_some());
         assert!(inject.failure_at(&"move[104]".into()).is_none());
         assert_eq!("crash-after:40".parse::<Inject>().unwrap().crash_after, Some(40));
         assert!("roll-back".parse::<Inject>().unwrap().roll_back);

@@ -2,10 +2,22 @@
 
 use super::diagnostic::Source;
 
-const SHIPPED: [(&str, &str); 1] = [("node-evacuation", include_str!("../../runbooks/node-evacuation.yaml"))];
+const SHIPPED: [(&str, &str); 5] = [
+    ("bulk-shutdown", include_str!("../../runbooks/bulk-shutdown.yaml")),
+    ("bulk-start", include_str!("../../runbooks/bulk-start.yaml")),
+    ("node-evacuation", include_str!("../../runbooks/node-evacuation.yaml")),
+    ("tag-add", include_str!("../../runbooks/tag-add.yaml")),
+    ("tag-remove", include_str!("../../runbooks/tag-remove.yaml")),
+];
 
 /// How each of them is rehearsed.
-const REHEARSALS: [(&str, &str); 1] = [("node-evacuation", include_str!("../../runbooks/tests/node-evacuation.yaml"))];
+const REHEARSALS: [(&str, &str); 5] = [
+    ("bulk-shutdown", include_str!("../../runbooks/tests/bulk-shutdown.yaml")),
+    ("bulk-start", include_str!("../../runbooks/tests/bulk-start.yaml")),
+    ("node-evacuation", include_str!("../../runbooks/tests/node-evacuation.yaml")),
+    ("tag-add", include_str!("../../runbooks/tests/tag-add.yaml")),
+    ("tag-remove", include_str!("../../runbooks/tests/tag-remove.yaml")),
+];
 
 /// Names of all shipped runbooks, sorted.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bad_input;
+mod bulk;
 mod calls;
 mod commands;
 mod control;

@@ -28,7 +28,7 @@ impl Default for BootOrder {
         let policy = |name, choices: &[&str], default: &str, help: &str| {
             Param::new(name, ValueType::String).choices(choices).default_value(default).help(help)
         };
-        let wave = "In order: order (null: no order given), guests: vmid, name, node, up and down (milliseconds)";
+        let wave = "In order: name (`order-1`, `any`), order (null: no order given), guests: vmid, name, node, up and down (milliseconds)";
         let spec = ActionSpec::new("proxmox.boot_order", Effect::Read, "Put guests into the order of their boot")
             .param(Param::new("guests", ValueType::List).items(ValueType::Guest).required().help("The guests, by VMID"))
             .param(
@@ -117,7 +117,10 @@ impl Action for BootOrder {
             }
         }
         let count: usize = waves.values().map(Vec::len).sum();
-        let wave = |((without, order), guests): ((bool, u64), Vec<Value>)| json!({"order": if without { Value::Null } else { json!(order) }, "guests": guests});
+        let wave = |((without, order), guests): ((bool, u64), Vec<Value>)| {
+            let name = if without { "any".to_owned() } else { format!("order-{order}") };
+            json!({"name": name, "order": if without { Value::Null } else { json!(order) }, "guests": guests})
+        };
         let mut waves: Vec<Value> = waves.into_iter().map(wave).collect();
         if !starts {
             waves.reverse();

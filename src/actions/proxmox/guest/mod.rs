@@ -1,5 +1,7 @@
 //! Acts on one guest, and what can be read of guests.
 
+#[cfg(test)]
+mod acts_tests;
 mod boot_order;
 mod change;
 mod list;
