@@ -144,7 +144,7 @@ impl<A: Act> One<A> {
         let (mut good, mut since) = (0, Instant::now());
         loop {
             let seen = match self.0.judge(call, before, answer, world).await {
-                Ok(seen) => seen.as_wanted(),
+                Ok(seen) => seen.into_wanted(),
                 Err(failure) if look::may_pass(&failure) => Err(failure.to_string()),
                 Err(failure) => return Err(failure),
             };
