@@ -108,7 +108,7 @@ fn a_privilege_that_is_missing_is_named() {
     let got = world.lab(&lab, "runbook doctor");
     got.exits(4).says(&[
         "ops@pve!nothing lacks Sys.Audit on /",
-        "missing: Datastore.AllocateSpace, Datastore.Audit, Sys.Audit, VM.Audit, VM.Migrate",
+        "missing: Datastore.AllocateSpace, Datastore.Audit, Sys.Audit, VM.Audit, VM.Config.Disk",
     ]);
 }
 
