@@ -30,6 +30,12 @@ impl<W: Write + Send> Plain<W> {
         Self { out, look, view: RunView::default(), written: HashMap::new() }
     }
 
+    /// Goes on with a run of which so much was seen before, by others.
+    pub fn since(mut self, view: RunView) -> Self {
+        self.view = view;
+        self
+    }
+
     /// What was seen so far: for the summary at the end.
     pub fn view(&self) -> &RunView {
         &self.view
@@ -51,7 +57,11 @@ impl<W: Write + Send> Plain<W> {
 
 impl<W: Write + Send> Observer for Plain<W> {
     fn see(&mut self, event: &Event) {
+        let asked = is_asked_again(event, &self.view);
         self.view.see(event);
+        if asked {
+            return;
+        }
         if let Body::Note(Note::Progress { path, share, .. }) = &event.body
             && !self.is_due(path, *share, event.at)
         {
@@ -63,6 +73,12 @@ impl<W: Write + Send> Observer for Plain<W> {
             let _ = writeln!(self.out, "{time} {}", clean(&text)).and_then(|()| self.out.flush());
         }
     }
+}
+
+/// A question that waits already is put again where the run is taken up: that is nothing new.
+fn is_asked_again(event: &Event, before: &RunView) -> bool {
+    let Some(Fact::Asked { path, question }) = event.fact() else { return false };
+    before.questions().any(|(step, asked)| step.path == *path && asked == question)
 }
 
 /// What an event says, in a line; `None`: nothing that a person would want to see. `view` has seen it.
