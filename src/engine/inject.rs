@@ -38,7 +38,9 @@ pub struct Inject {
 
 /// A text after `--inject` that is none of the seven.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("--inject {got:?}: expected fail:STEP, fail-after:STEP, fail-undo:STEP, decline:STEP, repeat:STEP, crash-after:N or roll-back")]
+#[error(
+    "--inject {got:?}: expected fail:STEP, fail-after:STEP, fail-undo:STEP, decline:STEP, repeat:STEP, crash-after:N or roll-back"
+)]
 pub struct BadInjection {
     got: String,
 }

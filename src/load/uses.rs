@@ -158,8 +158,11 @@ fn unknown_local(reader: &mut Reader<'_>, callables: &Callables<'_>, span: Span,
     let diagnostic =
         reader.error(code::UNKNOWN_ACTION, span, format!("`{name}` is neither an action nor defined in this file"));
     diagnostic.suggest(near);
-    let said = diagnostic.help.take().map(|near| format!("{near} ({known})"));
-    diagnostic.help = Some(said.unwrap_or(known));
+    // Where there is one other name, that is all there is to say.
+    if actions.len() + defined.len() > 1 || diagnostic.help.is_none() {
+        let near = diagnostic.help.take().map(|near| format!("{near} "));
+        diagnostic.help = Some(near.unwrap_or_default() + &known);
+    }
 }
 
 fn unknown_action(reader: &mut Reader<'_>, callables: &Callables<'_>, span: Span, name: &str) {

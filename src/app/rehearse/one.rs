@@ -186,7 +186,8 @@ fn missed(events: &[Event], injection: &Injection) -> Option<String> {
 
 fn is_lost(event: &Event, of: &StepPath) -> bool {
     let ended = matches!(event.fact(), Some(Fact::Finished { path, .. }) if path == of);
-    ended && matches!(event.fact(), Some(Fact::Finished { ending: Ending::Failed { failure }, .. }) if failure.done == Done::Unknown)
+    ended
+        && matches!(event.fact(), Some(Fact::Finished { ending: Ending::Failed { failure }, .. }) if failure.done == Done::Unknown)
 }
 
 /// The failures of a run, a line each.

@@ -21,8 +21,8 @@ mod show;
 mod test;
 
 use super::Face;
-use super::junit::JunitFile;
 use super::args::{Command, RunsCommand};
+use super::junit::JunitFile;
 use crate::app::open::OpenSite;
 use crate::app::{AppError, Exit};
 use crate::model::runbook::Runbook;
