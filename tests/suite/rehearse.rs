@@ -13,6 +13,7 @@ use runbook::model::action_spec::ActionSpec;
 use runbook::model::failure::Failure;
 use serde_json::{Value, json};
 
+use super::harness;
 use super::rig::torture;
 
 const MIGRATE: &str = "proxmox.guest_migrate";
@@ -76,12 +77,12 @@ async fn an_evacuation_is_disturbed_at_each_step_and_after_each_fact() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_question_is_answered_with_no_once() {
-    let folder = tempfile::tempdir().unwrap();
+    let world = harness::World::new();
     let text = "runbook: asks\nschema: 1\ntarget: proxmox\nsteps:\n  - {id: sure, confirm: Sure?}\n  \
                 - {id: enter, uses: proxmox.ha_maintenance, with: {node: pve2, enabled: true}}\n  \
                 - {id: word, confirm: {message: Really?, type: pve2}}\n";
-    std::fs::write(folder.path().join("asks.yaml"), text).unwrap();
-    let settings = Settings { cwd: folder.path().to_owned(), actor: "test@here".into(), ..Settings::default() };
+    world.write("asks.yaml", text);
+    let settings = Settings { cwd: world.path("."), actor: "test@here".into(), ..Settings::default() };
     let wanted = Wanted { name: "asks.yaml".into(), scenario: Some("tiny".into()), jobs: 2, ..Wanted::default() };
     let report = rehearse::rehearse(&settings, &wanted, &mut |_| {}).await.unwrap();
     assert_eq!(report.findings().count(), 0, "{}", story(&report));
