@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use super::junit::JunitFile;
+
 pub use control::{Approve, Cancel, Decide, OfRun};
 pub use journal::{Audit, Export, ExportFormat, Freeze, Import, Lock, LockBreak, Prune, Runs, RunsCommand};
 
@@ -292,14 +294,14 @@ pub struct Answers {
     #[arg(long, value_name = "WORD")]
     pub confirm: Vec<String>,
     #[arg(long, value_name = "KIND:WHAT", hide_short_help = true)]
-    /// Rehearses trouble: fail:STEP, fail-undo:STEP, repeat:STEP, crash-after:N, roll-back
+    /// Rehearses trouble: fail:STEP, fail-after:STEP, fail-undo:STEP, decline:STEP, repeat:STEP, crash-after:N, roll-back
     pub inject: Vec<String>,
     /// Goes through lists that become known only later without asking
     #[arg(long)]
     pub auto_expand: bool,
     /// Writes the run's results as JUnit XML, however it ends
     #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
+    pub junit: Option<JunitFile>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

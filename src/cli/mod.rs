@@ -4,6 +4,7 @@ mod args;
 mod ask;
 mod commands;
 mod diagnostic;
+mod junit;
 mod printer;
 mod settings;
 mod signals;

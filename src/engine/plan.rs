@@ -495,12 +495,12 @@ impl Planner {
 
     fn undo_text(&self, ix: StepIx, action: &Arc<dyn Action>, call: &Call, probe: &Probe, effect: Effect) -> String {
         match self.state.node(ix).step().map(|s| &s.rollback) {
-            Some(Rollback::None(why)) => format!("nothing: {why}"),
+            Some(Rollback::None(why)) => format!("{}: {why}", PlanStep::NOTHING),
             Some(Rollback::Steps(steps)) => steps.iter().map(|s: &Step| s.id.as_str()).collect::<Vec<_>>().join(", "),
             Some(Rollback::Auto) | None => match action.undo_summary(call, probe) {
-                Some(text) if effect >= Effect::Disrupt => format!("{text} (left to a person)"),
+                Some(text) if effect >= Effect::Disrupt => text + PlanStep::BY_HAND,
                 Some(text) => text,
-                None => "nothing can undo it".to_owned(),
+                None => format!("{} can undo it", PlanStep::NOTHING),
             },
         }
     }

@@ -96,6 +96,18 @@ pub struct PlanStep {
     pub commands: Vec<String>,
 }
 
+impl PlanStep {
+    /// How `undo` begins where nothing is undone.
+    pub const NOTHING: &str = "nothing";
+    /// How it ends where a rollback only lists what a person has to do.
+    pub const BY_HAND: &str = " (left to a person)";
+
+    /// Whether a rollback would do something about it, as far as the plan knew.
+    pub fn can_be_undone(&self) -> bool {
+        !self.undo.starts_with(Self::NOTHING) && !self.undo.ends_with(Self::BY_HAND)
+    }
+}
+
 /// What a plan is made for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inputs {

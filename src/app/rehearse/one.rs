@@ -12,8 +12,10 @@ use super::stage::{Act, Setting, Stage, status};
 use crate::app::books::Book;
 use crate::app::error::AppError;
 use crate::app::planning::{self, Request};
-use crate::event::{Event, Outcome, RunStatus, UndoStatus};
+use crate::event::{Ending, Event, Fact, Outcome, RunStatus, UndoStatus};
 use crate::lab::world::diff;
+use crate::model::effect::Done;
+use crate::model::ids::StepPath;
 use crate::model::plan::Plan;
 use crate::model::rehearsal::Expect;
 use crate::report::RunView;
@@ -122,7 +124,7 @@ pub(super) async fn judged(
         Kind::Crash => same(found, &scene, verdict.status, goal),
         Kind::CrashRollBack => same(found, &scene, verdict.status, back.unwrap_or(goal)),
         Kind::Repeat => same(found, &scene, verdict.status, goal),
-        Kind::Fail => found.extend(judge::extra(&goal.asked, &scene.asked, false)),
+        Kind::Fail | Kind::FailAfter | Kind::Decline => found.extend(judge::extra(&goal.asked, &scene.asked, false)),
         Kind::FailUndo if verdict.status != Some(RunStatus::RollbackIncomplete) => {
             found.push("an undo failed, and the run does not end as rollback_incomplete".into());
         }
@@ -174,9 +176,18 @@ fn missed(events: &[Event], injection: &Injection) -> Option<String> {
     let step = view.step(path)?;
     let met = match injection.kind {
         Kind::FailUndo => step.undo == UndoStatus::RollbackFailed,
+        Kind::Decline => step.outcome == Outcome::Cancelled,
+        // What becomes of the step is found out: that the answer was lost is all that is sure.
+        Kind::FailAfter => events.iter().any(|event| is_lost(event, path)),
         _ => matches!(step.outcome, Outcome::Failed(_)),
     };
     (!met).then(|| format!("the failure of {path} was not met: {}, undo {}", step.outcome.as_str(), step.undo.as_str()))
+}
+
+fn is_lost(event: &Event, of: &StepPath) -> bool {
+    let ended = matches!(event.fact(), Some(Fact::Finished { path, .. }) if path == of);
+    ended
+        && matches!(event.fact(), Some(Fact::Finished { ending: Ending::Failed { failure }, .. }) if failure.done == Done::Unknown)
 }
 
 /// The failures of a run, a line each.

@@ -23,7 +23,7 @@ use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd};
 use crate::engine::inject::{CrashingJournal, Inject};
 use crate::engine::ports::{Actions, Answer, Anything, Approver, Clock, JournalError, Observer};
 use crate::engine::world::LiveWorld;
-use crate::event::{Event, Question, RunStatus, Signal};
+use crate::event::{Decision, Event, Question, RunStatus, Signal};
 use crate::journal::memory::{MemoryJournal, MemoryLocks};
 use crate::lab::front::{Lab, LabOptions, Listen};
 use crate::lab::ledger::Entry;
@@ -166,14 +166,14 @@ impl Stage {
     fn ports(&self, journal: &MemoryJournal, inject: &Inject) -> Ports {
         Ports {
             requests: mpsc::unbounded_channel().1,
-            actions: self.site.actions.clone(),
+            actions: inject.over_actions(self.site.actions.clone()),
             world: Arc::new(LiveWorld(self.site.source.clone())),
             clients: self.site.clients.clone(),
             journal: Box::new(CrashingJournal::new(journal.clone(), inject)),
             locks: Arc::new(self.locks.clone()),
             policy: Arc::new(Anything),
             clock: self.clock.clone(),
-            approver: Arc::new(Nods),
+            approver: inject.over_approver(Arc::new(Nods)),
             observer: Box::new(Unseen),
             inject: inject.clone(),
             actor: "rehearsal".into(),
@@ -251,13 +251,18 @@ impl Clock for LabTime {
     }
 }
 
-/// Says yes to everything, with the word that is asked for.
+/// Says yes to everything, with the word that is asked for; what has failed is to be left at that.
 struct Nods;
 
 #[async_trait]
 impl Approver for Nods {
     async fn ask(&self, _: &StepPath, question: &Question) -> Answer {
-        Answer::Approved { who: "rehearsal".into(), word: question.word.clone() }
+        let who = "rehearsal".to_owned();
+        if question.options.is_empty() {
+            Answer::Approved { who, word: question.word.clone() }
+        } else {
+            Answer::Decided { who, decision: Decision::Stop }
+        }
     }
 }
 
