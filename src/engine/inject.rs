@@ -163,8 +163,8 @@ impl Action for Mute {
         self.action.attach(call, intent, handle, mutate).await
     }
 
-    async fn verify(&self, call: &Call, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
-        self.action.verify(call, outputs, world).await
+    async fn verify(&self, call: &Call, before: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
+        self.action.verify(call, before, outputs, world).await
     }
 
     async fn recover(
