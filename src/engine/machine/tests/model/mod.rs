@@ -35,24 +35,40 @@ mod graphs;
 mod mark;
 mod moves;
 mod rules;
+mod scopes;
 mod search;
 mod world;
 
 use std::io::Write;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use search::{Case, Tally, explore};
 
 fn check(what: &str, cases: impl IntoIterator<Item = Case>) -> Tally {
-    let mut total = Tally::default();
     let verbose = std::env::var_os("MODEL").is_some();
-    for case in cases {
-        let began = std::time::Instant::now();
-        let tally = explore(&case);
-        if verbose {
-            let _ = writeln!(std::io::stderr(), "{} {:?}: {tally}", case.name, began.elapsed());
+    let cases: Vec<Case> = cases.into_iter().collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut total = Tally::default();
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let began = std::time::Instant::now();
+            let tally = explore(case);
+            if verbose {
+                let _ = writeln!(std::io::stderr(), "{} {:?}: {tally}", case.name, began.elapsed());
+            }
+            total.add(&tally);
         }
-        total.add(&tally);
-    }
+        total
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut total = Tally::default();
+    std::thread::scope(|scope| {
+        let working: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for thread in working {
+            total.add(&thread.join().unwrap_or_else(|broken| std::panic::resume_unwind(broken)));
+        }
+    });
     // Not through the harness, which would keep it to itself.
     let _ = writeln!(std::io::stderr(), "model check, {what}: {total}");
     total
@@ -66,13 +82,13 @@ fn plain_graphs() {
 
 #[test]
 fn graphs_with_a_scope() {
-    let tally = check("graphs with one scope", cases::scoped(1));
+    let tally = check("graphs with one scope", scopes::scoped(1));
     assert!(tally.states > 1_000, "{tally}");
 }
 
 #[test]
 fn graphs_with_two_scopes() {
-    let tally = check("graphs with two scopes", cases::scoped(2));
+    let tally = check("graphs with two scopes", scopes::scoped(2));
     assert!(tally.states > 1_000, "{tally}");
 }
 
