@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::super::puppet::{action, check, created_with, retry};
 use super::graphs::{List, Shape, lists};
-use super::scopes::Made;
 use super::moves::Left;
+use super::scopes::Made;
 use super::search::Case;
 use crate::event::Fact;
 use crate::model::effect::Effect;

@@ -62,9 +62,7 @@ impl List {
         let place = |code: usize, at: usize| code / 3usize.pow(at as u32) % 3;
         let n = ways.len();
         let fits = |code: &usize| {
-            (0..n).all(|at| {
-                place(*code, at) == 0 || (0..n).all(|b| closed[at] & 1 << b == 0 || place(*code, b) == 2)
-            })
+            (0..n).all(|at| place(*code, at) == 0 || (0..n).all(|b| closed[at] & 1 << b == 0 || place(*code, b) == 2))
         };
         let product = |code| (0..n).filter(|at| place(code, *at) == 1).map(|at| ways[at]).product::<usize>();
         (0..3usize.pow(n as u32)).filter(fits).map(product).sum()

@@ -82,13 +82,15 @@ fn plain_graphs() {
 
 #[test]
 fn graphs_with_a_scope() {
-    let tally = check("graphs with one scope", scopes::scoped(1));
+    let (cases, sizes) = scopes::scoped(1);
+    let tally = check(&format!("graphs with one scope ({sizes})"), cases);
     assert!(tally.states > 1_000, "{tally}");
 }
 
 #[test]
 fn graphs_with_two_scopes() {
-    let tally = check("graphs with two scopes", scopes::scoped(2));
+    let (cases, sizes) = scopes::scoped(2);
+    let tally = check(&format!("graphs with two scopes ({sizes})"), cases);
     assert!(tally.states > 1_000, "{tally}");
 }
 

@@ -3,6 +3,8 @@
 //! A *combination* is a kind of scope, what its failure means, and the run's own policy. A graph with two scopes has
 //! one of each scope; the pairs go by turns. The size of a graph is its number of steps and scopes.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::super::puppet::{action, call, check, for_each, procedure, step};
@@ -11,10 +13,10 @@ use super::graphs::{List, lists};
 use super::search::Case;
 use crate::model::runbook::{Amount, OnFailure, Procedure, Step, Template, Verb};
 
-/// Where the combinations go by turns, a graph is not given one with which it has more [`Choice::ways`] than this,
-/// which is what four steps side by side have with two groups.
-const MOST: usize = 1_600;
-const MOST_IN_TORTURE: usize = 4_000;
+/// Where the combinations go by turns, a graph is not given one with which it has more [`Choice::ways`] than this, nor
+/// more than a third more than it has with groups.
+const MOST: usize = 300;
+const MOST_IN_TORTURE: usize = 2_000;
 
 /// What a scope is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +78,6 @@ const POLICIES: [(Option<OnFailure>, bool); 6] = [
     (None, true),
 ];
 
-
 /// The run's own policies.
 const ROOTS: [OnFailure; 4] = [OnFailure::Stop, OnFailure::Continue, OnFailure::Rollback, OnFailure::Ask];
 
@@ -102,10 +103,18 @@ impl Choice {
         choice
     }
 
-    /// All there are for so many scopes.
-    fn all(scopes: usize) -> impl Iterator<Item = Self> {
+    /// All kinds and policies for so many scopes; with each policy of the run where `roots`, else with one by turns.
+    fn all(scopes: usize, roots: bool, at: usize) -> impl Iterator<Item = Self> {
         let others = if scopes == 1 { 1 } else { COMBINATIONS / ROOTS.len() };
-        (0..COMBINATIONS).flat_map(move |number| (0..others).map(move |other| Self::numbered(number, 0, other)))
+        let all =
+            (0..COMBINATIONS).flat_map(move |number| (0..others).map(move |other| Self::numbered(number, 0, other)));
+        all.filter(move |c| roots || c.root == (at + c.kinds[0] + c.policies[0]) % ROOTS.len())
+    }
+
+    /// The combinations that its scopes have.
+    fn numbers(self, scopes: usize) -> impl Iterator<Item = usize> {
+        let (kinds, policies) = (Made::ALL.len(), POLICIES.len());
+        (0..scopes).map(move |at| self.kinds[at] + kinds * (self.policies[at] + policies * self.root))
     }
 
     /// A measure of the states that a graph has with it.
@@ -137,7 +146,9 @@ impl Choice {
 
 /// Each graph `times` times, and each combination at least once for some scope of a graph.
 fn by_turns(graphs: &[List], scopes: usize, times: usize, most: usize) -> Vec<(usize, Choice)> {
-    let fits = |at: usize, choice: &Choice| choice.ways(&graphs[at]) <= most;
+    let groups = |graph| Choice { kinds: [0; 2], policies: [0; 2], root: 0 }.ways(graph);
+    let bounds: Vec<usize> = graphs.iter().map(|graph| most.max(groups(graph) * 4 / 3)).collect();
+    let fits = |at: usize, choice: &Choice| choice.ways(&graphs[at]) <= bounds[at];
     let others = if scopes == 1 { 1 } else { COMBINATIONS / ROOTS.len() };
     let mut met = [false; COMBINATIONS];
     let mut out = Vec::new();
@@ -155,32 +166,38 @@ fn by_turns(graphs: &[List], scopes: usize, times: usize, most: usize) -> Vec<(u
     }
     for number in (0..COMBINATIONS).filter(|number| !met[*number]) {
         let turns = number..number + graphs.len() * scopes * others;
-        let mut all = turns.map(|turn| (turn % graphs.len(), Choice::numbered(number, turn / graphs.len() % scopes, turn)));
+        let mut all =
+            turns.map(|turn| (turn % graphs.len(), Choice::numbered(number, turn / graphs.len() % scopes, turn)));
         out.push(all.find(|(at, choice)| fits(*at, choice)).unwrap());
     }
     out
 }
 
 /// Graphs with so many scopes.
-pub fn scoped(scopes: usize) -> Vec<Case> {
-    let mut out = Vec::new();
+pub fn scoped(scopes: usize) -> (Vec<Case>, String) {
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
     for count in 1..=4 {
         let graphs = lists(count, scopes);
-        let all = match (scopes, torture()) {
-            (1, false) => count <= 2,
-            (_, false) => false,
-            (_, true) => count <= if scopes == 1 { 3 } else { 2 },
+        let (all, times, most) = match (scopes, torture()) {
+            (1, false) => (count <= 2, 1, MOST),
+            (_, false) => (false, 1, MOST),
+            (1, true) => (count <= 3, 4, MOST_IN_TORTURE),
+            (_, true) => (count <= 2, 2, MOST_IN_TORTURE),
         };
-        let most = if torture() { MOST_IN_TORTURE } else { MOST };
         let chosen = if all {
-            (0..graphs.len()).flat_map(|at| Choice::all(scopes).map(move |choice| (at, choice))).collect()
+            let each = |at| Choice::all(scopes, graphs.len() < ROOTS.len(), at).map(move |choice| (at, choice));
+            (0..graphs.len()).flat_map(each).collect()
         } else {
-            by_turns(&graphs, scopes, if torture() { 4 } else { 1 }, most)
+            by_turns(&graphs, scopes, times, most)
         };
+        let met: BTreeSet<usize> = chosen.iter().flat_map(|(_, choice)| choice.numbers(scopes)).collect();
+        assert_eq!(met.len(), COMBINATIONS, "{count} steps, {scopes} scopes");
+        let (given, shapes) = (chosen.len(), graphs.len());
+        notes.push(format!("{count} steps in {scopes} scopes: {shapes} shapes, {given} graphs"));
         for (at, choice) in chosen {
             let name = format!("{count} steps, {scopes} scopes, graph {at}");
             out.push(choice.case(&graphs[at], name, 1));
         }
     }
-    out
+    (out, notes.join("; "))
 }
