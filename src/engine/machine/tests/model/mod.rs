@@ -16,19 +16,24 @@
 //! switches of the world are as the outcomes say. From every state the run, left alone, comes to an end, whatever
 //! comes first. For one end in 64 the log is folded anew and gives the live state.
 //!
+//! A request may say a handle, and a recovery too, before it ends (`Feature::Handle`).
+//!
 //! What is covered exhaustively (`make test`; in brackets with `TORTURE`):
-//! - all needs of up to four steps without scopes, under stop and rollback, of up to three under continue and ask
-//!   too [four]; 3 disturbances for one step, 2 for two, 1 for more [one more];
-//! - all graphs of up to two steps [three] in one scope of each kind (group, fan-outs in sequence, side by side and
-//!   in waves with gates, calls with and without requirements and `finally`), under each policy and optional; 1 [2]; items that go side by side hold one
-//!   step [all];
-//! - the same in two scopes, side by side and one in the other, with every 48th [each] combination of kinds and
-//!   policies, by turns over the graphs; 1 [2];
-//! - each feature of a step alone, 2 [3], and each pair of them in two steps, one after the other, and every
-//!   third [each] side by side, 1 [2]: see `cases::Feature`.
+//! - all needs of up to four steps without scopes, under each policy of the run; 3 disturbances for one step, 2 for
+//!   two, 1 for more [one more];
+//! - every shape of up to four steps in one scope and in two, side by side and one in the other; 1 [2]. A scope is of
+//!   one of six kinds (group, fan-outs in sequence, side by side and in waves with gates, calls with and without
+//!   requirements and `finally`), under one of six policies (none, stop, continue, rollback, ask, optional), in a run
+//!   under one of four. One scope round or beside up to two [three] steps is of all kinds with all policies [and so are two
+//!   with up to two steps]. Else they go by turns: each shape once [two scopes twice, one four times], and over the
+//!   shapes of one size (steps and scopes) each of the 144 combinations of kind, policy and the run's policy at least
+//!   once, which is asserted. Fan-outs are not given to shapes that would have too many states with them: see `scopes::MOST`;
+//! - each feature of a step or of the run alone, 2 [3], and each pair of them in two steps, one after the other, and
+//!   every third [each] side by side, 1 [2]: see `cases::Feature`.
 //!
 //! The end of a request is settled when it is told or when nobody is left to hear it; that loses no order that
-//! anything could see. Fan-outs have two items. Texts and times are no part of a state.
+//! anything could see. Fan-outs have two items. Texts and times are no part of a state, and of states that differ in
+//! which of two twins is which one is visited: see `mark`.
 
 mod cases;
 mod graphs;

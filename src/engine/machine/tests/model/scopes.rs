@@ -146,9 +146,15 @@ impl Choice {
 
 /// Each graph `times` times, and each combination at least once for some scope of a graph.
 fn by_turns(graphs: &[List], scopes: usize, times: usize, most: usize) -> Vec<(usize, Choice)> {
-    let groups = |graph| Choice { kinds: [0; 2], policies: [0; 2], root: 0 }.ways(graph);
-    let bounds: Vec<usize> = graphs.iter().map(|graph| most.max(groups(graph) * 4 / 3)).collect();
-    let fits = |at: usize, choice: &Choice| choice.ways(&graphs[at]) <= bounds[at];
+    let n = Made::ALL.len();
+    let kinds = |at: usize| Choice { kinds: [at % n, at / n], policies: [0; 2], root: 0 };
+    // By the kinds; groups are the first.
+    let ways: Vec<Vec<usize>> =
+        graphs.iter().map(|graph| (0..n * n).map(|at| kinds(at).ways(graph)).collect()).collect();
+    let fits = |at: usize, choice: &Choice| {
+        let here = ways[at][choice.kinds[0] + n * choice.kinds[1]];
+        here <= most.max(ways[at][0] * 4 / 3)
+    };
     let others = if scopes == 1 { 1 } else { COMBINATIONS / ROOTS.len() };
     let mut met = [false; COMBINATIONS];
     let mut out = Vec::new();
@@ -160,7 +166,10 @@ fn by_turns(graphs: &[List], scopes: usize, times: usize, most: usize) -> Vec<(u
             let all = turns.map(|(number, other)| (number, Choice::numbered(number, turn % scopes, other)));
             all.filter(|(_, choice)| fits(at, choice))
         };
-        let (number, choice) = choices().find(|(number, _)| !met[*number]).or_else(|| choices().next()).unwrap();
+        let (number, choice) = choices()
+            .find(|(number, _)| !met[*number] || met.iter().all(|met| *met))
+            .or_else(|| choices().next())
+            .unwrap();
         met[number] = true;
         out.push((at, choice));
     }
