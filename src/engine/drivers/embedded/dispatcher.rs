@@ -426,17 +426,19 @@ impl Dispatcher {
     /// What somebody says from another process.
     fn told(&mut self, told: Told) -> Result<(), DriverError> {
         let Told { who, key, request } = told;
-        let (path, answer) = match request {
+        let (path, attempt, answer) = match request {
             Request::Signal(signal) => return self.feed(Fact::Signalled { key, signal }),
-            Request::Approve { path, word } => (path, Answer::Approved { who, word }),
-            Request::Decline { path, why } => (path, Answer::Declined { who, why }),
-            Request::Decide { path, decision } => (path, Answer::Decided { who, decision }),
+            Request::Approve { path, attempt, word } => (path, attempt, Answer::Approved { who, word }),
+            Request::Decline { path, attempt, why } => (path, attempt, Answer::Declined { who, why }),
+            Request::Decide { path, attempt, decision } => (path, attempt, Answer::Decided { who, decision }),
         };
         let decides = matches!(answer, Answer::Decided { .. });
         let fits = |ix: &StepIx| {
             let node = self.state.node(*ix);
             let wanted = if decides { Awaiting::Decision } else { Awaiting::Answer };
-            node.awaiting == wanted && path.as_ref().is_none_or(|path| *path == node.path)
+            node.awaiting == wanted
+                && path.as_ref().is_none_or(|path| *path == node.path)
+                && attempt.is_none_or(|attempt| attempt == node.attempt)
         };
         let waiting: Vec<StepIx> = self.state.active().filter(fits).take(2).collect();
         let &[ix] = waiting.as_slice() else {

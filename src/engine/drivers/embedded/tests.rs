@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{DriverError, Ports, RunEnd, resume, start};
+use super::{DriverError, Ports, RunEnd, Told, resume, start};
 use crate::engine::inject::Inject;
 use crate::engine::machine::tests::puppet::{action, created, retry, step};
 use crate::engine::ports::{
     Action, Actions, Answer, Approver, Call, Capabilities, Clock, Journal, JournalError, Locks, Mutate, Observed,
     Observer, Probe, Reading, Recovery, Unreadable, World,
 };
-use crate::event::{Body, Ending, Event, Fact, Intent, Outcome, Question, RunStatus, Signal};
+use crate::event::{Body, Decision, Ending, Event, Fact, Intent, Outcome, Question, Request, RunStatus, Signal};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
@@ -424,4 +424,28 @@ async fn every_prefix_of_the_journal_resumes_to_the_same_end() {
         let state = state.unwrap();
         assert!(state.nodes().all(|n| n.outcome == Outcome::Ok), "prefix {length}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_told_again_does_not_answer_the_next_question_of_the_same_step() {
+    let mut stage = Stage::new(None);
+    let words = stage.words.take().unwrap();
+    let (tell, requests) = mpsc::unbounded_channel();
+    let ports = Ports { requests, ..stage.ports() };
+    let mut steps = chain("refused", 1);
+    steps[0].on_failure = Some(OnFailure::Ask);
+    let decide = |attempt, decision| {
+        let request = Request::Decide { path: Some(StepPath::new("s0")), attempt: Some(attempt), decision };
+        Told { who: "ops".into(), key: format!("{attempt}"), request }
+    };
+    let says = async {
+        // The second is the first, told again by a process that died before it had noted that it was taken.
+        for told in [decide(1, Decision::Retry), decide(1, Decision::Retry), decide(2, Decision::Stop)] {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            tell.send(told).unwrap();
+        }
+    };
+    let (end, ()) = tokio::join!(start(ports, RunId::new("r1"), plan(steps), false, words), says);
+    assert_eq!(end.unwrap().status, RunStatus::Failed);
+    assert_eq!(stage.diary.count("send s0"), 2, "{:#?}", stage.diary.lines());
 }
