@@ -7,6 +7,8 @@ mod mark;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use async_trait::async_trait;
 
 use self::mark::Mark;
@@ -33,6 +35,11 @@ pub const PRIVILEGES: [&str; 2] = ["Pool.Allocate", "Pool.Audit"];
 /// Proxmox took late shows by then: it holds a worker for 30 s at most, and a client's own wait is part of each try.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(400);
+
+/// How old the last sight of the run's own pool may be when a change is released.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How long such a look may take.
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How far a lock of this site reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +91,7 @@ pub fn locks(settings: &Settings, site: &OpenSite, store: &Arc<Store>) -> Result
         name: format!("site/{}", site.config.site.cluster.name),
         actor: settings.actor.clone(),
         notes: Mutex::default(),
+        seen: Mutex::default(),
     }))
 }
 
@@ -126,6 +134,8 @@ pub struct SiteLocks {
     name: String,
     actor: String,
     notes: Mutex<Vec<String>>,
+    /// Whether the pool was there when the run took the lock, and when it was last seen there.
+    seen: Mutex<Option<Instant>>,
 }
 
 /// What became of an attempt to take the site's lock.
@@ -142,6 +152,28 @@ enum Taken {
 impl SiteLocks {
     fn note(&self, line: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    fn saw_it(&self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// What has become of the run's pool since it was last seen; nothing where it was seen just now, or never was ours.
+    async fn pool_lost(&self, site: &Site, run: &RunId) -> Option<String> {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen?.elapsed() < LOOK_EVERY {
+            return None;
+        }
+        // A site that does not answer in time says nothing; the change itself will meet it.
+        let pool = tokio::time::timeout(LOOK_PATIENCE, site.pool(POOL)).await.ok()?.ok()?;
+        match pool {
+            Some(pool) if Mark::of(&pool).is_some_and(|mark| mark.run == *run) => {
+                self.saw_it();
+                None
+            }
+            Some(pool) => Some(format!("it is another's now: {}", mark::in_words(&pool))),
+            None => Some(format!("the pool {POOL} is gone from the site: somebody has broken the lock")),
+        }
     }
 
     /// Who else holds the lock, here or at the site; `None` where it is free or left behind by a run that is over.
@@ -167,7 +199,7 @@ impl SiteLocks {
         let last = events.iter().filter_map(Event::fact).rfind(|fact| {
             matches!(fact, Fact::LockGranted | Fact::LockRefused { .. } | Fact::LockReleased | Fact::LockLost { .. })
         });
-        if !matches!(last, Some(Fact::LockGranted)) {
+        if !matches!(last, Some(Fact::LockGranted | Fact::LockLost { .. })) {
             return Ok(());
         }
         let broken = self.local.holder(&self.name)?.is_none();
@@ -198,10 +230,12 @@ impl SiteLocks {
                 return Ok(Ok(()));
             }
             Ok(Taken::Had) => {
+                self.saw_it();
                 self.note(format!("the lock of the site is this run's (pool {POOL}): it goes on with it"));
                 return Ok(Ok(()));
             }
             Ok(Taken::Made) => {
+                self.saw_it();
                 if had {
                     self.note(format!("somebody has broken the lock of the site (pool {POOL}); it is taken again"));
                 }
@@ -369,6 +403,16 @@ impl Locks for SiteLocks {
             ));
         }
         self.local.release(name, run).await
+    }
+
+    async fn lost(&self, name: &str, run: &RunId) -> Result<Option<String>, JournalError> {
+        if let Some(why) = self.local.lost(name, run).await? {
+            return Ok(Some(why));
+        }
+        match self.site.as_deref().filter(|_| name == self.name) {
+            Some(site) => Ok(self.pool_lost(site, run).await),
+            None => Ok(None),
+        }
     }
 
     fn take_notes(&self) -> Vec<String> {
