@@ -90,6 +90,42 @@ impl HaMaintenance {
     }
 }
 
+/// What the manager and the guests that it has moved show afterwards.
+enum Seen {
+    AsWanted,
+    /// A guest is there and still held by the lock of its move.
+    Locked(String),
+    Otherwise(String),
+}
+
+async fn seen(world: &dyn World, node: &NodeName, enabled: bool) -> Result<Seen, Failure> {
+    let ha: Ha = live(world, Resource::Ha).await?;
+    match stage(&ha, node, enabled) {
+        Stage::Done => {}
+        Stage::Under(what) | Stage::Stuck(what) => return Ok(Seen::Otherwise(what)),
+        Stage::NotAsked => {
+            return Ok(Seen::Otherwise(format!("the HA manager knows of no such request for {node}")));
+        }
+    }
+    let moved: Vec<Vmid> = match enabled {
+        true => ha.started_of(node).filter_map(|s| s.vmid).collect(),
+        false => ha.started_on(node).into_iter().filter_map(|(_, s)| s.vmid).collect(),
+    };
+    if moved.is_empty() {
+        return Ok(Seen::AsWanted);
+    }
+    let guests: BTreeMap<Vmid, GuestEntry> = live(world, Resource::Guests).await?;
+    let left = moved.iter().filter_map(|vmid| guests.get(vmid)).filter(|g| g.lock.as_deref() == Some("migrate"));
+    let left: Vec<String> = left.map(GuestEntry::title).collect();
+    Ok(match left.is_empty() {
+        true => Seen::AsWanted,
+        false => Seen::Locked(format!(
+            "moved and still locked (migrate): {}; once nothing is at work on it, use proxmox.guest_unlock",
+            left.join(", ")
+        )),
+    })
+}
+
 /// The guests that the manager moves, for whoever has to know that they are in flight. By kind and name: it is the
 /// manager that moves them, whatever they are. A plan that cannot know where the guests are by then leaves them out.
 async fn identities(moved: &[Vmid], world: &dyn World) -> Result<Vec<Identity>, Failure> {
@@ -230,18 +266,16 @@ impl Action for HaMaintenance {
     async fn verify(&self, call: &Call, _: &Value, world: &dyn World) -> Result<(), Failure> {
         let (node, enabled) = Self::order(call)?;
         let until = Instant::now() + self.timing.settle;
-        let ha: Ha = loop {
-            match live(world, Resource::Ha).await {
-                Ok(ha) => break ha,
-                Err(failure) if look::may_pass(&failure) && Instant::now() < until => {}
+        let seen = loop {
+            let waits = Instant::now() < until;
+            match seen(world, &node, enabled).await {
+                Ok(Seen::AsWanted) => return Ok(()),
+                Ok(Seen::Locked(_)) if waits => {}
+                Ok(Seen::Locked(what) | Seen::Otherwise(what)) => break what,
+                Err(failure) if look::may_pass(&failure) && waits => {}
                 Err(failure) => return Err(failure),
             }
             tokio::time::sleep(self.timing.poll).await;
-        };
-        let seen = match stage(&ha, &node, enabled) {
-            Stage::Done => return Ok(()),
-            Stage::Under(what) | Stage::Stuck(what) => what,
-            Stage::NotAsked => format!("the HA manager knows of no such request for {node}"),
         };
         let wanted = if enabled { "in maintenance, without started HA guests" } else { "out of maintenance" };
         Err(Failure::new(

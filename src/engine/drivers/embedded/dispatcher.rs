@@ -383,7 +383,9 @@ impl Dispatcher {
             machine::Region::Main => Ending::Cancelled,
             _ => {
                 let failure = Failure::new(Class::Precondition, format!("step {path}"), why.clone());
-                Ending::Failed { failure: failure.remedy("see who has changed the site meanwhile, before anything else") }
+                Ending::Failed {
+                    failure: failure.remedy("see who has changed the site meanwhile, before anything else"),
+                }
             }
         };
         self.feed(Fact::LockLost { why })?;

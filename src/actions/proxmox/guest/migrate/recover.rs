@@ -179,7 +179,8 @@ impl Search<'_> {
     fn without_a_task(&self, verdict: Verdict) -> Recovery {
         let nodes = self.order.nodes_with_tasks(self.before);
         let nodes: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
-        let waited = format!("no task has shown on {} within {} s", nodes.join(" or "), self.timing.late_task.as_secs());
+        let waited =
+            format!("no task has shown on {} within {} s", nodes.join(" or "), self.timing.late_task.as_secs());
         match verdict {
             Verdict::Partial { what, locked: true } => Recovery::InDoubt(format!("{what}, and {waited}")),
             Verdict::Partial { what, locked: false } => {
