@@ -17,7 +17,7 @@ use super::open::OpenSite;
 use super::settings::Settings;
 use crate::actions;
 use crate::clients::Class;
-use crate::clients::proxmox::{Creation, Pool, ProxmoxError, Site};
+use crate::clients::proxmox::{Creation, Poll, Pool, ProxmoxError, Site};
 use crate::engine::ports::{JournalError, Locks};
 use crate::event::{Event, Fact};
 use crate::journal::{Store, StoreLocks};
@@ -36,8 +36,8 @@ pub const PRIVILEGES: [&str; 2] = ["Pool.Allocate", "Pool.Audit"];
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// How old the last sight of the run's own pool may be when a change is released.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How old the last sight of the run's own pool may be when a change is released, in looks at a task: 10 s.
+const LOOK_EVERY: u32 = 5;
 /// How long such a look may take.
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -92,6 +92,7 @@ pub fn locks(settings: &Settings, site: &OpenSite, store: &Arc<Store>) -> Result
         actor: settings.actor.clone(),
         notes: Mutex::default(),
         seen: Mutex::default(),
+        look_every: settings.poll.unwrap_or(Poll::default().most) * LOOK_EVERY,
     }))
 }
 
@@ -134,8 +135,9 @@ pub struct SiteLocks {
     name: String,
     actor: String,
     notes: Mutex<Vec<String>>,
-    /// Whether the pool was there when the run took the lock, and when it was last seen there.
+    /// When the run's own pool was last seen; never where the site has none of it.
     seen: Mutex<Option<Instant>>,
+    look_every: Duration,
 }
 
 /// What became of an attempt to take the site's lock.
@@ -161,7 +163,7 @@ impl SiteLocks {
     /// What has become of the run's pool since it was last seen; nothing where it was seen just now, or never was ours.
     async fn pool_lost(&self, site: &Site, run: &RunId) -> Option<String> {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen?.elapsed() < LOOK_EVERY {
+        if seen?.elapsed() < self.look_every {
             return None;
         }
         // A site that does not answer in time says nothing; the change itself will meet it.

@@ -78,6 +78,15 @@ const ROWS: &[Row] = &[
         ..COMMON
     },
     Row {
+        action: "proxmox.guest_migrate",
+        scenario: "no-shared-storage",
+        given: &[("guest", "104"), ("to", "pve3"), ("storages", "{local-lvm: local-zfs}")],
+        changes: &["POST /nodes/*/qemu/104/migrate"],
+        tasks: &["qmigrate"],
+        rare: true,
+        ..COMMON
+    },
+    Row {
         action: "proxmox.guest_shutdown",
         given: &[("guest", "104")],
         changes: &["POST /nodes/*/qemu/104/status/shutdown"],
@@ -286,6 +295,14 @@ async fn the_examples_are_whole() {
             assert!(some || needless, "{}: {kind} is not met", row.action);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_that_is_full_half_way_is_said() {
+    let copies = ROWS.iter().find(|row| row.scenario == "no-shared-storage").unwrap();
+    let tried = trial(copies).await.run(vec![laid("task-full:qmigrate/104", When::AtOnce)]).await.unwrap();
+    assert_eq!((tried.statuses, tried.findings), (vec![RunStatus::Failed], Vec::new()), "{}", tried.story);
+    assert!(tried.story.contains("No space left on device"), "{}", tried.story);
 }
 
 /// What the weakest places must come to, by name.
