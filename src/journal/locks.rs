@@ -95,7 +95,7 @@ impl Locks for StoreLocks {
     }
 
     async fn lost(&self, name: &str, run: &RunId) -> Result<Option<String>, JournalError> {
-        let held = self.db.lock().unwrap_or_else(PoisonError::into_inner).lock(name).map_err(StoreError::from)?;
+        let held = self.db.lock().unwrap_or_else(PoisonError::into_inner).lock(name)?;
         Ok(match held {
             Some(row) if row.run == *run => None,
             Some(row) => Some(format!("the lock {name} is run {}'s now", row.run)),

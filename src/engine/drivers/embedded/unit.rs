@@ -20,7 +20,6 @@ use crate::event::{Ending, Intent, Note};
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 use crate::model::world::{Guard, Identity};
-use crate::sys::clock;
 
 /// What a unit says to the dispatcher.
 pub enum Said {
@@ -274,9 +273,9 @@ fn dated(failure: Failure, began: u64) -> Failure {
     if !failure.lost {
         return failure;
     }
-    let began = clock::rfc3339(i64::try_from(began).unwrap_or_default());
-    let cause = format!("{} (the step began at {began})", failure.cause);
-    Failure { cause, ..failure }
+    let began = i64::try_from(began).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let began = began.map(|at| format!(" (the step began at {at:.0})")).unwrap_or_default();
+    Failure { cause: format!("{}{began}", failure.cause), ..failure }
 }
 
 /// A request without an answer that has left no trace: its absence proves nothing.
