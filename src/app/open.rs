@@ -201,6 +201,8 @@ pub struct OpenSite {
     pub proxmox: Option<Arc<proxmox::Site>>,
     pub actions: Actions,
     pub source: Arc<dyn WorldSource>,
+    /// Of this machine alone.
+    local_source: actions::Sources,
     pub clients: Capabilities,
     pub redactor: Redactor,
     pub actor: String,
@@ -229,9 +231,11 @@ impl OpenSite {
     /// This machine alone: no credential is fetched and nobody is contacted.
     fn local(settings: &Settings, config: Config, redactor: &Redactor) -> Self {
         let local = local(&config, redactor);
+        let local_source = local_source(&local, settings);
         Self {
             actions: actions::catalogue(&deps(&config.site, settings)),
-            source: Arc::new(local_source(&local, settings)),
+            source: Arc::new(local_source.clone()),
+            local_source,
             clients: Capabilities::default().with(Arc::new(local)),
             config,
             proxmox: None,
@@ -254,6 +258,17 @@ impl OpenSite {
             asked.map_err(|e| AppError::from(actions::proxmox::failure(proxmox, attempted, &e)))?;
         }
         Ok(site)
+    }
+
+    /// Where one plan reads: what is asked for again and again is read once.
+    pub fn planning_source(&self) -> Arc<dyn WorldSource> {
+        match &self.proxmox {
+            Some(proxmox) => {
+                let once = actions::proxmox::ProxmoxSource::for_a_plan((**proxmox).clone());
+                Arc::new(self.local_source.clone().with("proxmox", Arc::new(once)))
+            }
+            None => self.source.clone(),
+        }
     }
 
     /// What a person must be told each time before this site is talked to.
@@ -296,11 +311,13 @@ impl OpenSite {
         let deps = deps(&config.site, settings);
         let local = local(&config, redactor);
         let site_source = actions::proxmox::ProxmoxSource::new((*proxmox).clone());
-        let source = local_source(&local, settings).with("proxmox", Arc::new(site_source));
+        let local_source = local_source(&local, settings);
+        let source = local_source.clone().with("proxmox", Arc::new(site_source));
         let clients = Capabilities::default().with(proxmox.clone()).with(ssh).with(Arc::new(local));
         Ok(Self {
             actions: actions::catalogue(&deps),
             source: Arc::new(source),
+            local_source,
             config,
             proxmox: Some(proxmox),
             clients,

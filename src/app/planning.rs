@@ -73,7 +73,7 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
     let now = u64::try_from(clock::now_ms()).unwrap_or_default();
     let onlooker = policy::Onlooker::new(&site.config.site.policy);
     let actions = onlooker.beside(&site.actions);
-    let mut plan = planner::plan(runbook, inputs, now, &actions, site.source.clone()).await?;
+    let mut plan = planner::plan(runbook, inputs, now, &actions, site.planning_source()).await?;
     if plan.failure.is_none()
         && plan.summary.changes()
         && plan.procedure.lock == LockScope::Site

@@ -206,6 +206,9 @@ pub struct Service {
     pub state: String,
     /// What is asked for: `started`, `stopped`, `disabled`, `ignored`.
     pub request_state: String,
+    /// The node in maintenance that it was moved away from and goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<NodeName>,
 }
 
 impl Ha {
@@ -222,6 +225,11 @@ impl Ha {
     pub fn started_on(&self, node: &NodeName) -> Vec<(&str, &Service)> {
         let here = |s: &Service| s.request_state == "started" && s.node.as_ref() == Some(node);
         self.services.iter().filter(|(_, s)| here(s)).map(|(sid, s)| (sid.as_str(), s)).collect()
+    }
+
+    /// Services that are to run and were moved away from the node for its maintenance: what its end brings back.
+    pub fn started_of(&self, node: &NodeName) -> impl Iterator<Item = &Service> {
+        self.services.values().filter(move |s| s.request_state == "started" && s.home.as_ref() == Some(node))
     }
 }
 

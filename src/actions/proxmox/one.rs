@@ -161,7 +161,14 @@ impl<A: Act> One<A> {
                 }
             }
             if Instant::now() >= until {
-                return Ok(settled(seen));
+                let waited = self.0.timing().late_task.as_secs();
+                return Ok(match seen {
+                    Seen::Untouched(is) => {
+                        let evidence = format!("{is}, and nothing of it has shown within {waited} s");
+                        Recovery::Unseen { done: Done::None, evidence }
+                    }
+                    seen => settled(seen),
+                });
             }
             tokio::time::sleep(self.0.timing().poll).await;
         }

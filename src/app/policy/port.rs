@@ -64,6 +64,11 @@ impl SitePolicy {
         let guests = guests(world).await?.unwrap_or_default();
         let groups = touched(&self.policy.quorum_groups, &guests, doing.identities);
         let Some(turn) = self.turns.take(&groups, stop).await else { return Ok(Box::new(())) };
+        if doing.effect < Effect::Disrupt
+            && let Some(failure) = groups.iter().find_map(|group| group.together(doing.path.as_str()))
+        {
+            return Err(failure);
+        }
         if doing.effect >= Effect::Disrupt {
             for group in &groups {
                 let down = group.down_now(world).await;

@@ -21,7 +21,7 @@ use crate::engine::ports::{
     Actions, Answer, Approver, Call, Capabilities, Clock, Journal, JournalError, Locks, Observer, Policy, Stop, World,
 };
 use crate::event::{Body, Decision, Ending, Event, Fact, Note, Request, RunStatus, Signal};
-use crate::model::effect::{Done, Effect};
+use crate::model::effect::Effect;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{RunId, StepPath};
 use crate::model::plan::{Plan, PlanStep, Planned};
@@ -318,6 +318,7 @@ impl Dispatcher {
                     }
                     self.feed(fact)?;
                 }
+                Command::Attempt(ix) if self.has_lost_the_lock(ix).await? => {}
                 Command::Attempt(ix) => self.spawn(ix, false)?,
                 Command::Recover(ix) => self.spawn(ix, true)?,
                 Command::StartTimer(ix, at) => drop(self.timers.insert((at, Timer::Retry(ix)))),
@@ -365,6 +366,31 @@ impl Dispatcher {
                 self.feed(Fact::LockRefused { holder })
             }
         }
+    }
+
+    /// Whether somebody has broken the lock, looked up before a change is released: nothing more is begun then.
+    async fn has_lost_the_lock(&mut self, ix: StepIx) -> Result<bool, DriverError> {
+        let node = self.state.node(ix);
+        let changes = node.effect > Effect::Read && matches!(node.kind, Kind::Action | Kind::Undo(_));
+        if !self.state.lock_held() || !changes {
+            return Ok(false);
+        }
+        let (path, attempt, region) = (node.path.clone(), node.attempt, node.region);
+        let (Some(run), Some(lock)) = (self.state.run().cloned(), self.lock_name()) else { return Ok(false) };
+        let Some(why) = self.ports.locks.lost(&lock, &run).await? else { return Ok(false) };
+        // In the main part it is still to do; what undoes or tidies up is not put off but failed.
+        let ending = match region {
+            machine::Region::Main => Ending::Cancelled,
+            _ => {
+                let failure = Failure::new(Class::Precondition, format!("step {path}"), why.clone());
+                Ending::Failed {
+                    failure: failure.remedy("see who has changed the site meanwhile, before anything else"),
+                }
+            }
+        };
+        self.feed(Fact::LockLost { why })?;
+        self.feed(Fact::Finished { path, attempt, ending })?;
+        Ok(true)
     }
 
     /// What happened about the lock on the way belongs to the run's history.
@@ -524,13 +550,14 @@ impl Dispatcher {
             return Ok(());
         }
         let (intent, handle) = (node.intent.clone(), node.handle.clone());
+        let lost = node.failure.as_deref().filter(|failure| failure.lost).cloned();
         let unit = match self.unit(ix) {
             Ok(unit) => unit,
             Err(failure) => return self.feed(Fact::Finished { path, attempt, ending: Ending::Failed { failure } }),
         };
         self.stops.insert(ix, unit.stop.clone());
         let unit = match intent.filter(|_| recover) {
-            Some(intent) => self.units.spawn(unit.recover(intent, handle)),
+            Some(intent) => self.units.spawn(unit.recover(intent, handle, lost)),
             None => self.units.spawn(unit.attempt()),
         };
         self.manned.insert(unit.id(), (ix, attempt));
@@ -601,7 +628,7 @@ impl Dispatcher {
         let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
         let (Some((ix, attempt)), Err(error)) = (self.manned.remove(&id), ended) else { return Ok(()) };
         let path = self.state.node(ix).path.clone();
-        let failure = Failure::new(Class::Internal, format!("step {path}"), error.to_string()).done(Done::Unknown);
+        let failure = Failure::new(Class::Internal, format!("step {path}"), error.to_string()).lost();
         self.stops.remove(&ix);
         self.feed(Fact::Finished { path, attempt, ending: Ending::Failed { failure } })
     }

@@ -78,6 +78,8 @@ impl Action for Fake {
         match self.spec.name.as_str() {
             "flaky" if self.diary.count(&format!("send {path}")) < 3 => return failed(Class::Transient, Done::None),
             "refused" => return failed(Class::Refused, Done::None),
+            "unheard" => return failed(Class::Timeout, Done::None).map_err(Failure::lost),
+            "unclear" => return failed(Class::Failed, Done::Unknown),
             _ => {}
         }
         mutate.checkpoint(json!("handle")).await?;
@@ -100,6 +102,9 @@ impl Action for Fake {
         self.diary.write(format!("recover {} with {}", call.path, handle.unwrap_or(&Value::Null)));
         Ok(match handle {
             Some(_) => Recovery::Done(json!({"ok": true})),
+            None if self.spec.name.starts_with("un") => {
+                Recovery::Unseen { done: Done::None, evidence: "it is as it was".into() }
+            }
             None => Recovery::NotApplied,
         })
     }
@@ -199,7 +204,7 @@ impl Stage {
 
     fn ports(&self) -> Ports {
         let mut actions = Actions::new();
-        for name in ["works", "flaky", "refused", "hangs", "panics", "look"] {
+        for name in ["works", "flaky", "refused", "unheard", "unclear", "hangs", "panics", "look"] {
             let effect = if name == "look" { Effect::Read } else { Effect::Change };
             let spec = ActionSpec::new(name, effect, name);
             actions.insert(name.into(), Arc::new(Fake { spec, diary: self.diary.clone() }));
@@ -330,6 +335,24 @@ async fn a_step_that_takes_too_long_is_stopped_and_recovered_before_anything_els
     assert_eq!((failure.class, failure.done), (Class::Timeout, Done::Unknown));
     assert!(stage.begun.elapsed() >= Duration::from_secs(10));
     assert!(stage.diary.place("recover s0 with \"handle\"") < stage.diary.place("send after"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_to_be_seen_is_no_proof_after_a_lost_answer_and_is_one_after_a_bad_answer() {
+    let mut stage = Stage::new(None);
+    let mut steps = chain("unheard", 1);
+    steps[0].retry = Some(retry(3));
+    let ended = stage.run(steps).await.unwrap();
+    assert_eq!((ended.status, ended.in_doubt), (RunStatus::Paused, true));
+    let Some(Ending::InDoubt { evidence }) = stage.endings("s0").pop() else { panic!("{:?}", stage.endings("s0")) };
+    assert!(evidence.starts_with("do s0: no (the step began at 1970-01-01T00:00:01"), "{evidence}");
+    assert!(evidence.contains("it is as it was") && evidence.contains("may still carry it out"), "{evidence}");
+    assert_eq!(stage.resume().await.unwrap().status, RunStatus::Paused, "to look again is no proof either");
+    assert_eq!(stage.diary.count("send s0"), 1, "whatever `retry` says");
+
+    let mut answered = Stage::new(None);
+    assert_eq!(answered.run(chain("unclear", 1)).await.unwrap().status, RunStatus::Failed);
+    assert!(answered.endings("s0").contains(&Ending::NotApplied), "{:?}", answered.endings("s0"));
 }
 
 #[tokio::test(start_paused = true)]

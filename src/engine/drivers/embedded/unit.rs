@@ -73,8 +73,9 @@ impl Unit {
     }
 
     /// Finds out what became of an attempt whose end was not seen, and waits for it where it still goes on.
-    pub async fn recover(self, intent: Intent, handle: Option<Value>) {
-        let ending = match self.recover_once(&intent, handle.as_ref()).await {
+    /// `lost`: the failure that it ended with, where its answer was lost.
+    pub async fn recover(self, intent: Intent, handle: Option<Value>, lost: Option<Failure>) {
+        let ending = match self.recover_once(&intent, handle.as_ref(), lost.as_ref()).await {
             Ok(ending) => ending,
             Err(failure) => Ending::Failed { failure: failure.done(Done::Unknown) },
         };
@@ -114,7 +115,9 @@ impl Unit {
         }
         let intent = Intent { before: probe.before, prepared, effect };
         self.durable(|answer| Said::Started(intent.clone(), answer)).await?;
-        let outputs = self.bounded(self.action.apply(&self.call, &intent, &self.mutate())).await?;
+        let began = self.clock.now();
+        let applied = self.bounded(self.action.apply(&self.call, &intent, &self.mutate())).await;
+        let outputs = applied.map_err(|failure| dated(failure, began))?;
         self.see_that_it_is_so(&intent, &outputs).await?;
         Ok(Ending::Ok { outputs })
     }
@@ -156,11 +159,21 @@ impl Unit {
         Ok(())
     }
 
-    async fn recover_once(&self, intent: &Intent, handle: Option<&Value>) -> Result<Ending, Failure> {
+    async fn recover_once(
+        &self,
+        intent: &Intent,
+        handle: Option<&Value>,
+        lost: Option<&Failure>,
+    ) -> Result<Ending, Failure> {
         match self.action.recover(&self.call, intent, handle, &*self.world).await? {
             Recovery::Done(outputs) => Ok(self.seen_or_failed(intent, outputs).await),
             Recovery::NotApplied => Ok(Ending::NotApplied),
-            Recovery::Partial(evidence) => {
+            Recovery::Unseen { evidence, .. } if lost.is_some() => {
+                let asked = lost.map(ToString::to_string).unwrap_or_default();
+                Ok(Ending::InDoubt { evidence: may_still_be_done(&asked, &evidence) })
+            }
+            Recovery::Unseen { done: Done::None, .. } => Ok(Ending::NotApplied),
+            Recovery::Unseen { evidence, .. } | Recovery::Partial(evidence) => {
                 let failure =
                     Failure::new(Class::Failed, format!("step {}", self.call.path), evidence).done(Done::Partial);
                 Ok(Ending::Failed { failure })
@@ -201,11 +214,15 @@ impl Unit {
             () = tokio::time::sleep(Duration::from_millis(timeout)) => self.stop.set(),
         }
         let ended = tokio::time::timeout(GRACE, work).await;
-        if let Ok(Ok(done)) = ended {
-            return Ok(done);
-        }
+        // It may have ended by then, waiting for an answer that was lost, or not have ended at all.
+        let lost = match ended {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(failure)) => failure.lost,
+            Err(_) => true,
+        };
         let cause = format!("not done within {} s", timeout as f64 / 1000.0);
-        Err(Failure::new(Class::Timeout, format!("step {}", self.call.path), cause).done(Done::Unknown))
+        let failure = Failure::new(Class::Timeout, format!("step {}", self.call.path), cause);
+        Err(if lost { failure.lost() } else { failure.done(Done::Unknown) })
     }
 
     fn mutate(&self) -> Mutate {
@@ -249,6 +266,21 @@ impl Channel for UnitChannel {
         let note = Note::Log { path: self.call.path.clone(), line: line.to_owned() };
         let _ = self.ear.send((self.ix, self.call.attempt, Said::Note(note)));
     }
+}
+
+/// When it was asked for belongs to what a person needs who has to find out what became of it.
+fn dated(failure: Failure, began: u64) -> Failure {
+    if !failure.lost {
+        return failure;
+    }
+    let began = i64::try_from(began).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let began = began.map(|at| format!(" (the step began at {at:.0})")).unwrap_or_default();
+    Failure { cause: format!("{}{began}", failure.cause), ..failure }
+}
+
+/// A request without an answer that has left no trace: its absence proves nothing.
+fn may_still_be_done(asked: &str, seen: &str) -> String {
+    format!("{asked}; {seen}. This is no proof that it will not be done: who was asked may still carry it out")
 }
 
 /// Outputs of a step that had nothing to do: what it would have been expected to put out.
