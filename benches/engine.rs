@@ -1,4 +1,6 @@
 //! The engine's bounds: the machine's time and memory a step, the embedded driver's commits a step, recovery.
+//!
+//! `cargo bench --bench engine -- memory driver` measures these two alone.
 
 #[path = "tools/heap.rs"]
 mod heap;
@@ -29,12 +31,19 @@ use tools::{Shape, best, best_of, heading, ms, row, timed, us};
 static HEAP: heap::Counting = heap::Counting;
 
 fn main() {
-    the_machine();
-    the_way_there();
-    trouble();
-    memory();
-    the_driver();
-    recovery();
+    let parts: [(&str, fn()); 6] = [
+        ("machine", the_machine),
+        ("way", the_way_there),
+        ("trouble", trouble),
+        ("memory", memory),
+        ("driver", the_driver),
+        ("recovery", recovery),
+    ];
+    // cargo itself says `--bench`.
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    for (_, measure) in parts.into_iter().filter(|(name, _)| asked.is_empty() || asked.iter().any(|a| a == name)) {
+        measure();
+    }
 }
 
 /// Which steps do not work.

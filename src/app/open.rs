@@ -425,7 +425,7 @@ fn ssh(config: &Config, settings: &Settings) -> Ssh {
 /// # Errors
 /// The folder or the database cannot be used: which, why, and what to do.
 pub fn store(settings: &Settings) -> Result<Arc<Store>, AppError> {
-    Ok(Arc::new(Store::open(settings.state()?)?))
+    Ok(settings.journal.at(settings.state()?)?)
 }
 
 /// What the actions need of the configuration.

@@ -209,43 +209,9 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it waits for anything: a site, a lab, a person, a child.
-    pub fn waits(&self) -> bool {
-        match self {
-            Self::Plan(_)
-            | Self::Run(_)
-            | Self::Apply(_)
-            | Self::Do(_)
-            | Self::Resume(_)
-            | Self::Approve(_)
-            | Self::Cancel(_)
-            | Self::Abandon(_)
-            | Self::Rollback(_)
-            | Self::Lock(_)
-            | Self::Doctor
-            | Self::Lab(_)
-            | Self::Replay(_)
-            | Self::Test(_) => true,
-            Self::Notify(command) => !matches!(command, Notify::List { .. }),
-            Self::List
-            | Self::Metrics
-            | Self::Show { .. }
-            | Self::Runs(_)
-            | Self::Audit(_)
-            | Self::Import(_)
-            | Self::Pause { .. }
-            | Self::Freeze(_)
-            | Self::Unfreeze
-            | Self::Graph { .. }
-            | Self::Status { .. }
-            | Self::Logs { .. }
-            | Self::Export(_)
-            | Self::Lint { .. }
-            | Self::Schema { .. }
-            | Self::Actions { .. }
-            | Self::Completions { .. }
-            | Self::Version => false,
-        }
+    /// Whether it is, or has, a lab: servers in this process, beside which its clients work.
+    pub fn is_of_a_lab(&self) -> bool {
+        matches!(self, Self::Lab(_) | Self::Test(_))
     }
 }
 

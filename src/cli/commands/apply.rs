@@ -24,12 +24,12 @@ use crate::report::{Human, JsonLines, Pause, Plain, PlanText, Purpose, Quiet, Ru
 /// Plans, shows, asks, does it.
 pub async fn run(face: &Face, what: What, out: Option<&Path>, answers: Answers) -> Result<Exit, AppError> {
     let inject = inject(&answers)?;
-    let runbook = crate::app::books::find(&face.settings, &what.name)?.runbook;
-    if runbook.lock == LockScope::Site {
-        let config = Config::load_for(&face.settings, &runbook)?;
+    let book = crate::app::books::find(&face.settings, &what.name)?;
+    if book.runbook.lock == LockScope::Site {
+        let config = Config::load_for(&face.settings, &book.runbook)?;
         running::refuse_if_locked(&face.settings, &config.site.cluster.name)?;
     }
-    let (site, plan) = super::plan::make(face, &what).await?;
+    let (site, plan) = super::plan::make_of(face, &book, &what).await?;
     if let Some(path) = out {
         planning::save(&plan, path)?;
     }
@@ -265,8 +265,7 @@ fn sum_up(face: &Face, ended: Result<Ended, AppError>, seen: &Seen) -> Result<Ex
         return Err(running::locked(holder));
     }
     let view = &witness(seen).view;
-    let id =
-        inspect::run(&face.settings, ended.run.as_str()).map_or_else(|_| ended.run.to_string(), |found| found.short);
+    let id = inspect::short_id(&face.settings, &ended.run);
     if !face.printer.json(&run_json(view, ended.status.as_str())) {
         face.printer.data(&summary(view, &id, face.printer.look()));
     }
