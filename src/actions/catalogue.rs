@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use super::deps::Deps;
 use super::local::LocalRun;
+use super::net::{HttpGet, HttpRequest, WaitTcp};
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
 use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestUnlock};
 use super::proxmox::ha::HaMaintenance;
 use super::proxmox::node::NodeEmpty;
+use super::ssh::{SshCopy, SshRun, SshWait};
 use crate::engine::ports::{Action, Actions};
 use crate::model::action_spec::Catalogue;
 
 /// The actions, ready to be used with a site.
 pub fn catalogue(deps: &Deps) -> Actions {
     let all: Vec<Arc<dyn Action>> = vec![
+        Arc::new(HttpGet::new(deps.files.clone())),
+        Arc::new(HttpRequest::new(deps.files.clone())),
         Arc::new(LocalRun::new(deps.folder.clone())),
         Arc::new(PlanEvacuation::new(deps.placement.clone())),
         Arc::new(CheckEvacuation::default()),
@@ -22,6 +26,10 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(GuestShutdown::new(deps.timing)),
         Arc::new(GuestUnlock::new(deps.timing)),
         Arc::new(NodeEmpty::default()),
+        Arc::new(SshCopy::new(deps.files.clone())),
+        Arc::new(SshRun::default()),
+        Arc::new(SshWait::new(deps.timing)),
+        Arc::new(WaitTcp::new(deps.timing)),
     ];
     all.into_iter().map(|action| (action.spec().name.clone(), action)).collect()
 }
@@ -44,6 +52,8 @@ mod tests {
         assert_eq!(
             names,
             [
+                "http.get",
+                "http.request",
                 "local.run",
                 "proxmox.check_evacuation",
                 "proxmox.guest_migrate",
@@ -52,6 +62,10 @@ mod tests {
                 "proxmox.ha_maintenance",
                 "proxmox.node_empty",
                 "proxmox.plan_evacuation",
+                "ssh.copy",
+                "ssh.run",
+                "ssh.wait",
+                "wait.tcp",
             ]
         );
         for spec in specs.values() {

@@ -342,8 +342,8 @@ impl Planner {
         match looked {
             Ok(()) => Ok(()),
             Err(Unreadable::Failed(failure)) => Err(failure),
-            Err(Unreadable::Unknown(why)) => {
-                self.later(ix, &action, &call, &format!("known later: {why}"));
+            Err(why) => {
+                self.later(ix, &action, &call, &why.to_string());
                 Ok(())
             }
         }
