@@ -104,10 +104,22 @@ const ROWS: &[Row] = &[
         own_guest: false,
         ..COMMON
     },
+    Row {
+        action: "ssh.run",
+        scene: &["set-lock:105=migrate"],
+        given: &[("host", "pve2"), ("argv", "qm,unlock,105")],
+        programs: &["qm"],
+        vmid: "105",
+        ..COMMON
+    },
 ];
 
 /// Actions that never meet the lab, and where their own faults are met.
-const ELSEWHERE: [(&str, &str); 1] = [("local.run", "tests/suite/local.rs")];
+const ELSEWHERE: [(&str, &str); 3] = [
+    ("http.request", "tests/suite/net_acts.rs"),
+    ("local.run", "tests/suite/local.rs"),
+    ("ssh.copy", "tests/suite/ssh_files.rs"),
+];
 
 /// What a server or a proxy says that has not done what it was asked for, and what one may say that has.
 const REFUSED: [u16; 10] = [400, 401, 403, 500, 501, 503, 595, 596, 597, 599];

@@ -5,7 +5,7 @@ use crate::clients::proxmox::{ProxmoxError, Site};
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 
-pub use crate::actions::ssh::failure as ssh;
+pub(super) use crate::actions::ssh::failure as ssh;
 
 /// `token ops@pve!runbook` or `user ops@pve`.
 pub fn who(user: &str) -> String {

@@ -14,7 +14,7 @@ use crate::actions::local::resource::Resource as Here;
 use crate::actions::local::source::{SHORT, sha256};
 use crate::clients::local::Local;
 use crate::clients::ssh::Ssh;
-use crate::engine::ports::{Action, Call, Mutate, Observed, Prediction, Probe, Recovery, Unreadable, World};
+use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::{Intent, Invocation};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
