@@ -344,6 +344,9 @@ impl Planner {
             Err(Unreadable::Failed(failure)) => Err(failure),
             Err(why) => {
                 self.later(ix, &action, &call, &why.to_string());
+                if let (Unreadable::Later(_), Some(row)) = (why, self.plan.steps.last_mut()) {
+                    row.unknown = vec!["outputs".to_owned()];
+                }
                 Ok(())
             }
         }

@@ -53,7 +53,7 @@ async fn a_file_is_made_changed_left_alone_and_put_back() {
     assert_eq!(scene.text(), None, "a plan changes nothing");
     scene.world.runbook(&APPLY).exits(0);
     assert_eq!((scene.text().as_deref(), scene.mode()), (Some("one\ntwo\n"), 0o600));
-    scene.world.runbook(&["plan", "x.yaml"]).exits(0).says(&["is so already"]);
+    scene.world.runbook(&["plan", "x.yaml"]).exits(0).says(&["nothing to do"]);
     scene.world.runbook(&["rollback", "last", "--yes"]).exits(0);
     assert_eq!(scene.text(), None, "there was none");
 
@@ -74,7 +74,7 @@ async fn what_somebody_has_put_there_meanwhile_is_not_undone() {
     scene.put("theirs\n");
     let got = scene.world.runbook(&["rollback", "last", "--yes"]);
     assert_ne!(got.exit, Some(0), "{}", got.both());
-    assert!(got.both().contains("another file is there by now"), "{}", got.both());
+    assert!(got.both().contains("not everything is as it left it"), "{}", got.both());
     assert_eq!(scene.text().as_deref(), Some("theirs\n"));
 }
 
@@ -104,12 +104,12 @@ async fn a_secret_text_is_not_shown_and_what_cannot_be_written_is_said() {
     scene.world.runbook(&["plan", "x.yaml", "--as", "commands"]).exits(0);
 
     let scene = Scene::new("content: x, mode: rw", "").await;
-    scene.world.runbook(&APPLY).says(&["expected octal digits"]);
+    scene.world.runbook(&APPLY).complains(&["expected octal digits"]);
     let scene = Scene::new("src: none", "").await;
-    scene.world.runbook(&APPLY).says(&["there is no such file"]);
+    scene.world.runbook(&APPLY).complains(&["there is no such file"]);
     let scene = Scene::new("content: x", "").await;
     std::fs::create_dir(scene.sshd.dir.path().join("it's a file")).unwrap();
-    scene.world.runbook(&APPLY).says(&["is no file"]);
+    scene.world.runbook(&APPLY).complains(&["is no file"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::failure;
 use super::order::Order;
 use crate::actions::local::work::{Lines, RUN, STEP, outputs, unseen};
-use crate::clients::ssh::{Ended, Heard, RemoteProcess, Ssh, SshError};
+use crate::clients::ssh::{Ended, Heard, RemoteProcess, Ssh};
 use crate::engine::ports::{Call, Mutate};
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
@@ -29,6 +29,16 @@ pub struct Handle {
     /// How we have ended it, where we have: then it was not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+}
+
+impl Lines<'_> {
+    fn hear(&mut self, news: Heard) {
+        match news {
+            Heard::Line(line) => self.tell(&line),
+            Heard::Began(None) => self.tell("(this host names no processes: at a timeout the command would go on)"),
+            Heard::Sent | Heard::Began(Some(_)) => {}
+        }
+    }
 }
 
 /// One command from its start to its end.
@@ -56,16 +66,13 @@ impl Work<'_> {
                 biased;
                 Some(news) = heard.recv() => match news {
                     Heard::Sent => sent = true,
-                    Heard::Line(line) => lines.tell(&line),
-                    Heard::Began(None) => {
-                        lines.tell("(this host names no processes: at a timeout the command would go on)");
-                    }
                     Heard::Began(Some(process)) => {
                         let kept = Handle { process, ended: None };
                         // Where the journal is gone it is let finish, and then nothing can be said.
                         unkept = self.mutate.checkpoint(json!(kept)).await.err();
                         handle = Some(kept);
                     }
+                    other => lines.hear(other),
                 },
                 ended = &mut work => break ended,
                 () = self.mutate.stop.wait() => {
@@ -77,7 +84,11 @@ impl Work<'_> {
                 }
             }
         };
-        let ended = ended.map_err(|error| self.lost(&error))?;
+        // Told in the very moment in which it ended.
+        while let Ok(news) = heard.try_recv() {
+            lines.hear(news);
+        }
+        let ended = ended.map_err(|error| failure(self.attempted.as_str(), &error))?;
         unkept.map_or(Ok(()), |failure| Err(failure.done(Done::Unknown)))?;
         self.judged(&ended)
     }
@@ -112,10 +123,6 @@ impl Work<'_> {
             Ok(false) => unknown(format!("told to stop; process {} does not end, even by KILL", handle.process.pid)),
             Err(error) => unknown(format!("told to stop; it could not be ended: {error}")),
         }
-    }
-
-    fn lost(&self, error: &SshError) -> Failure {
-        failure(self.attempted.as_str(), error)
     }
 
     fn judged(&self, ended: &Ended) -> Result<Value, Failure> {

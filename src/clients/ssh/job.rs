@@ -111,9 +111,9 @@ const END: &str = "P=$2; T=$3; G=$4; N=$5; \
     left() { if [ \"$G\" = 0 ]; then set -- /proc/$P/stat; else set -- /proc/[0-9]*/stat; fi; \
     for d; do S=; read -r S 2>/dev/null <$d; [ -n \"$S\" ] && h ${S##*) } && return 0; done; return 1; }; \
     to=$P; [ \"$G\" = 0 ] || to=-$G; \
-    kill -TERM -- $to 2>/dev/null; \
+    kill -s TERM -- $to 2>/dev/null; \
     while left; do [ $N -gt 0 ] || break; N=$((N-1)); sleep 0.1; done; \
-    if left; then kill -KILL -- $to 2>/dev/null; sleep 0.2; fi; \
+    if left; then kill -s KILL -- $to 2>/dev/null; sleep 0.2; fi; \
     if left; then echo left; else echo gone; fi";
 
 /// `$1` boot, `$2` pid, `$3` start.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -206,12 +207,24 @@ async fn execute(session: &Session, host: &str, argv: &[&str], input: &[u8]) -> 
         }
     };
     tokio::try_join!(feed, read_out, read_err).map_err(broken)?;
-    let status = child.wait().await.map_err(dropped)?;
-    let Some(exit) = status.code() else {
-        return Err(SshError::Dropped { host: host.to_owned(), message: "no exit code".into() });
-    };
+    let exit = exit_of(child.wait().await).map_err(|message| SshError::Dropped { host: host.to_owned(), message })?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Output { exit, stdout: text(stdout), stderr: text(stderr) })
+}
+
+/// What a remote command ended with.
+///
+/// # Errors
+/// It was killed there, or the connection was: ssh does not say which.
+pub(super) fn exit_of(waited: Result<ExitStatus, openssh::Error>) -> Result<i32, String> {
+    match waited {
+        Ok(status) => {
+            status.code().ok_or_else(|| "no exit code: it was killed there, or the connection was".to_owned())
+        }
+        // openssh makes an error of 127, whoever has said it.
+        Err(openssh::Error::Remote(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(127),
+        Err(error) => Err(told(&error)),
+    }
 }
 
 /// A folder of ours with a path short enough for sockets: the wanted one, else one in the runtime or temporary folder.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::job::{self, Ended, First, Heard, Job};
-use super::mux::told;
+use super::mux::{exit_of, told};
 use super::{Output, SshError};
 
 /// A line that is longer is told in parts.
@@ -39,11 +39,7 @@ pub(super) async fn run(
         Ok(())
     };
     tokio::try_join!(feed, stdout.read(out, hear), stderr.read(err, hear)).map_err(broken)?;
-    let status = child.wait().await.map_err(dropped)?;
-    let Some(exit) = status.code() else {
-        let message = "no exit code: it was killed there, or the connection was";
-        return Err(SshError::Dropped { host: host.to_owned(), message: message.into() });
-    };
+    let exit = exit_of(child.wait().await).map_err(|message| SshError::Dropped { host: host.to_owned(), message })?;
     let cut = stdout.cut || stderr.cut;
     Ok(Ended { exit, found: !stdout.missing, stdout: stdout.text(), stderr: stderr.text(), cut })
 }
