@@ -54,7 +54,7 @@ async fn a_file_is_made_changed_left_alone_and_put_back() {
     scene.world.runbook(&APPLY).exits(0);
     assert_eq!((scene.text().as_deref(), scene.mode()), (Some("one\ntwo\n"), 0o600));
     scene.world.runbook(&["plan", "x.yaml"]).exits(0).says(&["nothing to do"]);
-    scene.world.runbook(&["rollback", "last", "--yes"]).exits(0);
+    scene.world.runbook(&["rollback", "last", "--yes"]).exits(10);
     assert_eq!(scene.text(), None, "there was none");
 
     scene.put("one\nzwei\n");
@@ -62,7 +62,7 @@ async fn a_file_is_made_changed_left_alone_and_put_back() {
     plan.exits(0).says(&["9 bytes, mode 640 -> 8 bytes, mode 600", "from line 2:", "- zwei", "+ two", "put back"]);
     scene.world.runbook(&APPLY).exits(0);
     assert_eq!(scene.text().as_deref(), Some("one\ntwo\n"));
-    scene.world.runbook(&["rollback", "last", "--yes"]).exits(0);
+    scene.world.runbook(&["rollback", "last", "--yes"]).exits(10);
     assert_eq!((scene.text().as_deref(), scene.mode()), (Some("one\nzwei\n"), 0o640));
     assert_eq!(scene.left_over(), Vec::<String>::new());
 }
