@@ -129,7 +129,7 @@ async fn a_connection_that_drops_half_way_is_waited_for_and_never_repeated() {
     let step = |rest: &str| format!("steps: [{{uses: ssh.run, with: {{host: pve1, script: \"{cut}\"{rest}}}}}]\n");
     let first = world(&config, &step(&format!(", creates: {folder}/made")));
     apply(&first).exits(0);
-    let log = || std::fs::read_to_string(format!("{folder}/log")).unwrap();
+    let log = || runbook::sys::files::read_text(format!("{folder}/log")).unwrap();
     assert_eq!((log().as_str(), std::fs::exists(format!("{folder}/made")).unwrap()), ("begun\n", true));
 
     let second = world(&config, &step(""));
@@ -152,7 +152,7 @@ async fn what_died_after_it_was_sent_is_in_doubt() {
     let got = apply(&world);
     got.says(&["was sent to pve1", "does not run there any more", "how it ended was not seen"]);
     assert!(got.exit.is_some_and(|exit| exit != 0 && exit != 1), "a doubt is no failure: {:?}", got.exit);
-    assert_eq!(std::fs::read_to_string(format!("{folder}/log")).unwrap(), "begun\n");
+    assert_eq!(runbook::sys::files::read_text(format!("{folder}/log")).unwrap(), "begun\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,7 +172,7 @@ async fn a_killed_run_finds_its_command_on_the_host_again() {
     assert!(!std::fs::exists(format!("{folder}/made")).unwrap());
     world.runbook(&["resume", "last"]).exits(0);
     assert!(std::fs::exists(format!("{folder}/made")).unwrap(), "it was waited for");
-    assert_eq!(std::fs::read_to_string(format!("{folder}/log")).unwrap(), "begun\n");
+    assert_eq!(runbook::sys::files::read_text(format!("{folder}/log")).unwrap(), "begun\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +220,7 @@ async fn a_host_behind_another_is_reached_with_a_key_of_the_agent() {
     std::fs::rename(folder.join("client"), folder.join("put-away")).unwrap();
     let known: Vec<String> = [&jump, &host]
         .map(|sshd| {
-            let public = std::fs::read_to_string(sshd.dir.path().join("host.pub")).unwrap();
+            let public = runbook::sys::files::read_text(sshd.dir.path().join("host.pub")).unwrap();
             format!("[127.0.0.1]:{} {public}", sshd.port)
         })
         .into();

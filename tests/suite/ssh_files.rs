@@ -26,7 +26,7 @@ impl Scene {
     }
 
     fn text(&self) -> Option<String> {
-        std::fs::read_to_string(self.sshd.dir.path().join("it's a file")).ok()
+        runbook::sys::files::read_text(self.sshd.dir.path().join("it's a file")).ok()
     }
 
     fn put(&self, text: &str) {
@@ -87,7 +87,7 @@ async fn a_local_file_goes_there_byte_by_byte_and_an_older_one_of_a_saved_plan_i
     scene.world.runbook(&["plan", "x.yaml", "--out", "saved.plan"]).exits(0).says(&["300000 bytes"]);
     scene.world.runbook(&["plan", "x.yaml", "--as", "commands"]).exits(0).says(&["scp -- ", "chmod 644"]);
     scene.world.runbook(&APPLY).exits(0);
-    assert!(std::fs::read(scene.sshd.dir.path().join("it's a file")).unwrap() == bytes);
+    assert!(runbook::sys::files::read_bytes(scene.sshd.dir.path().join("it's a file")).unwrap() == bytes);
     scene.world.write("files/blob", "other");
     let got = scene.world.runbook(&["apply", "saved.plan", "--yes"]);
     assert_ne!(got.exit, Some(0), "{}", got.both());
