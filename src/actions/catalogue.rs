@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use super::deps::Deps;
 use super::local::LocalRun;
+use super::net::{HttpGet, HttpRequest, WaitTcp};
 use super::proxmox::One;
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
 use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestStart, GuestUnlock};
 use super::proxmox::ha::HaMaintenance;
 use super::proxmox::node::NodeEmpty;
+use super::ssh::{SshCopy, SshRun, SshWait};
 use crate::engine::ports::{Action, Actions};
 use crate::model::action_spec::Catalogue;
 
 /// The actions, ready to be used with a site.
 pub fn catalogue(deps: &Deps) -> Actions {
     let all: Vec<Arc<dyn Action>> = vec![
+        Arc::new(HttpGet::new(deps.files.clone())),
+        Arc::new(HttpRequest::new(deps.files.clone())),
         Arc::new(LocalRun::new(deps.folder.clone())),
         Arc::new(PlanEvacuation::new(deps.placement.clone())),
         Arc::new(CheckEvacuation::default()),
@@ -24,6 +28,10 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(One(GuestStart::new(deps.timing))),
         Arc::new(GuestUnlock::new(deps.timing)),
         Arc::new(NodeEmpty::default()),
+        Arc::new(SshCopy::new(deps.files.clone())),
+        Arc::new(SshRun::default()),
+        Arc::new(SshWait::new(deps.timing)),
+        Arc::new(WaitTcp::new(deps.timing)),
     ];
     all.into_iter().map(|action| (action.spec().name.clone(), action)).collect()
 }
@@ -46,6 +54,8 @@ mod tests {
         assert_eq!(
             names,
             [
+                "http.get",
+                "http.request",
                 "local.run",
                 "proxmox.check_evacuation",
                 "proxmox.guest_migrate",
@@ -55,6 +65,10 @@ mod tests {
                 "proxmox.ha_maintenance",
                 "proxmox.node_empty",
                 "proxmox.plan_evacuation",
+                "ssh.copy",
+                "ssh.run",
+                "ssh.wait",
+                "wait.tcp",
             ]
         );
         for spec in specs.values() {

@@ -12,6 +12,8 @@ pub struct Deps {
     pub timing: Timing,
     /// Where relative paths of local commands begin.
     pub folder: PathBuf,
+    /// Where relative paths of files that are copied begin: the folder of the configuration.
+    pub files: PathBuf,
 }
 
 /// `placement` and `policy.quorum_groups` of the site's configuration.

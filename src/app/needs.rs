@@ -1,4 +1,5 @@
-//! Whether a runbook needs the site at all: one that acts on this machine alone asks nobody for a credential.
+//! Whether a runbook needs the site at all: one that acts on this machine, or reaches hosts by itself, asks nobody for a
+//! credential.
 
 use crate::model::param::ValueType;
 use crate::model::runbook::{Check, Rollback, Runbook, Step, Target, Verb};
@@ -31,6 +32,7 @@ fn step(given: &Step) -> bool {
     verb || undo || checks(&given.gate) || checks(&given.verify)
 }
 
+/// Whether it goes through the site's own API.
 fn elsewhere(action: &str) -> bool {
-    !action.starts_with("local.")
+    !["local.", "ssh.", "wait.", "http."].iter().any(|kind| action.starts_with(kind))
 }

@@ -10,11 +10,13 @@ use sha2::{Digest, Sha256};
 
 use super::error::{AppError, Exit};
 use super::needs::needs_site;
+use super::reach::net;
 use super::settings::Settings;
 use crate::actions;
 use crate::clients::local::Local;
+use crate::clients::net::Net;
 use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SharedWire, SiteSettings};
-use crate::clients::ssh::{Ssh, SshSettings, SshVia};
+use crate::clients::ssh::{Redact, Ssh, SshSettings, SshVia};
 use crate::contracts;
 use crate::engine::ports::{Actions, Capabilities, Source as WorldSource};
 use crate::journal::Store;
@@ -90,6 +92,11 @@ impl Config {
         }
         let digest = digest.finalize().iter().map(|b| format!("{b:02x}")).collect();
         Ok(Self { path, found, site, clusters: clusters.into_iter().map(|(_, c)| c).collect(), digest })
+    }
+
+    /// Whether there is none, and [`Config::load_or_local`] has stood in for it.
+    fn is_absent(&self) -> bool {
+        self.digest.is_empty()
     }
 
     /// The same; where there is none, a site of no nodes that is called `local`.
@@ -228,15 +235,15 @@ impl OpenSite {
         Ok(Self::local(settings, Config::load_or_local(settings)?, redactor))
     }
 
-    /// This machine alone: no credential is fetched and nobody is contacted.
+    /// This machine, and what it reaches by itself: no credential is fetched and nobody is contacted.
     fn local(settings: &Settings, config: Config, redactor: &Redactor) -> Self {
-        let local = local(&config, redactor);
-        let local_source = local_source(&local, settings);
+        let means = Means::new(&config, ssh(&config, settings), net(redactor), redactor);
+        let local_source = means.source(settings);
         Self {
-            actions: actions::catalogue(&deps(&config.site, settings)),
+            actions: actions::catalogue(&deps(&config, settings)),
             source: Arc::new(local_source.clone()),
             local_source,
-            clients: Capabilities::default().with(Arc::new(local)),
+            clients: means.clients(),
             config,
             proxmox: None,
             redactor: redactor.clone(),
@@ -303,17 +310,18 @@ impl OpenSite {
         redactor: &Redactor,
         way: Way,
     ) -> Result<Self, AppError> {
-        let ssh = Arc::new(way.ssh);
+        // A lab in this process has no network.
+        let net = if way.wire.is_some() { Net::unreachable() } else { net(redactor) };
+        let means = Means::new(&config, way.ssh, net, redactor);
         let proxmox = Arc::new(proxmox(&config, settings, way.credential, way.wire, redactor)?);
         if cfg!(debug_assertions) {
             proxmox.set_check(check_call);
         }
-        let deps = deps(&config.site, settings);
-        let local = local(&config, redactor);
+        let deps = deps(&config, settings);
         let site_source = actions::proxmox::ProxmoxSource::new((*proxmox).clone());
-        let local_source = local_source(&local, settings);
+        let local_source = means.source(settings);
         let source = local_source.clone().with("proxmox", Arc::new(site_source));
-        let clients = Capabilities::default().with(proxmox.clone()).with(ssh).with(Arc::new(local));
+        let clients = means.clients().with(proxmox.clone());
         Ok(Self {
             actions: actions::catalogue(&deps),
             source: Arc::new(source),
@@ -340,9 +348,33 @@ fn local(config: &Config, redactor: &Redactor) -> Local {
     Local::new(Arc::new(move |text| redactor.redact(text).into_owned())).without(variables)
 }
 
-fn local_source(local: &Local, settings: &Settings) -> actions::Sources {
-    let source = actions::local::LocalSource::new(local.clone(), settings.cwd.clone());
-    actions::Sources::default().with("local", Arc::new(source))
+/// What there is with and without a site.
+struct Means {
+    local: Local,
+    ssh: Arc<Ssh>,
+    net: Arc<Net>,
+}
+
+impl Means {
+    fn new(config: &Config, ssh: Ssh, net: Net, redactor: &Redactor) -> Self {
+        let keep = redactor.clone();
+        let ssh = ssh.redacting(Redact::new(move |text| keep.redact(text).into_owned()));
+        Self { local: local(config, redactor), ssh: Arc::new(ssh), net: Arc::new(net) }
+    }
+
+    fn source(&self, settings: &Settings) -> actions::Sources {
+        let local = actions::local::LocalSource::new(self.local.clone(), settings.cwd.clone());
+        let net = Arc::new(actions::net::NetSource::new(self.net.clone()));
+        actions::Sources::default()
+            .with("local", Arc::new(local))
+            .with("ssh", Arc::new(actions::ssh::SshSource::new(self.ssh.clone())))
+            .with("tcp", net.clone())
+            .with("http", net)
+    }
+
+    fn clients(&self) -> Capabilities {
+        Capabilities::default().with(Arc::new(self.local.clone())).with(self.ssh.clone()).with(self.net.clone())
+    }
 }
 
 async fn credential(config: &Config, redactor: &Redactor) -> Result<Credential, AppError> {
@@ -417,7 +449,9 @@ fn ssh(config: &Config, settings: &Settings) -> Ssh {
     let given = &config.site.credentials;
     let ssh_config =
         given.ssh_config.as_ref().map(|file| config.folder().join(files::expand_home(file, settings.home.as_deref())));
-    Ssh::new(SshSettings { user: Some(given.ssh_user.clone()), config: ssh_config, ..SshSettings::default() })
+    // Where nothing is configured, ssh_config says as whom.
+    let user = (!config.is_absent()).then(|| given.ssh_user.clone());
+    Ssh::new(SshSettings { user, config: ssh_config, ..SshSettings::default() })
 }
 
 /// The journal of this user on this machine.
@@ -429,7 +463,8 @@ pub fn store(settings: &Settings) -> Result<Arc<Store>, AppError> {
 }
 
 /// What the actions need of the configuration.
-fn deps(site: &Site, settings: &Settings) -> actions::Deps {
+fn deps(config: &Config, settings: &Settings) -> actions::Deps {
+    let site = &config.site;
     let placement = &site.placement;
     let groups = site.policy.quorum_groups.iter();
     let mut deps = actions::Deps {
@@ -444,6 +479,7 @@ fn deps(site: &Site, settings: &Settings) -> actions::Deps {
         },
         timing: actions::Timing::default(),
         folder: settings.cwd.clone(),
+        files: settings.cwd.join(config.folder()),
     };
     if let Some(poll) = settings.poll {
         deps.timing.poll = poll;

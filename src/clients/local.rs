@@ -12,8 +12,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::sys::clock;
 use crate::sys::process::{self, Captured, Line, Spec};
+use crate::sys::{clock, files};
 
 pub use crate::sys::process::{Ended, Identity as Process, ProcessError};
 
@@ -115,6 +115,18 @@ impl Local {
     /// Whether there is anything of that path; a link that leads nowhere is nothing.
     pub fn exists(&self, path: &Path) -> bool {
         path.exists()
+    }
+
+    /// A whole file, at most 64 MiB; nothing where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read: its path and why.
+    pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
+        match files::read_bytes(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Whether that process still runs.

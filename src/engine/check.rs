@@ -98,7 +98,7 @@ impl PreparedCheck {
             let call = Call { run: None, path: self.path.clone(), attempt: 1, with: self.with(&scope)? };
             let reading = action.read(&call, world).await.map_err(|why| match why {
                 Unreadable::Failed(failure) => Miss::No(failure),
-                Unreadable::Unknown(why) => Miss::Unknown(why),
+                Unreadable::Unknown(why) | Unreadable::Later(why) => Miss::Unknown(why),
             })?;
             scope.insert("result", Datum::Known(reading.outputs));
         }

@@ -342,8 +342,11 @@ impl Planner {
         match looked {
             Ok(()) => Ok(()),
             Err(Unreadable::Failed(failure)) => Err(failure),
-            Err(Unreadable::Unknown(why)) => {
-                self.later(ix, &action, &call, &format!("known later: {why}"));
+            Err(why) => {
+                self.later(ix, &action, &call, &why.to_string());
+                if let (Unreadable::Later(_), Some(row)) = (why, self.plan.steps.last_mut()) {
+                    row.unknown = vec!["outputs".to_owned()];
+                }
                 Ok(())
             }
         }

@@ -78,6 +78,9 @@ pub enum Unreadable {
     /// Only while planning: known once earlier steps have run.
     #[error("known later: {0}")]
     Unknown(String),
+    /// Only while planning: it waits or asks, so it is done when its turn comes. The plan's line.
+    #[error("{0}")]
+    Later(String),
     #[error(transparent)]
     Failed(#[from] Failure),
 }
@@ -88,6 +91,11 @@ pub trait World: Send + Sync {
     /// # Errors
     /// The reading failed: unreachable, refused, of a wrong shape. A thing that does not exist is null.
     async fn read(&self, resource: &ResourceKey) -> Result<Observed, Failure>;
+
+    /// Whether it is a plan's: then nothing is waited for, since earlier steps have not been done.
+    fn is_planned(&self) -> bool {
+        false
+    }
 }
 
 /// Reads resources from where they really are; the World lays its caching and predictions over it.

@@ -148,6 +148,15 @@ pub struct Plan {
     pub procedure: Runbook,
 }
 
+impl Plan {
+    /// Whether there is anything to do: a change, or a reading that is made only when its turn comes, as a wait is.
+    pub fn has_work(&self) -> bool {
+        let later =
+            |step: &PlanStep| step.change == Change::Read && step.planned == Planned::Run && !step.unknown.is_empty();
+        self.summary.changes() || self.steps.iter().any(later)
+    }
+}
+
 /// The step that already fails while planning, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanFailure {

@@ -35,6 +35,29 @@ pub struct Handle {
     pub ended: Option<String>,
 }
 
+/// A command's lines, on their way into its step's log.
+pub struct Lines<'a> {
+    mutate: &'a Mutate,
+    told: usize,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(mutate: &'a Mutate) -> Self {
+        Self { mutate, told: 0 }
+    }
+
+    pub fn tell(&mut self, line: &str) {
+        self.told += 1;
+        if self.told <= MOST_LINES {
+            self.mutate.log(line);
+        } else if self.told == MOST_LINES + 1 {
+            self.mutate.log(&format!("(further lines are not kept: a step's log holds {MOST_LINES})"));
+        } else {
+            self.mutate.progress(line, None);
+        }
+    }
+}
+
 /// One command from its start to its end.
 pub struct Work<'a> {
     pub order: &'a Order,
@@ -56,11 +79,11 @@ impl Work<'_> {
     async fn wait(&self, job: &mut Job) -> Result<Output, Failure> {
         let handle_at = Instant::now() + HANDLE_AFTER;
         let (mut handle, mut unkept) = (None, None);
-        let (mut told, mut asked) = (0, false);
+        let (mut lines, mut asked) = (Lines::new(self.mutate), false);
         let output = loop {
             tokio::select! {
                 news = job.news() => match news {
-                    News::Line(line) => self.line(&mut told, &line),
+                    News::Line(line) => lines.tell(&line),
                     News::Done(output) => break output.map_err(|error| self.not_started(&error))?,
                 },
                 () = sleep_until(handle_at), if handle.is_none() && unkept.is_none() => {
@@ -87,17 +110,6 @@ impl Work<'_> {
         match handle {
             Some(handle) => self.mutate.checkpoint(json!(handle)).await,
             None => Ok(()),
-        }
-    }
-
-    fn line(&self, told: &mut usize, line: &str) {
-        *told += 1;
-        if *told <= MOST_LINES {
-            self.mutate.log(line);
-        } else if *told == MOST_LINES + 1 {
-            self.mutate.log(&format!("(further lines are not kept: a step's log holds {MOST_LINES})"));
-        } else {
-            self.mutate.progress(line, None);
         }
     }
 
@@ -130,7 +142,7 @@ impl Work<'_> {
                 if output.cut {
                     self.mutate.log("(its output is longer than what is kept of it)");
                 }
-                return Ok(outputs(output, code, !unchanged));
+                return Ok(outputs(&output.stdout, &output.stderr, code, output.cut, !unchanged));
             }
         }
         let cause = match &self.order.creates {
@@ -139,7 +151,7 @@ impl Work<'_> {
         };
         // It has ended, and by its own word not well: how far it came only its author knows.
         let failure = Failure::new(Class::Failed, &self.attempted, cause).done(Done::Partial);
-        Err(failure.details(last_lines(output)))
+        Err(failure.details(last_lines(&output.stdout, &output.stderr)))
     }
 
     /// Waits for a command that another process of ours has begun.
@@ -162,12 +174,9 @@ impl Work<'_> {
 }
 
 /// What a step puts out.
-fn outputs(output: &Output, code: i32, changed: bool) -> Value {
+pub fn outputs(stdout: &str, stderr: &str, code: i32, cut: bool, changed: bool) -> Value {
     let text = |text: &str| text.trim_end_matches(['\n', '\r']).to_owned();
-    json!({
-        "stdout": text(&output.stdout), "stderr": text(&output.stderr), "code": code,
-        "cut": output.cut, "changed": changed,
-    })
+    json!({"stdout": text(stdout), "stderr": text(stderr), "code": code, "cut": cut, "changed": changed})
 }
 
 /// What a step puts out whose command was done and not seen.
@@ -176,9 +185,9 @@ pub fn unseen() -> Value {
 }
 
 /// The last lines of what it wrote, where a cause is looked for first: stderr, else stdout.
-fn last_lines(output: &Output) -> Vec<String> {
+pub fn last_lines(stdout: &str, stderr: &str) -> Vec<String> {
     const MOST: usize = 20;
-    let text = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
+    let text = if stderr.trim().is_empty() { stdout } else { stderr };
     let lines: Vec<&str> = text.trim_end().lines().collect();
     lines[lines.len().saturating_sub(MOST)..].iter().map(|line| (*line).to_owned()).collect()
 }

@@ -1,22 +1,11 @@
 //! From a client's error to what a person must be told: class, what was attempted, the literal words, what to do.
 
-use crate::clients::Class as Told;
+use crate::actions::class;
 use crate::clients::proxmox::{ProxmoxError, Site};
-use crate::clients::ssh::SshError;
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 
-fn class(told: Told) -> Class {
-    match told {
-        Told::Transient => Class::Transient,
-        Told::Timeout => Class::Timeout,
-        Told::Unreachable => Class::Unreachable,
-        Told::Locked => Class::Locked,
-        Told::Refused => Class::Refused,
-        Told::Precondition => Class::Precondition,
-        Told::Failed => Class::Failed,
-    }
-}
+pub(super) use crate::actions::ssh::failure as ssh;
 
 /// `token ops@pve!runbook` or `user ops@pve`.
 pub fn who(user: &str) -> String {
@@ -94,16 +83,11 @@ fn remedy(we: &str, error: &ProxmoxError) -> Option<String> {
     })
 }
 
-/// What a command over SSH failed with.
-pub fn ssh(attempted: impl Into<String>, error: &SshError) -> Failure {
-    let failure = Failure::new(class(error.class()), attempted, error.to_string());
-    if error.outcome_unknown() { failure.lost() } else { failure }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clients::proxmox::{At, Verb};
+    use crate::clients::ssh::SshError;
 
     fn at(verb: Verb) -> Box<At> {
         Box::new(At { verb, path: "/nodes/pve2/qemu/104/migrate".into(), node: "pve2".into() })

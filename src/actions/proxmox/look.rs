@@ -31,7 +31,9 @@ pub async fn live<T: DeserializeOwned>(world: &dyn World, resource: Resource) ->
 pub fn settled(error: Unreadable) -> Failure {
     match error {
         Unreadable::Failed(failure) => failure,
-        Unreadable::Unknown(why) => Failure::new(Class::Internal, "read the world in a run", why),
+        Unreadable::Unknown(why) | Unreadable::Later(why) => {
+            Failure::new(Class::Internal, "read the world in a run", why)
+        }
     }
 }
 

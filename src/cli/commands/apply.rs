@@ -87,7 +87,7 @@ pub async fn carry_out(
         return Err(AppError::new(exit, "plan::failed", "the plan cannot be carried out, and nothing was changed")
             .hint(failed.failure.remedy.clone().unwrap_or_else(|| "see the plan above".into())));
     }
-    if !plan.summary.changes() {
+    if !plan.has_work() {
         face.printer.note("Nothing to do: everything is as it should be.");
         if json {
             face.printer.json(&serde_json::json!({

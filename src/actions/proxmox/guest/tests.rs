@@ -35,7 +35,7 @@ fn locked(lock: &str) -> Value {
 async fn probe(action: &dyn Action, with: Value, world: &FakeWorld) -> Result<Probe, Failure> {
     action.probe(&call(with), world).await.map_err(|e| match e {
         Unreadable::Failed(failure) => failure,
-        Unreadable::Unknown(why) => panic!("{why}"),
+        Unreadable::Unknown(why) | Unreadable::Later(why) => panic!("{why}"),
     })
 }
 

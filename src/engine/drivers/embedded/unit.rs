@@ -14,7 +14,8 @@ use crate::engine::check::{PreparedCheck, Seen};
 use crate::engine::guard::{check_guard, check_identity};
 use crate::engine::machine::StepIx;
 use crate::engine::ports::{
-    Action, Call, Capabilities, Channel, Clock, Doing, Mutate, Policy, Probe, Recovery, Stop, Unreadable, World,
+    Action, Call, Capabilities, Channel, Clock, Doing, Mutate, Policy, Probe, Reading, Recovery, Stop, Unreadable,
+    World,
 };
 use crate::event::{Ending, Intent, Note};
 use crate::model::effect::{Done, Effect};
@@ -94,7 +95,7 @@ impl Unit {
             return Ok(Ending::Ok { outputs: outputs.clone() });
         }
         if self.effect == Effect::Read {
-            let reading = self.action.read(&self.call, &*self.world).await.map_err(known_in_a_run)?;
+            let reading = self.reading().await?;
             self.say(Said::Note(Note::Log { path: self.call.path.clone(), line: reading.summary }));
             self.check(None, &reading.outputs).await?;
             return Ok(Ending::Ok { outputs: reading.outputs });
@@ -120,6 +121,27 @@ impl Unit {
         let outputs = applied.map_err(|failure| dated(failure, began))?;
         self.see_that_it_is_so(&intent, &outputs).await?;
         Ok(Ending::Ok { outputs })
+    }
+
+    /// A reading that waits is given up at the step's timeout or when it is told to stop: there is nothing to end in
+    /// order.
+    async fn reading(&self) -> Result<Reading, Failure> {
+        let given_up = |class, cause: String| Err(Failure::new(class, format!("step {}", self.call.path), cause));
+        let limit = async {
+            match self.timeout {
+                Some(timeout) => tokio::time::sleep(Duration::from_millis(timeout)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            read = self.action.read(&self.call, &*self.world) => read.map_err(known_in_a_run),
+            () = self.stop.wait() => given_up(Class::Failed, "told to stop before it was read".into()),
+            () = limit => {
+                let timeout = self.timeout.unwrap_or_default() as f64 / 1000.0;
+                given_up(Class::Timeout, format!("not read within {timeout} s"))
+            }
+        }
     }
 
     /// The object is still the planned one, and what the plan rests on still holds.
@@ -291,7 +313,7 @@ fn predicted(action: &dyn Action, call: &Call, probe: &Probe) -> Value {
 fn known_in_a_run(why: Unreadable) -> Failure {
     match why {
         Unreadable::Failed(failure) => failure,
-        Unreadable::Unknown(why) => Failure::new(Class::Internal, "read the world", why),
+        Unreadable::Unknown(why) | Unreadable::Later(why) => Failure::new(Class::Internal, "read the world", why),
     }
 }
 

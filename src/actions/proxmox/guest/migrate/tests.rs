@@ -37,7 +37,7 @@ fn entry(upid: &str, running: bool) -> Value {
 async fn probe(with: Value, world: &FakeWorld) -> Result<Probe, Failure> {
     action().probe(&call(with), world).await.map_err(|e| match e {
         Unreadable::Failed(failure) => failure,
-        Unreadable::Unknown(why) => panic!("{why}"),
+        Unreadable::Unknown(why) | Unreadable::Later(why) => panic!("{why}"),
     })
 }
 
