@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use super::deps::Deps;
+use super::files::{FileWrite, YamlSet};
 use super::local::LocalRun;
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
 use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestUnlock};
 use super::proxmox::ha::HaMaintenance;
 use super::proxmox::node::NodeEmpty;
+use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
 use crate::model::action_spec::Catalogue;
 
 /// The actions, ready to be used with a site.
 pub fn catalogue(deps: &Deps) -> Actions {
     let all: Vec<Arc<dyn Action>> = vec![
+        Arc::new(AnsiblePlaybook::new(deps.ansible.clone())),
+        Arc::new(FileWrite::new(deps.folder.clone())),
+        Arc::new(GitCommit::new(deps.folder.clone())),
         Arc::new(LocalRun::new(deps.folder.clone())),
         Arc::new(PlanEvacuation::new(deps.placement.clone())),
         Arc::new(CheckEvacuation::default()),
@@ -22,6 +27,8 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(GuestShutdown::new(deps.timing)),
         Arc::new(GuestUnlock::new(deps.timing)),
         Arc::new(NodeEmpty::default()),
+        Arc::new(TaskRun::new(deps.taskfile.clone())),
+        Arc::new(YamlSet::new(deps.folder.clone())),
     ];
     all.into_iter().map(|action| (action.spec().name.clone(), action)).collect()
 }
@@ -44,6 +51,9 @@ mod tests {
         assert_eq!(
             names,
             [
+                "ansible.playbook",
+                "file.write",
+                "git.commit",
                 "local.run",
                 "proxmox.check_evacuation",
                 "proxmox.guest_migrate",
@@ -52,6 +62,8 @@ mod tests {
                 "proxmox.ha_maintenance",
                 "proxmox.node_empty",
                 "proxmox.plan_evacuation",
+                "task.run",
+                "yaml.set",
             ]
         );
         for spec in specs.values() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::tools::AnsibleSetup;
 use crate::placement::evacuation::{HaRoom, QuorumGroup, Settings, Speed};
 
 /// Everything that actions need beside parameters and clients.
@@ -12,6 +13,10 @@ pub struct Deps {
     pub timing: Timing,
     /// Where relative paths of local commands begin.
     pub folder: PathBuf,
+    /// `ansible` of the configuration.
+    pub ansible: Option<AnsibleSetup>,
+    /// `taskfile.path` of the configuration, absolute.
+    pub taskfile: Option<PathBuf>,
 }
 
 /// `placement` and `policy.quorum_groups` of the site's configuration.

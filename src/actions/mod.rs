@@ -3,9 +3,11 @@
 
 mod catalogue;
 mod deps;
+pub mod files;
 pub mod local;
 pub mod proxmox;
 mod sources;
+pub mod tools;
 
 pub use catalogue::{catalogue, specs};
 pub use deps::{Deps, PlacementDefaults, Timing};

@@ -12,6 +12,8 @@ use super::error::{AppError, Exit};
 use super::needs::needs_site;
 use super::settings::Settings;
 use crate::actions;
+use crate::actions::files::FileSource;
+use crate::actions::tools::{AnsibleSetup, ProxmoxToken, ToolSource};
 use crate::clients::local::Local;
 use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SharedWire, SiteSettings};
 use crate::clients::ssh::{Ssh, SshSettings, SshVia};
@@ -230,8 +232,8 @@ impl OpenSite {
     fn local(settings: &Settings, config: Config, redactor: &Redactor) -> Self {
         let local = local(&config, redactor);
         Self {
-            actions: actions::catalogue(&deps(&config.site, settings)),
-            source: Arc::new(local_source(&local, settings)),
+            actions: actions::catalogue(&deps(&config, settings)),
+            source: Arc::new(local_source(&local, settings, None)),
             clients: Capabilities::default().with(Arc::new(local)),
             config,
             proxmox: None,
@@ -289,15 +291,19 @@ impl OpenSite {
         way: Way,
     ) -> Result<Self, AppError> {
         let ssh = Arc::new(way.ssh);
+        let token = handed_on(&config.site, &way.credential);
         let proxmox = Arc::new(proxmox(&config, settings, way.credential, way.wire, redactor)?);
         if cfg!(debug_assertions) {
             proxmox.set_check(check_call);
         }
-        let deps = deps(&config.site, settings);
+        let deps = deps(&config, settings);
         let local = local(&config, redactor);
         let site_source = actions::proxmox::ProxmoxSource::new((*proxmox).clone());
-        let source = local_source(&local, settings).with("proxmox", Arc::new(site_source));
-        let clients = Capabilities::default().with(proxmox.clone()).with(ssh).with(Arc::new(local));
+        let source = local_source(&local, settings, token.clone()).with("proxmox", Arc::new(site_source));
+        let mut clients = Capabilities::default().with(proxmox.clone()).with(ssh).with(Arc::new(local));
+        if let Some(token) = token {
+            clients = clients.with(Arc::new(token));
+        }
         Ok(Self {
             actions: actions::catalogue(&deps),
             source: Arc::new(source),
@@ -323,9 +329,19 @@ fn local(config: &Config, redactor: &Redactor) -> Local {
     Local::new(Arc::new(move |text| redactor.redact(text).into_owned())).without(variables)
 }
 
-fn local_source(local: &Local, settings: &Settings) -> actions::Sources {
+fn local_source(local: &Local, settings: &Settings, token: Option<ProxmoxToken>) -> actions::Sources {
     let source = actions::local::LocalSource::new(local.clone(), settings.cwd.clone());
-    actions::Sources::default().with("local", Arc::new(source))
+    let tools: Arc<dyn WorldSource> = Arc::new(ToolSource::new(local.clone(), token));
+    let files = Arc::new(FileSource::new(local.clone()));
+    let sources = actions::Sources::default().with("local", Arc::new(source)).with("file", files);
+    ["ansible", "git", "task"].into_iter().fold(sources, |sources, kind| sources.with(kind, tools.clone()))
+}
+
+/// The site's token as a child may get it that asks for it. A password is handed to nobody.
+fn handed_on(site: &Site, credential: &Credential) -> Option<ProxmoxToken> {
+    let Credential::Token { id, secret } = credential else { return None };
+    let node = site.cluster.nodes.first()?;
+    ProxmoxToken::new(node.host.clone(), node.port, id, secret.clone())
 }
 
 async fn credential(config: &Config, redactor: &Redactor) -> Result<Credential, AppError> {
@@ -412,7 +428,12 @@ pub fn store(settings: &Settings) -> Result<Arc<Store>, AppError> {
 }
 
 /// What the actions need of the configuration.
-fn deps(site: &Site, settings: &Settings) -> actions::Deps {
+fn deps(config: &Config, settings: &Settings) -> actions::Deps {
+    let site = &config.site;
+    let below = |path: &str| {
+        // Whether or not the configuration was named from where we are.
+        settings.cwd.join(config.folder()).join(files::expand_home(path, settings.home.as_deref()))
+    };
     let placement = &site.placement;
     let groups = site.policy.quorum_groups.iter();
     let mut deps = actions::Deps {
@@ -427,6 +448,12 @@ fn deps(site: &Site, settings: &Settings) -> actions::Deps {
         },
         timing: actions::Timing::default(),
         folder: settings.cwd.clone(),
+        ansible: site.ansible.as_ref().map(|given| {
+            let folder = below(&given.fleet_infra_path);
+            let inventory = given.inventory.as_ref().map(|path| folder.join(path));
+            AnsibleSetup { folder, inventory }
+        }),
+        taskfile: site.taskfile.as_ref().map(|given| below(&given.path)),
     };
     if let Some(poll) = settings.poll {
         deps.timing.poll = poll;

@@ -118,7 +118,10 @@ pub fn tree(text: &str) -> Result<Option<Node>, EditError> {
     }
     let mut left = marks.iter().filter(|mark| mark.kind != MarkKind::Document);
     let root = left.next().map(|mark| node(text, mark, &mut left));
-    Ok(root.filter(|root| root.start < root.end || !matches!(root.what, What::Scalar { style: Style::Plain, .. })))
+    let is_something = |root: &Node| {
+        root.start < root.end || root.dressed || !matches!(root.what, What::Scalar { style: Style::Plain, .. })
+    };
+    Ok(root.filter(is_something))
 }
 
 fn node<'m>(text: &str, mark: &Mark, left: &mut dyn Iterator<Item = &'m Mark>) -> Node {
