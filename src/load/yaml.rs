@@ -420,9 +420,16 @@ pub struct Mark {
 #[derive(Debug, Clone, PartialEq)]
 pub enum MarkKind {
     Document,
-    Scalar { text: String, style: Style },
-    Seq { flow: bool },
-    Map { flow: bool },
+    Scalar {
+        text: String,
+        style: Style,
+    },
+    Seq {
+        flow: bool,
+    },
+    Map {
+        flow: bool,
+    },
     /// Of the last collection that is open.
     End,
     Alias,

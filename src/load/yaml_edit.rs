@@ -126,9 +126,7 @@ fn put(at: &mut Json, words: &[String], value: &Json) {
 
 /// Maps of one key each round the value.
 fn nested(words: &[String], value: &Json) -> Json {
-    words.iter().rev().fold(value.clone(), |inner, word| {
-        Json::Object(std::iter::once((word.clone(), inner)).collect())
-    })
+    words.iter().rev().fold(value.clone(), |inner, word| Json::Object(std::iter::once((word.clone(), inner)).collect()))
 }
 
 fn line_end(text: &str) -> &'static str {
@@ -247,5 +245,3 @@ fn add(text: &str, map: &Node, word: &str, value: &Json) -> Result<String, Strin
     let eol = line_end(text);
     Ok(splice(text, line, line, &format!("{eol}{}{new}", " ".repeat(first.column))))
 }
-
-

@@ -23,7 +23,7 @@ fn a_file_is_written_whole_shown_before_and_put_back() {
     world.runbook(&APPLY).exits(0);
     assert_eq!((world.read("new.conf").as_str(), world.read("old.conf").as_str()), ("a\n", "one\ntwo\n"));
     world.sh("stat -c %a new.conf old.conf").exits(0).says(&["600 640"]);
-    world.runbook(&["plan", "x.yaml"]).exits(0).says(&["2 unchanged"]);
+    world.runbook(&["plan", "x.yaml"]).exits(0).says(&["2 steps: nothing to do"]);
     // A later failure takes both back, each to what it was.
     let failing = format!("{}  - {{uses: local.run, with: {{argv: [/bin/false]}}}}\n", world.read("x.yaml"));
     world.sh("rm new.conf; printf 'one\\n2\\n' >old.conf").exits(0);
@@ -79,13 +79,17 @@ fn values_of_a_yaml_file_are_set_and_its_comments_stay() {
     );
     let text = "# fleet\nspec:   # it\n  replicas: 1  # few\n  image: 'app:1'\n\n# end\n";
     world.write("f.yaml", text);
-    world.runbook(&["plan", "x.yaml"]).exits(0).says(&["set spec.replicas, spec.image, spec.new", "-  replicas: 1", "+  new: true"]);
+    world.runbook(&["plan", "x.yaml"]).exits(0).says(&[
+        "set spec.replicas, spec.image, spec.new",
+        "-  replicas: 1",
+        "+  new: true",
+    ]);
     world.runbook(&APPLY).exits(0);
     assert_eq!(
         world.read("f.yaml"),
         "# fleet\nspec:   # it\n  replicas: 3  # few\n  image: 'app:2'\n  new: true\n\n# end\n"
     );
-    world.runbook(&["plan", "x.yaml"]).exits(0).says(&["1 unchanged"]);
+    world.runbook(&["plan", "x.yaml"]).exits(0).says(&["1 step: nothing to do"]);
     world.write("f.yaml", "spec: &s {replicas: 1}\nother: *s\n");
     let got = world.runbook(&["plan", "x.yaml"]);
     assert!(got.both().contains("an anchor or a tag"), "{}", got.both());
@@ -102,9 +106,10 @@ fn named_paths_are_committed_and_taken_back() {
     world.sh("cd repo && echo n >new && echo 2 >b").exits(0);
     world.runbook(&["plan", "x.yaml"]).exits(0).says(&["commit a, new: Second"]);
     world.runbook(&APPLY).exits(0);
-    let log = world.sh("cd repo && git log --format=%an:%s && git show --name-only --format= HEAD && git status --porcelain");
+    let log =
+        world.sh("cd repo && git log --format=%an:%s && git show --name-only --format= HEAD && git status --porcelain");
     log.exits(0).says(&["Ops:Second Ops:first a new M b"]);
-    world.runbook(&["plan", "x.yaml"]).exits(0).says(&["nothing differs from the last commit"]);
+    world.runbook(&["plan", "x.yaml"]).exits(0).says(&["2 steps: nothing to do"]);
     // A later failure takes the commit back, and the file too.
     let failing = format!("{}  - {{uses: local.run, with: {{argv: [/bin/false]}}}}\n", world.read("x.yaml"));
     world.sh("cd repo && git reset -q --hard HEAD~1 && echo n >new").exits(0);
@@ -129,7 +134,8 @@ fn somebody_elses_half_made_commit_is_left_alone() {
     world.sh(GIT).exits(0);
     let got = world.runbook(&["plan", "x.yaml"]);
     assert!(got.both().contains("is not in the repository"), "{}", got.both());
-    let got = self::world("steps: [{uses: git.commit, with: {repository: ., paths: [a], message: m}}]\n").runbook(&["plan", "x.yaml"]);
+    let got = self::world("steps: [{uses: git.commit, with: {repository: ., paths: [a], message: m}}]\n")
+        .runbook(&["plan", "x.yaml"]);
     assert!(got.both().contains("it is no repository"), "{}", got.both());
 }
 

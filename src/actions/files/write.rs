@@ -55,9 +55,7 @@ impl FileWrite {
         let path = change::path_of(call, &self.folder)?;
         let absent = call.get("absent") == true;
         let text: Option<String> = call.arg("content")?;
-        let refuse = |cause: String| {
-            Err(Failure::new(Class::Precondition, format!("write {}", path.display()), cause))
-        };
+        let refuse = |cause: String| Err(Failure::new(Class::Precondition, format!("write {}", path.display()), cause));
         if absent == text.is_some() {
             return refuse("give one of `content` and `absent: true`".into());
         }

@@ -24,18 +24,19 @@ pub struct YamlSet {
 impl YamlSet {
     /// `folder`: where relative paths begin.
     pub fn new(folder: PathBuf) -> Self {
-        let spec = ActionSpec::new("yaml.set", Effect::Change, "Set values in a YAML file, and leave the rest as it is")
-            .param(Param::new("path", ValueType::Path).required().help("The file; it must be there"))
-            .param(
-                Param::new("values", ValueType::Map)
-                    .required()
-                    .help("Values by their paths: cluster.nodes.0.ip; quotes round a key with a point: a.\"b.c\""),
-            )
-            .output("path", ValueType::Path, "The file, as an absolute path")
-            .output("sha256", ValueType::String, "Of its content")
-            .output("changed", ValueType::Bool, "Whether a value was another before")
-            .needs_privilege("to write to the file's folder: it runs as the user of runbook")
-            .undoable();
+        let spec =
+            ActionSpec::new("yaml.set", Effect::Change, "Set values in a YAML file, and leave the rest as it is")
+                .param(Param::new("path", ValueType::Path).required().help("The file; it must be there"))
+                .param(
+                    Param::new("values", ValueType::Map)
+                        .required()
+                        .help("Values by their paths: cluster.nodes.0.ip; quotes round a key with a point: a.\"b.c\""),
+                )
+                .output("path", ValueType::Path, "The file, as an absolute path")
+                .output("sha256", ValueType::String, "Of its content")
+                .output("changed", ValueType::Bool, "Whether a value was another before")
+                .needs_privilege("to write to the file's folder: it runs as the user of runbook")
+                .undoable();
         Self { spec, folder }
     }
 
@@ -49,7 +50,11 @@ impl YamlSet {
             return Err(refuse("`values` is empty".into()));
         }
         let Some(text) = state.text().filter(|_| state.is_file()) else {
-            let cause = if state.is_file() { "it is no text of at most 4 MiB".into() } else { format!("{} there", state.kind()) };
+            let cause = if state.is_file() {
+                "it is no text of at most 4 MiB".into()
+            } else {
+                format!("{} there", state.kind())
+            };
             return Err(refuse(cause));
         };
         let mut text = text.to_owned();
@@ -134,7 +139,9 @@ impl Action for YamlSet {
     ) -> Result<Recovery, Failure> {
         let state = self.now(call, world).await?;
         if Self::is_set(call, &state)? {
-            return Ok(Recovery::Done(json!({"path": intent.before["path"], "sha256": state.sha256(), "changed": true})));
+            return Ok(Recovery::Done(
+                json!({"path": intent.before["path"], "sha256": state.sha256(), "changed": true}),
+            ));
         }
         if state.sha256() == intent.before["sha256"] {
             return Ok(Recovery::NotApplied);

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::order::{GRACE, Order};
-use crate::clients::local::{Command, Ended, Job, Local, News, Output, Process, ProcessError};
 use super::resource::Resource;
+use crate::clients::local::{Command, Ended, Job, Local, News, Output, Process, ProcessError};
 use crate::engine::ports::{Call, Mutate, Observed, Recovery, World};
 use crate::event::Intent;
 use crate::model::effect::Done;

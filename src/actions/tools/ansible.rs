@@ -40,32 +40,37 @@ impl AnsiblePlaybook {
     /// `setup` is absent where the configuration says nothing of ansible.
     pub fn new(setup: Option<AnsibleSetup>) -> Self {
         let list = |name: &str, help: &str| Param::new(name, ValueType::List).items(ValueType::String).help(help);
-        let spec = ActionSpec::new("ansible.playbook", Effect::Change, "Run a playbook with ansible-playbook")
-            .param(
-                Param::new("playbook", ValueType::Path)
-                    .required()
-                    .help("Below ansible.fleet_infra_path of the configuration"),
-            )
-            .param(Param::new("limit", ValueType::String).help("A pattern of hosts, as --limit takes it"))
-            .param(list("tags", "Only tasks with one of these"))
-            .param(list("skip_tags", "No task with one of these"))
-            .param(
-                Param::new("extra_vars", ValueType::Map)
-                    .help("Variables, handed over by a file that only the user can read"),
-            )
-            .param(flag("check", "Change nothing: --check --diff"))
-            .param(
-                Param::new("preview", ValueType::String)
-                    .choices(&["list", "check"])
-                    .default_value("list")
-                    .help("What a plan asks for: list (syntax, hosts, tasks), or check (a run with --check --diff, too)"),
-            )
-            .param(flag("proxmox_token", "Hand the site's token over as PROXMOX_HOST, _PORT, _USER, _TOKEN_ID and _TOKEN_SECRET"))
-            .output("hosts", ValueType::Map, "For each host ok, changed, unreachable, failed, skipped, rescued, ignored")
-            .output("totals", ValueType::Map, "The same of all hosts together")
-            .output("changed", ValueType::Bool, "Whether any host says that something has changed")
-            .output("code", ValueType::Int, "The exit code")
-            .needs_privilege("what the playbook itself needs, on its hosts; with proxmox_token what the token may");
+        let spec =
+            ActionSpec::new("ansible.playbook", Effect::Change, "Run a playbook with ansible-playbook")
+                .param(
+                    Param::new("playbook", ValueType::Path)
+                        .required()
+                        .help("Below ansible.fleet_infra_path of the configuration"),
+                )
+                .param(Param::new("limit", ValueType::String).help("A pattern of hosts, as --limit takes it"))
+                .param(list("tags", "Only tasks with one of these"))
+                .param(list("skip_tags", "No task with one of these"))
+                .param(
+                    Param::new("extra_vars", ValueType::Map)
+                        .help("Variables, handed over by a file that only the user can read"),
+                )
+                .param(flag("check", "Change nothing: --check --diff"))
+                .param(Param::new("preview", ValueType::String).choices(&["list", "check"]).default_value("list").help(
+                    "What a plan asks for: list (syntax, hosts, tasks), or check (a run with --check --diff, too)",
+                ))
+                .param(flag(
+                    "proxmox_token",
+                    "Hand the site's token over as PROXMOX_HOST, _PORT, _USER, _TOKEN_ID and _TOKEN_SECRET",
+                ))
+                .output(
+                    "hosts",
+                    ValueType::Map,
+                    "For each host ok, changed, unreachable, failed, skipped, rescued, ignored",
+                )
+                .output("totals", ValueType::Map, "The same of all hosts together")
+                .output("changed", ValueType::Bool, "Whether any host says that something has changed")
+                .output("code", ValueType::Int, "The exit code")
+                .needs_privilege("what the playbook itself needs, on its hosts; with proxmox_token what the token may");
         Self { spec, setup }
     }
 
@@ -100,9 +105,13 @@ impl Order {
             return refuse("the configuration says nothing of ansible".into(), remedy);
         };
         let playbook: String = call.arg("playbook")?;
-        let inside = Path::new(&playbook).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let inside =
+            Path::new(&playbook).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         if !inside || playbook.is_empty() || playbook.starts_with('-') {
-            return refuse(format!("{playbook:?} is not below {}", setup.folder.display()), "name it from that folder on");
+            return refuse(
+                format!("{playbook:?} is not below {}", setup.folder.display()),
+                "name it from that folder on",
+            );
         }
         let mut args = Vec::new();
         if let Some(inventory) = &setup.inventory {

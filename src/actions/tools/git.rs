@@ -102,7 +102,8 @@ fn short(id: &str) -> &str {
 pub fn command(folder: PathBuf, args: &[String], stdin: Vec<u8>) -> Command {
     let mut argv = vec!["git".to_owned(), "--literal-pathspecs".into()];
     argv.extend(args.iter().cloned());
-    let env = [("GIT_TERMINAL_PROMPT", "0"), ("GIT_OPTIONAL_LOCKS", "0"), ("GIT_EDITOR", "true"), ("LC_ALL", "C.UTF-8")];
+    let env =
+        [("GIT_TERMINAL_PROMPT", "0"), ("GIT_OPTIONAL_LOCKS", "0"), ("GIT_EDITOR", "true"), ("LC_ALL", "C.UTF-8")];
     let env = env.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).to_vec();
     Command { argv, env, cwd: folder, stdin, keep: KEEP, grace: GRACE }
 }
@@ -189,7 +190,10 @@ impl Action for GitCommit {
                     probe.satisfied = true;
                     return Ok(probe);
                 }
-                return Err(refuse(format!("the last commit is another one now: {}", seen["head"]), &format!("git revert {id}")));
+                return Err(refuse(
+                    format!("the last commit is another one now: {}", seen["head"]),
+                    &format!("git revert {id}"),
+                ));
             }
             if seen["on_remote"] == true {
                 return Err(refuse("a remote has it already".into(), &format!("git revert {id}")));
@@ -208,7 +212,8 @@ impl Action for GitCommit {
         }
         let staged = texts(&seen["staged"]);
         if !staged.is_empty() {
-            let cause = format!("something else is staged, which is somebody's half-made commit: {}", staged.join(", "));
+            let cause =
+                format!("something else is staged, which is somebody's half-made commit: {}", staged.join(", "));
             return Err(refuse(cause, "commit it, or take it off the stage: git restore --staged ."));
         }
         if seen["branch"].is_null() {
@@ -320,7 +325,9 @@ impl Action for GitCommit {
         let folder = quoted(&order.folder.display().to_string());
         let paths = order.paths.iter().map(|path| quoted(path)).collect::<Vec<_>>().join(" ");
         match &order.take_back {
-            Some(id) => vec![format!("git -C {folder} reset --soft {id}^"), format!("git -C {folder} reset -- {paths}")],
+            Some(id) => {
+                vec![format!("git -C {folder} reset --soft {id}^"), format!("git -C {folder} reset -- {paths}")]
+            }
             None => vec![
                 format!("git -C {folder} add --all -- {paths}"),
                 format!("git -C {folder} commit -m {} -- {paths}", quoted(&order.message)),

@@ -173,7 +173,8 @@ mod tests {
     fn a_failure_is_named_and_no_recap_is_one() {
         let failed = "TASK [boom] ***\nfatal: [h2]: FAILED! => {\"changed\": false, \"msg\": \"non-zero return code\"}\n\nPLAY RECAP ****\nh1 : ok=1 changed=0 unreachable=0 failed=0 skipped=0 rescued=0 ignored=0\nh2 : ok=0 changed=0 unreachable=0 failed=1 skipped=0 rescued=0 ignored=0\n";
         assert_eq!(of(failed).problem().unwrap(), "task \"boom\" on h2: non-zero return code");
-        let away = failed.replace("FAILED!", "UNREACHABLE!").replace("unreachable=0 failed=1", "unreachable=1 failed=0");
+        let away =
+            failed.replace("FAILED!", "UNREACHABLE!").replace("unreachable=0 failed=1", "unreachable=1 failed=0");
         assert!(of(&away).problem().unwrap().contains("on h2"));
         assert!(of("").problem().unwrap().contains("it wrote no recap"));
         assert!(of("skipping: no hosts matched\nPLAY RECAP ****\n").problem().unwrap().contains("names no host"));

@@ -137,13 +137,7 @@ impl Action for StandIn {
         }
     }
 
-    async fn recover(
-        &self,
-        call: &Call,
-        _: &Intent,
-        _: Option<&Value>,
-        _: &dyn World,
-    ) -> Result<Recovery, Failure> {
+    async fn recover(&self, call: &Call, _: &Intent, _: Option<&Value>, _: &dyn World) -> Result<Recovery, Failure> {
         Ok(if self.is_met(call) { Recovery::Done(self.outputs()) } else { Recovery::NotApplied })
     }
 

@@ -55,9 +55,7 @@ impl Local {
         };
         let kind = meta.file_type();
         Ok(match (kind.is_file(), kind.is_dir(), kind.is_symlink()) {
-            (true, ..) => {
-                FileState::File { bytes: files::read_bytes(path)?, mode: meta.permissions().mode() & 0o7777 }
-            }
+            (true, ..) => FileState::File { bytes: files::read_bytes(path)?, mode: meta.permissions().mode() & 0o7777 },
             (_, true, _) => FileState::Other("a folder"),
             (.., true) => FileState::Other("a link"),
             _ => FileState::Other("no ordinary file"),
@@ -95,7 +93,8 @@ impl Local {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
         let there = |name: &&&str| {
-            let runs = |file: PathBuf| file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+            let runs =
+                |file: PathBuf| file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
             folders.iter().any(|folder| runs(folder.join(name)))
         };
         names.iter().find(there).copied()

@@ -39,7 +39,7 @@ fn word(text: &str) -> String {
     let safe = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_./-".contains(c))
         && !OTHERS.contains(&text.to_ascii_lowercase().as_str())
-        && plain(text) == Json::from(text);
+        && plain(text).as_str() == Some(text);
     if safe { text.to_owned() } else { quoted(text) }
 }
 
