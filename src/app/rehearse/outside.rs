@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::objects::Listed;
 use crate::app::needs::acts_here;
 use crate::engine::ports::{Action, Actions, Call, Mutate, Prediction, Probe, Reading, Recovery, Unreadable, World};
 use crate::event::{Intent, Invocation};
@@ -40,7 +41,21 @@ impl Outside {
         actions.into_iter().map(stand_in).collect()
     }
 
-    /// The lab's state with what was done beside it.
+    /// A state without what a run says that it has left and no action has an inverse for: its author has said why, and the
+    /// plan has shown it.
+    pub fn without_lasting(state: &Value, listed: &Listed) -> Value {
+        let mut state = state.clone();
+        let Some(Value::Object(done)) = state.get_mut("outside") else { return state };
+        done.retain(|name, undoable| *undoable == true || !listed.now.contains_key(&format!("outside/{name}")));
+        if done.is_empty()
+            && let Value::Object(sections) = &mut state
+        {
+            sections.remove("outside");
+        }
+        state
+    }
+
+    /// The lab's state with what was done beside it; true for an act that has an inverse.
     pub fn beside(&self, mut state: Value) -> Value {
         let done = self.done();
         if !done.is_empty() {
@@ -113,7 +128,10 @@ impl Action for StandIn {
 
     fn predict(&self, call: &Call, _: &Probe) -> Prediction {
         let Value::Object(outputs) = self.outputs() else { return Prediction::default() };
-        let done = Delta { resource: format!("outside/{}", self.name(call)).as_str().into(), patch: json!({"": true}) };
+        let done = Delta {
+            resource: format!("outside/{}", self.name(call)).as_str().into(),
+            patch: json!({"": self.spec().undoable}),
+        };
         let deltas = if takes_back(call) { Vec::new() } else { vec![done] };
         Prediction { deltas, outputs: outputs.into_iter().collect(), ..Prediction::default() }
     }
@@ -123,7 +141,7 @@ impl Action for StandIn {
         let mut done = self.outside.done();
         if takes_back(call) {
             done.remove(&name);
-        } else if done.insert(name, json!(true)).is_some() {
+        } else if done.insert(name, json!(self.spec().undoable)).is_some() {
             let cause = "it was done a second time, though it was done already";
             return Err(Failure::new(Class::Internal, format!("rehearse step {}", call.path), cause));
         }
