@@ -213,6 +213,9 @@ fn the_catalogue_of_actions() {
     assert_eq!(
         names.exits(0).stdout.lines().collect::<Vec<_>>(),
         [
+            "ansible.playbook",
+            "file.write",
+            "git.commit",
             "local.run",
             "proxmox.check_evacuation",
             "proxmox.guest_migrate",
@@ -221,6 +224,8 @@ fn the_catalogue_of_actions() {
             "proxmox.ha_maintenance",
             "proxmox.node_empty",
             "proxmox.plan_evacuation",
+            "task.run",
+            "yaml.set",
         ]
     );
     let one = world.runbook(&["actions", "proxmox.guest_migrate", "-o", "json"]).exits(0).json();
