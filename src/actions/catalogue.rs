@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::deps::Deps;
+use super::files::{FileWrite, YamlSet};
 use super::local::LocalRun;
 use super::net::{HttpGet, HttpRequest, WaitTcp};
 use super::proxmox::One;
@@ -11,12 +12,16 @@ use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestStart, GuestUnlock
 use super::proxmox::ha::HaMaintenance;
 use super::proxmox::node::NodeEmpty;
 use super::ssh::{SshCopy, SshRun, SshWait};
+use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
 use crate::model::action_spec::Catalogue;
 
 /// The actions, ready to be used with a site.
 pub fn catalogue(deps: &Deps) -> Actions {
     let all: Vec<Arc<dyn Action>> = vec![
+        Arc::new(AnsiblePlaybook::new(deps.ansible.clone())),
+        Arc::new(FileWrite::new(deps.folder.clone())),
+        Arc::new(GitCommit::new(deps.folder.clone())),
         Arc::new(HttpGet::new(deps.files.clone())),
         Arc::new(HttpRequest::new(deps.files.clone())),
         Arc::new(LocalRun::new(deps.folder.clone())),
@@ -32,6 +37,8 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(SshRun::default()),
         Arc::new(SshWait::new(deps.timing)),
         Arc::new(WaitTcp::new(deps.timing)),
+        Arc::new(TaskRun::new(deps.taskfile.clone())),
+        Arc::new(YamlSet::new(deps.folder.clone())),
     ];
     all.into_iter().map(|action| (action.spec().name.clone(), action)).collect()
 }
@@ -54,6 +61,9 @@ mod tests {
         assert_eq!(
             names,
             [
+                "ansible.playbook",
+                "file.write",
+                "git.commit",
                 "http.get",
                 "http.request",
                 "local.run",
@@ -69,6 +79,8 @@ mod tests {
                 "ssh.run",
                 "ssh.wait",
                 "wait.tcp",
+                "task.run",
+                "yaml.set",
             ]
         );
         for spec in specs.values() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::tools::AnsibleSetup;
 use crate::placement::evacuation::{HaRoom, QuorumGroup, Settings, Speed};
 
 /// Everything that actions need beside parameters and clients.
@@ -14,6 +15,10 @@ pub struct Deps {
     pub folder: PathBuf,
     /// Where relative paths of files that are copied begin: the folder of the configuration.
     pub files: PathBuf,
+    /// `ansible` of the configuration.
+    pub ansible: Option<AnsibleSetup>,
+    /// `taskfile.path` of the configuration, absolute.
+    pub taskfile: Option<PathBuf>,
 }
 
 /// `placement` and `policy.quorum_groups` of the site's configuration.

@@ -3,11 +3,13 @@
 
 mod catalogue;
 mod deps;
+pub mod files;
 pub mod local;
 pub mod net;
 pub mod proxmox;
 mod sources;
 pub mod ssh;
+pub mod tools;
 mod waiting;
 
 pub use catalogue::{catalogue, specs};

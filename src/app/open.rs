@@ -13,6 +13,8 @@ use super::needs::needs_site;
 use super::reach::net;
 use super::settings::Settings;
 use crate::actions;
+use crate::actions::files::FileSource;
+use crate::actions::tools::{AnsibleSetup, ProxmoxToken, ToolSource};
 use crate::clients::local::Local;
 use crate::clients::net::Net;
 use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SharedWire, SiteSettings};
@@ -310,9 +312,10 @@ impl OpenSite {
         redactor: &Redactor,
         way: Way,
     ) -> Result<Self, AppError> {
+        let token = handed_on(&config.site, &way.credential);
         // A lab in this process has no network.
         let net = if way.wire.is_some() { Net::unreachable() } else { net(redactor) };
-        let means = Means::new(&config, way.ssh, net, redactor);
+        let means = Means { token, ..Means::new(&config, way.ssh, net, redactor) };
         let proxmox = Arc::new(proxmox(&config, settings, way.credential, way.wire, redactor)?);
         if cfg!(debug_assertions) {
             proxmox.set_check(check_call);
@@ -353,28 +356,45 @@ struct Means {
     local: Local,
     ssh: Arc<Ssh>,
     net: Arc<Net>,
+    /// The site's, for a child that asks for it.
+    token: Option<ProxmoxToken>,
 }
 
 impl Means {
     fn new(config: &Config, ssh: Ssh, net: Net, redactor: &Redactor) -> Self {
         let keep = redactor.clone();
         let ssh = ssh.redacting(Redact::new(move |text| keep.redact(text).into_owned()));
-        Self { local: local(config, redactor), ssh: Arc::new(ssh), net: Arc::new(net) }
+        Self { local: local(config, redactor), ssh: Arc::new(ssh), net: Arc::new(net), token: None }
     }
 
     fn source(&self, settings: &Settings) -> actions::Sources {
         let local = actions::local::LocalSource::new(self.local.clone(), settings.cwd.clone());
         let net = Arc::new(actions::net::NetSource::new(self.net.clone()));
-        actions::Sources::default()
+        let tools: Arc<dyn WorldSource> = Arc::new(ToolSource::new(self.local.clone(), self.token.clone()));
+        let sources = actions::Sources::default()
             .with("local", Arc::new(local))
+            .with("file", Arc::new(FileSource::new(self.local.clone())))
             .with("ssh", Arc::new(actions::ssh::SshSource::new(self.ssh.clone())))
             .with("tcp", net.clone())
-            .with("http", net)
+            .with("http", net);
+        ["ansible", "git", "task"].into_iter().fold(sources, |sources, kind| sources.with(kind, tools.clone()))
     }
 
     fn clients(&self) -> Capabilities {
-        Capabilities::default().with(Arc::new(self.local.clone())).with(self.ssh.clone()).with(self.net.clone())
+        let clients =
+            Capabilities::default().with(Arc::new(self.local.clone())).with(self.ssh.clone()).with(self.net.clone());
+        match &self.token {
+            Some(token) => clients.with(Arc::new(token.clone())),
+            None => clients,
+        }
     }
+}
+
+/// The site's token as a child may get it that asks for it. A password is handed to nobody.
+fn handed_on(site: &Site, credential: &Credential) -> Option<ProxmoxToken> {
+    let Credential::Token { id, secret } = credential else { return None };
+    let node = site.cluster.nodes.first()?;
+    ProxmoxToken::new(node.host.clone(), node.port, id, secret.clone())
 }
 
 async fn credential(config: &Config, redactor: &Redactor) -> Result<Credential, AppError> {
@@ -465,6 +485,10 @@ pub fn store(settings: &Settings) -> Result<Arc<Store>, AppError> {
 /// What the actions need of the configuration.
 fn deps(config: &Config, settings: &Settings) -> actions::Deps {
     let site = &config.site;
+    let below = |path: &str| {
+        // Whether or not the configuration was named from where we are.
+        settings.cwd.join(config.folder()).join(files::expand_home(path, settings.home.as_deref()))
+    };
     let placement = &site.placement;
     let groups = site.policy.quorum_groups.iter();
     let mut deps = actions::Deps {
@@ -480,6 +504,12 @@ fn deps(config: &Config, settings: &Settings) -> actions::Deps {
         timing: actions::Timing::default(),
         folder: settings.cwd.clone(),
         files: settings.cwd.join(config.folder()),
+        ansible: site.ansible.as_ref().map(|given| {
+            let folder = below(&given.fleet_infra_path);
+            let inventory = given.inventory.as_ref().map(|path| folder.join(path));
+            AnsibleSetup { folder, inventory }
+        }),
+        taskfile: site.taskfile.as_ref().map(|given| below(&given.path)),
     };
     if let Some(poll) = settings.poll {
         deps.timing.poll = poll;

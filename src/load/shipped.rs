@@ -2,10 +2,20 @@
 
 use super::diagnostic::Source;
 
-const SHIPPED: [(&str, &str); 1] = [("node-evacuation", include_str!("../../runbooks/node-evacuation.yaml"))];
+const SHIPPED: [(&str, &str); 4] = [
+    ("ansible-playbook", include_str!("../../runbooks/ansible-playbook.yaml")),
+    ("node-evacuation", include_str!("../../runbooks/node-evacuation.yaml")),
+    ("reverse-proxy", include_str!("../../runbooks/reverse-proxy.yaml")),
+    ("taskfile", include_str!("../../runbooks/taskfile.yaml")),
+];
 
 /// How each of them is rehearsed.
-const REHEARSALS: [(&str, &str); 1] = [("node-evacuation", include_str!("../../runbooks/tests/node-evacuation.yaml"))];
+const REHEARSALS: [(&str, &str); 4] = [
+    ("ansible-playbook", include_str!("../../runbooks/tests/ansible-playbook.yaml")),
+    ("node-evacuation", include_str!("../../runbooks/tests/node-evacuation.yaml")),
+    ("reverse-proxy", include_str!("../../runbooks/tests/reverse-proxy.yaml")),
+    ("taskfile", include_str!("../../runbooks/tests/taskfile.yaml")),
+];
 
 /// Names of all shipped runbooks, sorted.
 pub fn names() -> impl Iterator<Item = &'static str> {

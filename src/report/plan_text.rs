@@ -185,8 +185,13 @@ impl PlanText<'_> {
             out.push_str(&self.paint_lines(Ink::Warn, &text));
         }
         let mut say = |head: &str, ink: Ink, text: &str| {
-            let text = hang(&format!("{INDENT}{head}"), text, self.look.width);
+            // What stands below the first line is shown as it is: a diff, commands.
+            let (first, below) = text.split_once('\n').unwrap_or((text, ""));
+            let text = hang(&format!("{INDENT}{head}"), first, self.look.width);
             out.push_str(&self.paint_lines(ink, &text));
+            for line in below.lines() {
+                out.push_str(&self.paint_lines(Ink::Dim, &format!("{INDENT}{line}")));
+            }
         };
         if !step.undo.is_empty() && !matches!(step.change, Change::Read | Change::None) {
             say("undo: ", Ink::Dim, &step.undo);

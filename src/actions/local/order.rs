@@ -139,7 +139,7 @@ pub fn title(argv: &[String], script: Option<&str>) -> String {
 }
 
 /// A text, a number or a truth as one word; nothing else is one.
-fn text(value: &Value) -> Option<String> {
+pub fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),

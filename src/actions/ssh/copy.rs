@@ -315,7 +315,7 @@ impl Action for SshCopy {
         Ok(outputs(&Goal::File(goal), true))
     }
 
-    async fn verify(&self, call: &Call, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
+    async fn verify(&self, call: &Call, _: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
         let ask = self.ask(call)?;
         let now = ask.now(world).await?;
         let good = match &now {

@@ -19,7 +19,6 @@ use serde_json::Value;
 use super::class;
 use crate::clients::ssh::SshError;
 use crate::engine::ports::{Observed, Unreadable, World};
-use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 use crate::model::param::{Param, ValueType};
 use resource::Resource;

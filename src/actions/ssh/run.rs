@@ -135,7 +135,7 @@ impl Action for SshRun {
         work.attach(handle).await
     }
 
-    async fn verify(&self, call: &Call, _: &Value, world: &dyn World) -> Result<(), Failure> {
+    async fn verify(&self, call: &Call, _: &Value, _: &Value, world: &dyn World) -> Result<(), Failure> {
         let order = Order::of(call)?;
         match &order.creates {
             Some(path) if !exists(&order, path, world).await? => {

@@ -134,7 +134,7 @@ async fn identities(moved: &[Vmid], world: &dyn World) -> Result<Vec<Identity>, 
     }
     let guests: BTreeMap<Vmid, GuestEntry> = match read(world, Resource::Guests).await {
         Ok(guests) => guests,
-        Err(Unreadable::Unknown(_)) => return Ok(Vec::new()),
+        Err(Unreadable::Unknown(_) | Unreadable::Later(_)) => return Ok(Vec::new()),
         Err(Unreadable::Failed(failure)) => return Err(failure),
     };
     let known = moved.iter().filter_map(|vmid| guests.get(vmid));
