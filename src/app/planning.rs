@@ -13,6 +13,7 @@ use super::policy;
 use super::site_lock::{self, Reach};
 use crate::actions::proxmox;
 use crate::engine::evaluate::text_of;
+use crate::engine::hash::hash;
 use crate::engine::plan as planner;
 use crate::engine::world::LiveWorld;
 use crate::load::{bind_params, fill_defaults};
@@ -97,7 +98,7 @@ async fn keep_to_policy(site: &OpenSite, plan: &mut Plan, by: &policy::Onlooker,
     if plan.summary.changes() {
         plan.warnings.extend(policy::outside(policy, now));
     }
-    plan.hash = planner::hash(plan);
+    plan.hash = hash(plan);
     Ok(())
 }
 
@@ -135,7 +136,7 @@ pub fn read_saved(path: &Path) -> Result<Plan, AppError> {
         return Err(refuse(format!("its format is {format}, this runbook reads {}", planner::FORMAT)));
     }
     let plan: Plan = serde_json::from_value(value).map_err(|e| refuse(format!("not a plan: {e}")))?;
-    if planner::hash(&plan) != plan.hash {
+    if hash(&plan) != plan.hash {
         return Err(refuse("the file was edited: its content does not match its hash".into()));
     }
     Ok(plan)

@@ -100,7 +100,7 @@ impl Inject {
     pub fn lay_over(&self, plan: &mut Plan) {
         if self.roll_back {
             plan.procedure.on_failure = OnFailure::Rollback;
-            plan.hash = super::plan::hash(plan);
+            plan.hash = super::hash::hash(plan);
         }
     }
 

@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::check::PreparedCheck;
 use super::evaluate::{Evaluator, LATER};
 use super::guard::{check_guard, check_identity};
+use super::hash::hash;
 use super::machine::{self, Awaiting, Command, Kind, State, StepIx};
 use super::ports::{Action, Actions, Call, Probe, Source, Unreadable, World};
 use super::world::PlannedWorld;
-use crate::event::{Decision, Ending, Fact, Item, Verdict};
+use crate::event::{Decision, Ending, Fact, Verdict};
 use crate::expr::{self, Datum};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
@@ -58,33 +58,6 @@ pub async fn plan(
     plan.summary = summary(&plan.steps);
     plan.hash = hash(&plan);
     Ok(plan)
-}
-
-/// SHA-256 over the plan's canonical JSON (sorted keys) without the hash itself, in hexadecimal.
-pub fn hash(plan: &Plan) -> String {
-    let mut value = serde_json::to_value(plan).unwrap_or(Value::Null);
-    if let Value::Object(map) = &mut value {
-        map.remove("hash");
-    }
-    let digest = Sha256::digest(sorted(value).to_string());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The hash of a plan whose fan-out's list became known: over the hash before it, its path and its items.
-pub fn extended(before: &str, path: &StepPath, items: &[Item]) -> String {
-    let text = sorted(serde_json::json!({"before": before, "path": path, "items": items})).to_string();
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let ordered: BTreeMap<String, Value> = map.into_iter().map(|(k, v)| (k, sorted(v))).collect();
-            Value::Object(ordered.into_iter().collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
-        other => other,
-    }
 }
 
 /// Evaluates what a plan rests on, now: its guards and who its objects are. All that does not hold is returned.
