@@ -207,8 +207,8 @@ fn trouble() {
         let cells = SIZES.map(|n| {
             let shape = shape_of(shape, n);
             let mut plan = (*planned(tools::parse(&tools::text(shape, n)))).clone();
-            plan.procedure.on_failure = policy;
-            let fan_out = plan.procedure.steps.iter_mut().find_map(|step| step.for_each.as_mut());
+            Arc::make_mut(&mut plan.procedure).on_failure = policy;
+            let fan_out = Arc::make_mut(&mut plan.procedure).steps.iter_mut().find_map(|step| step.for_each.as_mut());
             if let (Some(fan_out), OnFailure::Continue) = (fan_out, policy) {
                 fan_out.max_failures = Amount::Percent(100);
             }

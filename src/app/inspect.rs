@@ -23,7 +23,7 @@ impl Inspected {
     /// It never began.
     pub fn procedure(&self) -> Result<&Runbook, AppError> {
         let created = self.events.iter().find_map(|event| match event.fact()? {
-            Fact::RunCreated { plan, .. } => Some(&plan.procedure),
+            Fact::RunCreated { plan, .. } => Some(&*plan.procedure),
             _ => None,
         });
         created.ok_or_else(|| {

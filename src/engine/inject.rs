@@ -99,7 +99,7 @@ impl Inject {
     /// Lays over a plan what is to be decided otherwise than its author said; the hash is then that of this plan.
     pub fn lay_over(&self, plan: &mut Plan) {
         if self.roll_back {
-            plan.procedure.on_failure = OnFailure::Rollback;
+            Arc::make_mut(&mut plan.procedure).on_failure = OnFailure::Rollback;
             plan.hash = super::hash::hash(plan);
         }
     }

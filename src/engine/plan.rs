@@ -50,7 +50,7 @@ pub async fn plan(
         warnings: Vec::new(),
         failure: None,
         inputs,
-        procedure,
+        procedure: Arc::new(procedure),
     };
     let mut planner = Planner::new(plan, actions.clone(), source)?;
     planner.run().await?;

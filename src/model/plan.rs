@@ -1,6 +1,7 @@
 //! A plan: what a run would do, step by step, and what must still be true for it to be done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -145,7 +146,7 @@ pub struct Plan {
     pub failure: Option<PlanFailure>,
     pub inputs: Inputs,
     /// The runbook itself: files are never read again.
-    pub procedure: Runbook,
+    pub procedure: Arc<Runbook>,
 }
 
 impl Plan {

@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(of(&plan, "move[107]"), ["empty"]);
         assert!(of(&plan, "nowhere").is_empty() && of(&plan, "empty").is_empty());
         assert!(is_among(&"move[104]".into(), &["move".into()]) && !is_among(&"mover".into(), &["move".into()]));
-        plan.procedure.steps[4].on_failure = Some(OnFailure::Ask);
+        std::sync::Arc::make_mut(&mut plan.procedure).steps[4].on_failure = Some(OnFailure::Ask);
         assert!(of(&plan, "move[107]").is_empty());
     }
 
@@ -174,8 +174,9 @@ mod tests {
             outputs: Vec::new(),
             digest: None,
         };
-        plan.procedure.procedures.insert("drain".into(), called);
-        plan.procedure.steps[2].verb = Verb::Call { procedure: "drain".into(), with: Vec::new() };
+        std::sync::Arc::make_mut(&mut plan.procedure).procedures.insert("drain".into(), called);
+        std::sync::Arc::make_mut(&mut plan.procedure).steps[2].verb =
+            Verb::Call { procedure: "drain".into(), with: Vec::new() };
         plan
     }
 
@@ -185,7 +186,7 @@ mod tests {
         let own = ["maintenance/first", "maintenance/second", "maintenance/finally"];
         assert_eq!(of(&plan, "maintenance/require[1]"), [&own[..], &["move", "empty"]].concat());
         assert_eq!(of(&plan, "maintenance/first"), ["maintenance/second", "move", "empty"]);
-        plan.procedure.steps[2].optional = true;
+        std::sync::Arc::make_mut(&mut plan.procedure).steps[2].optional = true;
         assert_eq!(of(&plan, "maintenance/require[1]"), own, "it is borne by who calls");
         assert_eq!(of(&plan, "require[2]"), ["placement", "stops", "maintenance", "checks", "move", "empty"]);
     }
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn who_is_asked_by_what_is_called_may_go_on() {
         let mut plan = with_a_call();
-        let called = plan.procedure.procedures.get_mut("drain").unwrap();
+        let called = std::sync::Arc::make_mut(&mut plan.procedure).procedures.get_mut("drain").unwrap();
         called.on_failure = Some(OnFailure::Ask);
         assert_eq!(of(&plan, "maintenance/require[1]").len(), 3);
     }
@@ -209,7 +210,7 @@ mod tests {
     fn what_may_be_tried_again_blocks_nothing() {
         let mut plan = sample::plan();
         let retry = Retry { attempts: 2, backoff: 1, factor: 1.0, max: 1, errors: vec![Class::Failed] };
-        plan.procedure.steps[2].retry = Some(retry);
+        std::sync::Arc::make_mut(&mut plan.procedure).steps[2].retry = Some(retry);
         assert!(of(&plan, "maintenance").is_empty());
         let again = blocked(&plan, &"maintenance".into(), &Failure::new(Class::Failed, "a", "b"), 2);
         assert_eq!(again, ["move", "empty"]);

@@ -99,10 +99,10 @@ mod tests {
         assert!(!with(&nothing));
         assert!(with(&|plan| {
             nothing(plan);
-            plan.procedure.steps[4].rollback = Rollback::Steps(Vec::new());
+            std::sync::Arc::make_mut(&mut plan.procedure).steps[4].rollback = Rollback::Steps(Vec::new());
         }));
         assert!(!with(&|plan| {
-            for step in &mut plan.procedure.steps {
+            for step in &mut std::sync::Arc::make_mut(&mut plan.procedure).steps {
                 step.rollback = Rollback::None("it is not worth it".into());
             }
         }));

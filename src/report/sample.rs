@@ -226,7 +226,7 @@ pub fn plan() -> Plan {
             runbook_digest: "0".into(),
             config_digest: "0".into(),
         },
-        procedure: runbook(),
+        procedure: std::sync::Arc::new(runbook()),
     }
 }
 

@@ -190,7 +190,7 @@ fn featured(first: Feature, second: Option<Feature>, chain: bool, root: OnFailur
     let mut created = created(&procedures, steps, vec![action("tidy", "x", &[])], root);
     if let Fact::RunCreated { auto_expand, plan, .. } = &mut created {
         *auto_expand = !has(Feature::LateList);
-        let procedure = &mut Arc::make_mut(plan).procedure;
+        let procedure = Arc::make_mut(&mut Arc::make_mut(plan).procedure);
         procedure.deadline = has(Feature::RunDeadline).then_some(50);
         procedure.require = if has(Feature::RootRequire) { vec![check(true)] } else { vec![] };
         procedure.lock = if has(Feature::NoLock) { LockScope::None } else { procedure.lock };
