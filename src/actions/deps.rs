@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::model::site::VmidRanges;
 use crate::placement::evacuation::{HaRoom, QuorumGroup, Settings, Speed};
 
 /// Everything that actions need beside parameters and clients.
@@ -12,6 +13,8 @@ pub struct Deps {
     pub timing: Timing,
     /// Where relative paths of local commands begin.
     pub folder: PathBuf,
+    /// Where new guests and templates take their numbers from.
+    pub vmid_ranges: VmidRanges,
 }
 
 /// `placement` and `policy.quorum_groups` of the site's configuration.

@@ -427,6 +427,7 @@ fn deps(site: &Site, settings: &Settings) -> actions::Deps {
         },
         timing: actions::Timing::default(),
         folder: settings.cwd.clone(),
+        vmid_ranges: site.vmid_ranges,
     };
     if let Some(poll) = settings.poll {
         deps.timing.poll = poll;

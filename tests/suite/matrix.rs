@@ -30,6 +30,8 @@ struct Row {
     /// The types of its tasks.
     tasks: &'static [&'static str],
     vmid: &'static str,
+    /// What its tasks are about, where that is not the guest: `/900`; nothing, where it is no guest at all.
+    about: Option<&'static str>,
     /// Whether the guest is what it acts on: the HA manager's work on others is its own.
     own_guest: bool,
     nodes: &'static [&'static str],
@@ -46,6 +48,7 @@ const COMMON: Row = Row {
     programs: &[],
     tasks: &[],
     vmid: "104",
+    about: None,
     own_guest: true,
     nodes: &["pve2", "pve3"],
     rare: false,
@@ -112,6 +115,87 @@ const ROWS: &[Row] = &[
         own_guest: false,
         ..COMMON
     },
+    Row {
+        action: "proxmox.guest_create",
+        given: &[("node", "pve2"), ("name", "new"), ("vmid", "900"), ("config", "memory=1024,scsi0=nfs-shared:4")],
+        changes: &["POST /nodes/*/qemu"],
+        tasks: &["qmcreate"],
+        about: Some("/900"),
+        own_guest: false,
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_clone",
+        given: &[("guest", "108"), ("name", "copy"), ("vmid", "901")],
+        changes: &["POST /nodes/*/qemu/108/clone"],
+        tasks: &["qmclone"],
+        vmid: "108",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_delete",
+        given: &[("guest", "108")],
+        changes: &["DELETE /nodes/*/qemu/108"],
+        tasks: &["qmdestroy"],
+        vmid: "108",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_template",
+        given: &[("guest", "108")],
+        changes: &["POST /nodes/*/qemu/108/template"],
+        tasks: &["qmtemplate"],
+        vmid: "108",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_snapshot",
+        given: &[("guest", "104"), ("name", "before")],
+        changes: &["POST /nodes/*/qemu/104/snapshot"],
+        tasks: &["qmsnapshot"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_snapshot_delete",
+        scenario: "three-node",
+        given: &[("guest", "224"), ("name", "before-upgrade")],
+        changes: &["DELETE /nodes/*/qemu/224/snapshot/before-upgrade"],
+        tasks: &["qmdelsnapshot"],
+        vmid: "224",
+        nodes: &["pve3"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_rollback",
+        scenario: "three-node",
+        given: &[("guest", "224"), ("name", "before-upgrade")],
+        changes: &["POST /nodes/*/qemu/224/snapshot/before-upgrade/rollback"],
+        tasks: &["qmrollback"],
+        vmid: "224",
+        nodes: &["pve3"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.image_download",
+        given: &[("node", "pve2"), ("storage", "local"), ("url", "https://images.example/x.iso")],
+        changes: &["POST /nodes/*/storage/local/download-url"],
+        tasks: &["download"],
+        about: Some(""),
+        own_guest: false,
+        nodes: &["pve2"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.image_delete",
+        scenario: "three-node",
+        given: &[("node", "pve1"), ("volume", "local:iso/debian-12.11.0-amd64-netinst.iso")],
+        changes: &["DELETE /nodes/*/storage/local/content/**"],
+        tasks: &["imgdel"],
+        about: Some(""),
+        own_guest: false,
+        nodes: &["pve1"],
+        ..COMMON
+    },
 ];
 
 /// Actions that never meet the lab, and where their own faults are met.
@@ -160,7 +244,8 @@ fn columns(kind: &str, row: &Row) -> Vec<Column> {
         }
         "token-rejected" => once(vec!["token-rejected*1".into(), "token-rejected*3".into(), "token-rejected".into()]),
         task if task.starts_with("task-") => {
-            row.tasks.iter().map(|kind| vec![laid(format!("{task}:{kind}/{}", row.vmid), When::AtOnce)]).collect()
+            let about = row.about.map_or_else(|| format!("/{}", row.vmid), str::to_owned);
+            row.tasks.iter().map(|kind| vec![laid(format!("{task}:{kind}{about}"), When::AtOnce)]).collect()
         }
         "tasks-late" => tasks_late(row),
         "node-down" => each(row.nodes).into_iter().chain(each(&["pve1"])).collect(),
