@@ -2,10 +2,22 @@
 
 use super::diagnostic::Source;
 
-const SHIPPED: [(&str, &str); 1] = [("node-evacuation", include_str!("../../runbooks/node-evacuation.yaml"))];
+const SHIPPED: [(&str, &str); 5] = [
+    ("node-evacuation", include_str!("../../runbooks/node-evacuation.yaml")),
+    ("snapshot-by-tag", include_str!("../../runbooks/snapshot-by-tag.yaml")),
+    ("template-cloudinit", include_str!("../../runbooks/template-cloudinit.yaml")),
+    ("template-iso", include_str!("../../runbooks/template-iso.yaml")),
+    ("template-qcow2", include_str!("../../runbooks/template-qcow2.yaml")),
+];
 
 /// How each of them is rehearsed.
-const REHEARSALS: [(&str, &str); 1] = [("node-evacuation", include_str!("../../runbooks/tests/node-evacuation.yaml"))];
+const REHEARSALS: [(&str, &str); 5] = [
+    ("node-evacuation", include_str!("../../runbooks/tests/node-evacuation.yaml")),
+    ("snapshot-by-tag", include_str!("../../runbooks/tests/snapshot-by-tag.yaml")),
+    ("template-cloudinit", include_str!("../../runbooks/tests/template-cloudinit.yaml")),
+    ("template-iso", include_str!("../../runbooks/tests/template-iso.yaml")),
+    ("template-qcow2", include_str!("../../runbooks/tests/template-qcow2.yaml")),
+];
 
 /// Names of all shipped runbooks, sorted.
 pub fn names() -> impl Iterator<Item = &'static str> {

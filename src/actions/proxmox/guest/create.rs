@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::made::{self, Made};
 use crate::actions::deps::Timing;
@@ -61,6 +61,9 @@ impl GuestCreate {
                 "Keys and values as Proxmox's configuration has them: `scsi0: local-lvm:32`, or \
                  `scsi0: local-lvm:0,import-from=local:import/x.qcow2`",
             ))
+            .param(Param::new("extra", ValueType::Map).default_value(json!({})).help(
+                "More of them, over those of `config`; an empty text leaves a key out",
+            ))
             .param(Param::new("tags", ValueType::List).items(ValueType::String).help("Its tags"));
         let spec = made::described(spec)
             .needs_privilege("VM.Audit on /vms")
@@ -87,23 +90,24 @@ pub(super) fn tags(call: &Call) -> Vec<String> {
 fn keys(call: &Call) -> Result<BTreeMap<String, String>, Failure> {
     let attempted = || format!("create {}", call.get("name").as_str().unwrap_or_default());
     let mut keys = BTreeMap::new();
-    for (key, value) in call.get("config").as_object().into_iter().flatten() {
+    let each = |name: &str| call.get(name).as_object().into_iter().flatten();
+    for (key, value) in each("config").chain(each("extra")) {
         if NOT_KEYS.contains(&key.as_str()) {
             let cause = format!("config has the key {key:?}");
             let remedy = format!("{key} is a parameter of this action, or not for new guests");
             return Err(Failure::new(Class::Precondition, attempted(), cause).remedy(remedy));
         }
         let text = match value {
-            Value::Null => continue,
             Value::Bool(flag) => u8::from(*flag).to_string(),
             Value::Number(number) => number.to_string(),
             Value::String(text) => text.clone(),
+            Value::Null => String::new(),
             Value::Array(_) | Value::Object(_) => {
                 let cause = format!("config.{key} is no single value");
                 return Err(Failure::new(Class::Precondition, attempted(), cause).remedy("write it as Proxmox has it"));
             }
         };
-        keys.insert(key.clone(), text);
+        if text.is_empty() { keys.remove(key) } else { keys.insert(key.clone(), text) };
     }
     Ok(keys)
 }

@@ -3,6 +3,8 @@
 mod clone;
 mod create;
 mod delete;
+#[cfg(test)]
+mod life_tests;
 mod made;
 mod migrate;
 mod shutdown;
