@@ -105,7 +105,8 @@ impl<A: Act> One<A> {
 
     /// Sends a request that is done when it is answered.
     async fn send(&self, call: &Call, before: &Value, work: &Work<'_>, request: &Request) -> Result<Value, Failure> {
-        let answer = work.change(request.verb, &request.path, &request.params).await.map_err(|f| self.failed(call, f))?;
+        let answer =
+            work.change(request.verb, &request.path, &request.params).await.map_err(|f| self.failed(call, f))?;
         let source = ProxmoxSource::new((*work.site).clone());
         self.settle(call, before, Some(&answer), &source, 1).await
     }

@@ -42,13 +42,16 @@ impl Listed {
 
     /// Whether it, or what it is a part of, is no more.
     pub fn is_gone(&self, object: &str) -> bool {
-        self.gone.iter().any(|gone| object == gone || object.strip_prefix(gone).is_some_and(|rest| rest.starts_with('/')))
+        self.gone
+            .iter()
+            .any(|gone| object == gone || object.strip_prefix(gone).is_some_and(|rest| rest.starts_with('/')))
     }
 
     /// Whether anything is said of it or of a part of it.
     pub fn tells_of(&self, object: &str) -> bool {
-        let part = |name: &String| name.strip_prefix(object).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        self.now.keys().any(part)
+        let part =
+            |name: &String| name.strip_prefix(object).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.now.keys().chain(&self.perhaps).any(part)
     }
 
     /// A state without the fields of which only is said that they are another now: another choice

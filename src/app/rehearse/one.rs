@@ -12,8 +12,8 @@ use super::stage::{Act, Setting, Stage, status};
 use crate::app::books::Book;
 use crate::app::error::AppError;
 use crate::app::planning::{self, Request};
+use crate::engine::machine::GIVEN_UP;
 use crate::event::{Event, Outcome, RunStatus, UndoStatus};
-use crate::lab::world::diff;
 use crate::model::plan::Plan;
 use crate::model::rehearsal::Expect;
 use crate::report::RunView;
@@ -59,6 +59,14 @@ pub(super) async fn plan(setting: &Setting, book: &Book, request: &Request) -> R
     planning::still_holds(&stage.site, &plan).await?;
     planning::may_be_done(&stage.site, &plan).await?;
     Ok(plan)
+}
+
+impl Scene {
+    /// Where its end is another; what the run itself says may be this or that is left out.
+    fn differs_from(&self, goal: &Value) -> Vec<String> {
+        let known = |state: &Value| self.listed.without_open(&objects::objects(state));
+        judge::different(&known(goal), &known(&self.end))
+    }
 }
 
 async fn play(setting: &Setting, plan: &Plan, injection: &Injection) -> Result<Scene, AppError> {
@@ -133,12 +141,21 @@ pub(super) async fn judged(
 
 /// Ends as the run without the disturbance ended, having asked for the same.
 fn same(found: &mut Vec<String>, scene: &Scene, status: Option<RunStatus>, usual: &Base) {
+    if status != Some(usual.status) && was_given_up(&scene.act.events) {
+        return;
+    }
     if let Some(status) = status.filter(|status| *status != usual.status) {
         found.push(format!("it ends as {}, undisturbed as {}", status.as_str(), usual.status.as_str()));
         found.extend(why(&scene.act.events));
     }
-    found.extend(diff(&usual.end, &scene.end).into_iter().map(|line| format!("not as undisturbed: {line}")));
+    found.extend(scene.differs_from(&usual.end).into_iter().map(|line| format!("not as undisturbed: {line}")));
     found.extend(judge::extra(&usual.asked, &scene.asked, true));
+}
+
+/// Whether a step that destroys was interrupted before it was sent: it is not sent afterwards, so that the run cannot end
+/// as the undisturbed one.
+fn was_given_up(events: &[Event]) -> bool {
+    RunView::of(events).steps().any(|step| step.failure().is_some_and(|why| why.cause == GIVEN_UP))
 }
 
 /// What holds for every end.
@@ -153,8 +170,8 @@ fn judged_scene(scene: &Scene, injection: &Injection, goal: &Value) -> Verdict {
     };
     let end = judge::end_of(&scene.start, goal, &scene.end);
     if status == RunStatus::Succeeded {
-        findings
-            .extend(diff(goal, &scene.end).into_iter().map(|line| format!("it succeeded, short of the goal: {line}")));
+        let short = scene.differs_from(goal).into_iter();
+        findings.extend(short.map(|line| format!("it succeeded, short of the goal: {line}")));
     }
     if matches!(status, RunStatus::Running | RunStatus::RollingBack) {
         findings.push(format!("it was left as {}", status.as_str()));

@@ -190,7 +190,14 @@ pub(super) fn from_spec(spec: &GuestSpec, plugin: impl Fn(&str) -> String, rng: 
     for name in &spec.snapshots {
         let parent = snapshots.last().map(|last| last.name.clone());
         let (description, config) = (String::new(), config.clone());
-        snapshots.push(Snapshot { name: name.clone(), parent, time: now - 86_400, description, vmstate: false, config });
+        snapshots.push(Snapshot {
+            name: name.clone(),
+            parent,
+            time: now - 86_400,
+            description,
+            vmstate: false,
+            config,
+        });
     }
     if let Some(last) = snapshots.last() {
         config.set("parent", last.name.clone());

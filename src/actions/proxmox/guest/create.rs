@@ -61,9 +61,11 @@ impl GuestCreate {
                 "Keys and values as Proxmox's configuration has them: `scsi0: local-lvm:32`, or \
                  `scsi0: local-lvm:0,import-from=local:import/x.qcow2`",
             ))
-            .param(Param::new("extra", ValueType::Map).default_value(json!({})).help(
-                "More of them, over those of `config`; an empty text leaves a key out",
-            ))
+            .param(
+                Param::new("extra", ValueType::Map)
+                    .default_value(json!({}))
+                    .help("More of them, over those of `config`; an empty text leaves a key out"),
+            )
             .param(Param::new("tags", ValueType::List).items(ValueType::String).help("Its tags"));
         let spec = made::described(spec)
             .needs_privilege("VM.Audit on /vms")
@@ -107,7 +109,11 @@ fn keys(call: &Call) -> Result<BTreeMap<String, String>, Failure> {
                 return Err(Failure::new(Class::Precondition, attempted(), cause).remedy("write it as Proxmox has it"));
             }
         };
-        if text.is_empty() { keys.remove(key) } else { keys.insert(key.clone(), text) };
+        if text.is_empty() {
+            keys.remove(key)
+        } else {
+            keys.insert(key.clone(), text)
+        };
     }
     Ok(keys)
 }

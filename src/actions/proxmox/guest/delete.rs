@@ -43,7 +43,9 @@ impl GuestDelete {
             )
             .param(flag("template", false).help("It may be a template"))
             .param(flag("purge", true).help("Take it out of HA, backup and replication jobs, too"))
-            .param(flag("unreferenced", false).help("Destroy volumes of its number that its configuration does not name"))
+            .param(
+                flag("unreferenced", false).help("Destroy volumes of its number that its configuration does not name"),
+            )
             .output("vmid", ValueType::Vmid, "The number, free again")
             .needs_privilege("VM.Audit on /vms")
             .needs_privilege("VM.Allocate on /vms/{guest}")
@@ -68,7 +70,9 @@ fn possible(call: &Call, guest: &Guest) -> Result<(), Failure> {
     let attempted = format!("destroy {}", guest.title());
     let fail = |cause: String| Failure::new(Class::Precondition, attempted.clone(), cause);
     if let Some(why) = other_than(guest, call.get("is")) {
-        return Err(fail(format!("it is another guest than the one that is meant: {why}")).remedy("nothing is destroyed"));
+        return Err(
+            fail(format!("it is another guest than the one that is meant: {why}")).remedy("nothing is destroyed")
+        );
     }
     let wanted = call.get("tags").as_array().into_iter().flatten().filter_map(Value::as_str);
     let missing: Vec<&str> = wanted.filter(|tag| !guest.tags.iter().any(|has| has == tag)).collect();
@@ -149,9 +153,8 @@ impl Act for GuestDelete {
     fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure> {
         let guest: Guest = look::before(before)?;
         let flag = |name: &str| call.get(name).as_bool().unwrap_or(name == "purge");
-        let params = Params::new()
-            .flag("purge", flag("purge"))
-            .flag("destroy-unreferenced-disks", flag("unreferenced"));
+        let params =
+            Params::new().flag("purge", flag("purge")).flag("destroy-unreferenced-disks", flag("unreferenced"));
         let path = format!("/nodes/{}/{}/{}", seg(&guest.node), guest.kind, guest.vmid);
         let request = Request::about_guest(&guest.node, guest.vmid, path, params, &["qmdestroy", "vzdestroy"]);
         Ok(request.with_verb(Verb::Delete))

@@ -91,7 +91,8 @@ async fn gone_is_gone_on_every_node_with_every_volume() {
             .with("proxmox/node/pve3/guests", pve3)
             .with("proxmox/node/pve2/content/local-lvm", volumes)
     };
-    let judge = async |world: FakeWorld| act.judge(&call(json!({"guest": 104})), &stopped(), None, &world).await.unwrap();
+    let judge =
+        async |world: FakeWorld| act.judge(&call(json!({"guest": 104})), &stopped(), None, &world).await.unwrap();
     assert_eq!(judge(world(json!({}), json!({}))).await, Seen::Done(json!({"vmid": 104})));
     let row = json!({"104": {"vmid": 104, "kind": "qemu", "name": "web", "status": "stopped"}});
     assert!(matches!(judge(world(row, json!({}))).await, Seen::Partial(why) if why.contains("pve3 still lists")));
@@ -175,10 +176,12 @@ async fn what_was_made_is_taken_away_by_what_it_is() {
 async fn disks_are_laid_only_on_storages_and_of_images_that_are_there() {
     let storages = json!({"local": {"kind": "dir", "shared": false, "active": true, "content": ["iso", "import"]},
         "local-lvm": {"kind": "lvmthin", "shared": false, "active": true, "content": ["images"]}});
-    let world = || site(json!({})).with("proxmox/node/pve2/storages", storages.clone()).with(
-        "proxmox/node/pve2/content/local",
-        json!({"local:import/a.qcow2": {"volid": "local:import/a.qcow2", "content": "import"}}),
-    );
+    let world = || {
+        site(json!({})).with("proxmox/node/pve2/storages", storages.clone()).with(
+            "proxmox/node/pve2/content/local",
+            json!({"local:import/a.qcow2": {"volid": "local:import/a.qcow2", "content": "import"}}),
+        )
+    };
     let of = async |line: &str| {
         let with = wanted(json!({"config": {"scsi0": line}}));
         create().look(&in_run(with), &world()).await.map_err(settled)
@@ -196,11 +199,10 @@ async fn disks_are_laid_only_on_storages_and_of_images_that_are_there() {
 #[tokio::test]
 async fn a_clone_for_another_node_needs_shared_volumes() {
     let act = GuestClone::new(Timing::default(), ranges());
-    let storages = |shared: bool| {
-        json!({"local-lvm": {"kind": "lvmthin", "shared": shared, "active": true, "content": ["images"]}})
-    };
+    let storages = |shared: bool| json!({"local-lvm": {"kind": "lvmthin", "shared": shared, "active": true, "content": ["images"]}});
     let look = async |shared: bool, with: Value| {
-        let world = site(json!({})).with("proxmox/guest/104", vm()).with("proxmox/node/pve2/storages", storages(shared));
+        let world =
+            site(json!({})).with("proxmox/guest/104", vm()).with("proxmox/node/pve2/storages", storages(shared));
         act.look(&call(but(json!({"guest": 104, "name": "copy"}), with)), &world).await.map_err(settled)
     };
     let failure = look(false, json!({"target": "pve3"})).await.unwrap_err();

@@ -75,11 +75,7 @@ pub fn marked(text: &str, mark: &str) -> String {
 }
 
 /// The number that is given, or the lowest free one.
-pub async fn number(
-    call: &Call,
-    ranges: VmidRanges,
-    guests: &BTreeMap<Vmid, GuestEntry>,
-) -> Result<Vmid, Failure> {
+pub async fn number(call: &Call, ranges: VmidRanges, guests: &BTreeMap<Vmid, GuestEntry>) -> Result<Vmid, Failure> {
     let attempted = || format!("find a number for {}", call.get("name").as_str().unwrap_or_default());
     if !call.get("vmid").is_null() {
         let vmid: Vmid = call.arg("vmid")?;

@@ -64,7 +64,11 @@ impl Default for TemplateEnsure {
             )
             .output("present", ValueType::List, "vmid and node; one on shared storage is there for every node")
             .output("missing", ValueType::List, "Nodes without it")
-            .output("stale", ValueType::List, "Of that name and tags, and made of something else: vmid, name, node, source")
+            .output(
+                "stale",
+                ValueType::List,
+                "Of that name and tags, and made of something else: vmid, name, node, source",
+            )
             .needs_privilege("VM.Audit on /vms")
             .needs_privilege("Datastore.Audit on /storage");
         Self { spec }

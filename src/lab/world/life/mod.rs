@@ -49,7 +49,8 @@ pub(super) fn give_up(world: &mut World, key: TaskKey, work: &Work) {
         }
         Work::Snapshot(change) => world.unlock_after(key, change.vmid),
         Work::Destroy { vmid } => {
-            if let Some(guest) = world.guests.get_mut(vmid).filter(|guest| guest.config.get("lock") == Some("destroyed"))
+            if let Some(guest) =
+                world.guests.get_mut(vmid).filter(|guest| guest.config.get("lock") == Some("destroyed"))
             {
                 guest.config.remove("lock");
             }

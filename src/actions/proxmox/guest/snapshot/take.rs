@@ -50,8 +50,8 @@ fn possible(target: &Target) -> Result<(), Failure> {
     let attempted = format!("take a snapshot of {}", guest.title());
     let fail = |cause: String| Failure::new(Class::Precondition, attempted.clone(), cause);
     let first = name.starts_with(|c: char| c.is_ascii_alphabetic());
-    let fits = (2..=40).contains(&name.len())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    let fits =
+        (2..=40).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     if !first || !fits || matches!(name.as_str(), "current" | "pending") {
         let remedy = "a letter, then letters, digits, - and _; 2 to 40 of them, and not current or pending";
         return Err(fail(format!("{name:?} is no name for a snapshot")).remedy(remedy));
