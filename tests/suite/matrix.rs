@@ -157,22 +157,18 @@ const ROWS: &[Row] = &[
     },
     Row {
         action: "proxmox.guest_snapshot_delete",
-        scenario: "three-node",
-        given: &[("guest", "224"), ("name", "before-upgrade")],
-        changes: &["DELETE /nodes/*/qemu/224/snapshot/before-upgrade"],
+        given: &[("guest", "105"), ("name", "auto-a")],
+        changes: &["DELETE /nodes/*/qemu/105/snapshot/auto-a"],
         tasks: &["qmdelsnapshot"],
-        vmid: "224",
-        nodes: &["pve3"],
+        vmid: "105",
         ..COMMON
     },
     Row {
         action: "proxmox.guest_rollback",
-        scenario: "three-node",
-        given: &[("guest", "224"), ("name", "before-upgrade")],
-        changes: &["POST /nodes/*/qemu/224/snapshot/before-upgrade/rollback"],
+        given: &[("guest", "105"), ("name", "auto-b")],
+        changes: &["POST /nodes/*/qemu/105/snapshot/auto-b/rollback"],
         tasks: &["qmrollback"],
-        vmid: "224",
-        nodes: &["pve3"],
+        vmid: "105",
         ..COMMON
     },
     Row {
@@ -187,8 +183,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         action: "proxmox.image_delete",
-        scenario: "three-node",
-        given: &[("node", "pve1"), ("volume", "local:iso/debian-12.11.0-amd64-netinst.iso")],
+        given: &[("node", "pve1"), ("volume", "local:iso/debian.iso")],
         changes: &["DELETE /nodes/*/storage/local/content/**"],
         tasks: &["imgdel"],
         about: Some(""),

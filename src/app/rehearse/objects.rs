@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::engine::ports::{Actions, Call, Probe};
-use crate::event::{Event, Fact, Invocation, Verdict};
+use crate::event::{Event, Fact, Invocation, UndoStatus, Verdict};
 use crate::model::ids::StepPath;
 use crate::model::world::Delta;
 use crate::report::{Extent, RunView, left};
@@ -117,8 +117,9 @@ fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 pub(super) fn listed<'a>(events: impl IntoIterator<Item = &'a Event>, actions: &Actions) -> Listed {
     let events: Vec<&Event> = events.into_iter().collect();
     let calls = calls(&events);
+    let view = RunView::of(events);
     let mut listed = Listed::default();
-    for left in left(&RunView::of(events)) {
+    for left in left(&view) {
         let Some((invocation, before)) = calls.get(&left.path) else { continue };
         let Some(action) = actions.get(&invocation.uses) else { continue };
         let call = Call { run: None, path: left.path.clone(), attempt: 1, with: invocation.with.clone() };
@@ -130,6 +131,17 @@ pub(super) fn listed<'a>(events: impl IntoIterator<Item = &'a Event>, actions: &
             } else {
                 listed.perhaps.insert(object);
             }
+        }
+    }
+    // What else was done to a guest that the run has made and taken away again is gone with it.
+    for step in view.steps().filter(|step| step.undo == UndoStatus::RolledBack) {
+        let Some((invocation, before)) = calls.get(&step.path) else { continue };
+        let made: Option<u32> = before["vmid"].as_u64().and_then(|vmid| u32::try_from(vmid).ok());
+        let creates = actions.get(&invocation.uses).is_some_and(|action| action.spec().creates);
+        if let Some(vmid) = made.filter(|_| creates) {
+            let object = format!("proxmox/guest/{vmid}");
+            listed.now.remove(&object);
+            listed.perhaps.remove(&object);
         }
     }
     listed

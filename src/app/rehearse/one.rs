@@ -1,6 +1,6 @@
 //! One run in a lab of its own, and what is to be said of its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,8 +12,8 @@ use super::stage::{Act, Setting, Stage, status};
 use crate::app::books::Book;
 use crate::app::error::AppError;
 use crate::app::planning::{self, Request};
-use crate::engine::machine::GIVEN_UP;
-use crate::event::{Event, Outcome, RunStatus, UndoStatus};
+use crate::event::{Ending, Event, Fact, Outcome, RunStatus, UndoStatus};
+use crate::model::effect::Effect;
 use crate::model::plan::Plan;
 use crate::model::rehearsal::Expect;
 use crate::report::RunView;
@@ -130,11 +130,11 @@ pub(super) async fn judged(
         Kind::Crash => same(found, &scene, verdict.status, goal),
         Kind::CrashRollBack => same(found, &scene, verdict.status, back.unwrap_or(goal)),
         Kind::Repeat => same(found, &scene, verdict.status, goal),
-        Kind::Fail => found.extend(judge::extra(&goal.asked, &scene.asked, false)),
+        Kind::Fail if !undid(&scene.act.events) => found.extend(judge::extra(&goal.asked, &scene.asked, false)),
         Kind::FailUndo if verdict.status != Some(RunStatus::RollbackIncomplete) => {
             found.push("an undo failed, and the run does not end as rollback_incomplete".into());
         }
-        Kind::Undisturbed | Kind::RollBack | Kind::FailUndo => {}
+        Kind::Undisturbed | Kind::Fail | Kind::RollBack | Kind::FailUndo => {}
     }
     Ok(verdict)
 }
@@ -155,7 +155,22 @@ fn same(found: &mut Vec<String>, scene: &Scene, status: Option<RunStatus>, usual
 /// Whether a step that destroys was interrupted before it was sent: it is not sent afterwards, so that the run cannot end
 /// as the undisturbed one.
 fn was_given_up(events: &[Event]) -> bool {
-    RunView::of(events).steps().any(|step| step.failure().is_some_and(|why| why.cause == GIVEN_UP))
+    let mut destroying = BTreeSet::new();
+    events.iter().filter_map(Event::fact).any(|fact| match fact {
+        Fact::Started { path, intent, .. } => {
+            if intent.effect == Effect::Destroy {
+                destroying.insert(path);
+            }
+            false
+        }
+        Fact::Finished { path, ending: Ending::NotApplied, .. } => destroying.contains(path),
+        _ => false,
+    })
+}
+
+/// Whether the runbook itself has undone something, for which more is asked than undisturbed.
+fn undid(events: &[Event]) -> bool {
+    RunView::of(events).steps().any(|step| step.undo != UndoStatus::None)
 }
 
 /// What holds for every end.

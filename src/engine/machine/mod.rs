@@ -25,7 +25,6 @@ use crate::model::plan::Plan;
 use crate::model::runbook::{LockScope, Verb};
 
 pub use node::{Awaiting, Bindings, Body, Kind, Manual, Node, Part, Region, StepIx};
-pub use transitions::GIVEN_UP;
 
 /// What the driver is asked to do; each is answered by a fact.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,9 +11,6 @@ use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 use crate::model::runbook::Verb;
 
-/// Why a step that destroys is not sent after an interruption.
-pub const GIVEN_UP: &str = "the run was interrupted before this destructive step was accepted";
-
 impl State {
     pub(super) fn take(&mut self, fact: &Fact, commands: &mut Vec<Command>) -> Result<(), BadFact> {
         if !matches!(fact, Fact::RunCreated { .. }) && self.plan.is_none() {
@@ -316,7 +313,8 @@ impl State {
         if let Some(failure) = node.failure.take() {
             self.failed_attempt(ix, failure.done(Done::None), commands);
         } else if node.effect == Effect::Destroy {
-            let failure = Failure::new(Class::Precondition, format!("step {}", node.path), GIVEN_UP)
+            let cause = "the run was interrupted before this destructive step was accepted";
+            let failure = Failure::new(Class::Precondition, format!("step {}", node.path), cause)
                 .remedy("nothing was destroyed; start a new run if it is still wanted");
             self.fail(ix, failure, commands);
         } else if self.halt.is_some() && node.region == Region::Main {
