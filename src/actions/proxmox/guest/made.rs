@@ -100,7 +100,9 @@ pub async fn made_before(
     if call.run.is_none() {
         return Ok(None);
     }
-    for entry in guests.values().filter(|entry| entry.name == name || entry.name.is_empty()) {
+    let unnamed =
+        |entry: &GuestEntry| entry.name.is_empty() || entry.name.starts_with("VM ") || entry.name.starts_with("CT");
+    for entry in guests.values().filter(|entry| entry.name == name || unnamed(entry)) {
         let guest: Option<Guest> = read(world, Resource::Guest(entry.vmid)).await?;
         if let Some(guest) = guest.filter(|guest| guest.has_line(&mark) && guest.lock.is_none()) {
             return Ok(Some(guest));

@@ -108,7 +108,8 @@ impl Act for GuestSnapshotDelete {
             return Prediction { outputs, ..Prediction::default() };
         }
         let at = Resource::GuestSnapshots(target.guest.vmid).key();
-        let deltas = vec![Delta { resource: at, patch: json!({"list": {target.name: null}}) }];
+        let unlocked = Delta { resource: Resource::Guest(target.guest.vmid).key(), patch: json!({"lock": null}) };
+        let deltas = vec![Delta { resource: at, patch: json!({"list": {target.name: null}}) }, unlocked];
         Prediction { deltas, taints: Vec::new(), outputs }
     }
 

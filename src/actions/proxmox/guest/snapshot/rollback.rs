@@ -139,7 +139,7 @@ impl Act for GuestRollback {
         let vmstate = target.snapshot.as_ref().is_some_and(|snapshot| snapshot.vmstate);
         let runs = vmstate || call.get("start") == &json!(true);
         let (vmid, name) = (target.guest.vmid, target.name);
-        let patch = json!({"status": if runs { "running" } else { "stopped" }});
+        let patch = json!({"status": if runs { "running" } else { "stopped" }, "digest": null, "lock": null});
         let deltas = vec![
             Delta { resource: Resource::Guests.key(), patch: json!({vmid.to_string(): patch}) },
             Delta { resource: Resource::Guest(vmid).key(), patch },

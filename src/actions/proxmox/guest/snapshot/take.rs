@@ -130,7 +130,8 @@ impl Act for GuestSnapshot {
         let snapshot = json!({"description": call.get("description").as_str().unwrap_or_default(),
             "vmstate": running && call.get("vmstate") == &json!(true)});
         let (at, name) = (Resource::GuestSnapshots(target.guest.vmid).key(), target.name);
-        let deltas = vec![Delta { resource: at, patch: json!({"list": {name: snapshot}}) }];
+        let unlocked = Delta { resource: Resource::Guest(target.guest.vmid).key(), patch: json!({"lock": null}) };
+        let deltas = vec![Delta { resource: at, patch: json!({"list": {name: snapshot}}) }, unlocked];
         Prediction { deltas, taints: Vec::new(), outputs }
     }
 
