@@ -8,8 +8,12 @@ use super::local::LocalRun;
 use super::net::{HttpGet, HttpRequest, WaitTcp};
 use super::proxmox::One;
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
-use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestStart, GuestUnlock};
+use super::proxmox::guest::{
+    GuestClone, GuestCreate, GuestDelete, GuestMigrate, GuestRollback, GuestShutdown, GuestSnapshot,
+    GuestSnapshotDelete, GuestSnapshots, GuestStart, GuestTemplate, GuestUnlock, TemplateEnsure, Templates,
+};
 use super::proxmox::ha::HaMaintenance;
+use super::proxmox::image::{ImageDelete, ImageDownload, Images};
 use super::proxmox::node::NodeEmpty;
 use super::ssh::{SshCopy, SshRun, SshWait};
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
@@ -33,6 +37,19 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(One(GuestStart::new(deps.timing))),
         Arc::new(GuestUnlock::new(deps.timing)),
         Arc::new(NodeEmpty::default()),
+        Arc::new(One(GuestCreate::new(deps.timing, deps.vmid_ranges))),
+        Arc::new(One(GuestClone::new(deps.timing, deps.vmid_ranges))),
+        Arc::new(One(GuestDelete::new(deps.timing))),
+        Arc::new(One(GuestTemplate::new(deps.timing))),
+        Arc::new(Templates::default()),
+        Arc::new(TemplateEnsure::default()),
+        Arc::new(GuestSnapshots::default()),
+        Arc::new(One(GuestSnapshot::new(deps.timing))),
+        Arc::new(One(GuestSnapshotDelete::new(deps.timing))),
+        Arc::new(One(GuestRollback::new(deps.timing))),
+        Arc::new(Images::default()),
+        Arc::new(One(ImageDownload::new(deps.timing))),
+        Arc::new(One(ImageDelete::new(deps.timing))),
         Arc::new(SshCopy::new(deps.files.clone())),
         Arc::new(SshRun::default()),
         Arc::new(SshWait::new(deps.timing)),
@@ -68,13 +85,26 @@ mod tests {
                 "http.request",
                 "local.run",
                 "proxmox.check_evacuation",
+                "proxmox.guest_clone",
+                "proxmox.guest_create",
+                "proxmox.guest_delete",
                 "proxmox.guest_migrate",
+                "proxmox.guest_rollback",
                 "proxmox.guest_shutdown",
+                "proxmox.guest_snapshot",
+                "proxmox.guest_snapshot_delete",
+                "proxmox.guest_snapshots",
                 "proxmox.guest_start",
+                "proxmox.guest_template",
                 "proxmox.guest_unlock",
                 "proxmox.ha_maintenance",
+                "proxmox.image_delete",
+                "proxmox.image_download",
+                "proxmox.images",
                 "proxmox.node_empty",
                 "proxmox.plan_evacuation",
+                "proxmox.template_ensure",
+                "proxmox.templates",
                 "ssh.copy",
                 "ssh.run",
                 "ssh.wait",

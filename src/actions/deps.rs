@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::model::site::VmidRanges;
 use super::tools::AnsibleSetup;
 use crate::placement::evacuation::{HaRoom, QuorumGroup, Settings, Speed};
 
@@ -19,6 +20,8 @@ pub struct Deps {
     pub ansible: Option<AnsibleSetup>,
     /// `taskfile.path` of the configuration, absolute.
     pub taskfile: Option<PathBuf>,
+    /// Where new guests and templates take their numbers from.
+    pub vmid_ranges: VmidRanges,
 }
 
 /// `placement` and `policy.quorum_groups` of the site's configuration.

@@ -510,6 +510,7 @@ fn deps(config: &Config, settings: &Settings) -> actions::Deps {
             AnsibleSetup { folder, inventory }
         }),
         taskfile: site.taskfile.as_ref().map(|given| below(&given.path)),
+        vmid_ranges: site.vmid_ranges,
     };
     if let Some(poll) = settings.poll {
         deps.timing.poll = poll;

@@ -31,6 +31,8 @@ struct Row {
     /// The types of its tasks.
     tasks: &'static [&'static str],
     vmid: &'static str,
+    /// What its tasks are about, where that is not the guest: `/900`; nothing, where it is no guest at all.
+    about: Option<&'static str>,
     nodes: &'static [&'static str],
     /// Only where much is asked for.
     rare: bool,
@@ -45,6 +47,7 @@ const COMMON: Row = Row {
     programs: &[],
     tasks: &[],
     vmid: "104",
+    about: None,
     nodes: &["pve2", "pve3"],
     rare: false,
 };
@@ -119,6 +122,79 @@ const ROWS: &[Row] = &[
         vmid: "111",
         ..COMMON
     },
+    Row {
+        action: "proxmox.guest_create",
+        given: &[("node", "pve2"), ("name", "new"), ("vmid", "900"), ("config", "memory=1024,scsi0=nfs-shared:4")],
+        changes: &["POST /nodes/*/qemu"],
+        tasks: &["qmcreate"],
+        about: Some("/900"),
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_clone",
+        given: &[("guest", "108"), ("name", "copy"), ("vmid", "901")],
+        changes: &["POST /nodes/*/qemu/108/clone"],
+        tasks: &["qmclone"],
+        vmid: "108",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_delete",
+        given: &[("guest", "108")],
+        changes: &["DELETE /nodes/*/qemu/108"],
+        tasks: &["qmdestroy"],
+        vmid: "108",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_template",
+        given: &[("guest", "108")],
+        changes: &["POST /nodes/*/qemu/108/template"],
+        tasks: &["qmtemplate"],
+        vmid: "108",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_snapshot",
+        given: &[("guest", "104"), ("name", "before")],
+        changes: &["POST /nodes/*/qemu/104/snapshot"],
+        tasks: &["qmsnapshot"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_snapshot_delete",
+        given: &[("guest", "105"), ("name", "auto-a")],
+        changes: &["DELETE /nodes/*/qemu/105/snapshot/auto-a"],
+        tasks: &["qmdelsnapshot"],
+        vmid: "105",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_rollback",
+        given: &[("guest", "105"), ("name", "auto-b")],
+        changes: &["POST /nodes/*/qemu/105/snapshot/auto-b/rollback"],
+        tasks: &["qmrollback"],
+        vmid: "105",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.image_download",
+        given: &[("node", "pve2"), ("storage", "local"), ("url", "https://images.example/x.iso")],
+        changes: &["POST /nodes/*/storage/local/download-url"],
+        tasks: &["download"],
+        about: Some(""),
+        nodes: &["pve2"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.image_delete",
+        given: &[("node", "pve1"), ("volume", "local:iso/debian.iso")],
+        changes: &["DELETE /nodes/*/storage/local/content/**"],
+        tasks: &["imgdel"],
+        about: Some(""),
+        nodes: &["pve1"],
+        ..COMMON
+    },
 ];
 
 /// Actions that never meet the lab, and where their own faults are met. What `ssh.run` changes no action can list, which
@@ -181,7 +257,8 @@ fn columns(kind: &str, row: &Row) -> Vec<Column> {
         }
         "token-rejected" => once(vec!["token-rejected*1".into(), "token-rejected*3".into(), "token-rejected".into()]),
         task if task.starts_with("task-") => {
-            row.tasks.iter().map(|kind| vec![laid(format!("{task}:{kind}/{}", row.vmid), When::AtOnce)]).collect()
+            let about = row.about.map_or_else(|| format!("/{}", row.vmid), str::to_owned);
+            row.tasks.iter().map(|kind| vec![laid(format!("{task}:{kind}{about}"), When::AtOnce)]).collect()
         }
         "tasks-late" => tasks_late(row),
         "node-down" => each(row.nodes).into_iter().chain(each(&["pve1"])).collect(),

@@ -20,6 +20,9 @@ use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Upid;
 
+/// How long the tasks are waited for that cannot be told from the one that is looked for.
+const OTHERS: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
 /// The action.
 pub struct One<A>(pub A);
 
@@ -27,7 +30,7 @@ pub struct One<A>(pub A);
 fn settled(seen: Seen) -> Recovery {
     match seen {
         Seen::Done(outputs) => Recovery::Done(outputs),
-        Seen::Untouched(_) => Recovery::NotApplied,
+        Seen::Untouched(_) | Seen::Theirs(_) => Recovery::NotApplied,
         Seen::Partial(what) => Recovery::Partial(what),
         Seen::Strange(what) => Recovery::InDoubt(what),
     }
@@ -76,7 +79,8 @@ impl Trail {
 }
 
 impl<A: Act> One<A> {
-    fn failed(&self, failure: Failure) -> Failure {
+    fn failed(&self, call: &Call, mut failure: Failure) -> Failure {
+        failure.class = self.0.class(call, &failure.cause).unwrap_or(failure.class);
         match self.0.remedy(&failure.cause) {
             Some(remedy) if failure.remedy.is_none() => failure.remedy(remedy),
             _ => failure,
@@ -88,27 +92,26 @@ impl<A: Act> One<A> {
         let source = ProxmoxSource::new((*work.site).clone());
         let answer = json!(upid);
         if end.is_success() {
-            let seen = self.settle(call, before, Some(&answer), &source, 1).await;
-            return seen.map_err(|failure| failure.done(Done::Whole));
+            return self.settle(call, before, Some(&answer), &source, 1).await;
         }
         let done = match self.0.judge(call, before, Some(&answer), &source).await {
             Ok(Seen::Done(_)) => Done::Whole,
-            Ok(Seen::Untouched(_)) => Done::None,
+            Ok(Seen::Untouched(_) | Seen::Theirs(_)) => Done::None,
             Ok(Seen::Partial(_)) => Done::Partial,
             Ok(Seen::Strange(_)) | Err(_) => Done::Unknown,
         };
-        Err(self.failed(work.failed(&end).done(done)))
+        Err(self.failed(call, work.failed(&end).done(done)))
     }
 
     /// Sends a request that is done when it is answered.
     async fn send(&self, call: &Call, before: &Value, work: &Work<'_>, request: &Request) -> Result<Value, Failure> {
-        let answer = work.change(request.verb, &request.path, &request.params).await.map_err(|f| self.failed(f))?;
+        let answer =
+            work.change(request.verb, &request.path, &request.params).await.map_err(|f| self.failed(call, f))?;
         let source = ProxmoxSource::new((*work.site).clone());
-        let seen = self.settle(call, before, Some(&answer), &source, 1).await;
-        seen.map_err(|failure| failure.done(Done::Whole))
+        self.settle(call, before, Some(&answer), &source, 1).await
     }
 
-    /// Looks until the object was as wanted so many times in a row: its outputs.
+    /// Looks until the object was as wanted so many times in a row: its outputs. Else all was done, and not seen.
     async fn settle(
         &self,
         call: &Call,
@@ -121,16 +124,21 @@ impl<A: Act> One<A> {
         let mut good = 0;
         loop {
             let seen = match self.0.judge(call, before, answer, world).await {
+                Ok(Seen::Theirs(is)) => {
+                    let attempted = self.0.attempted(call, before);
+                    return Err(self.failed(call, Failure::new(Class::Transient, attempted, is)));
+                }
                 Ok(seen) => seen.as_wanted(),
                 Err(failure) if look::may_pass(&failure) => Err(failure.to_string()),
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(failure.done(Done::Whole)),
             };
             good = if seen.is_ok() { good + 1 } else { 0 };
             match seen {
                 Ok(outputs) if good >= looks => return Ok(outputs),
                 Err(seen) if Instant::now() >= until => {
                     let attempted = format!("verify: {}", self.0.attempted(call, before));
-                    return Err(Failure::new(Class::Verify, attempted, format!("seen last: {seen}")));
+                    let failure = Failure::new(Class::Verify, attempted, format!("seen last: {seen}"));
+                    return Err(failure.done(Done::Whole));
                 }
                 _ => tokio::time::sleep(self.0.timing().poll).await,
             }
@@ -143,14 +151,27 @@ impl<A: Act> One<A> {
         let request = self.0.request(call, &intent.before)?;
         loop {
             let seen = self.0.judge(call, &intent.before, None, world).await?;
-            if let Seen::Done(outputs) = seen {
-                return Ok(Recovery::Done(outputs));
+            match seen {
+                Seen::Done(outputs) => return Ok(Recovery::Done(outputs)),
+                Seen::Theirs(_) => return Ok(Recovery::NotApplied),
+                _ => {}
             }
             if let Ends::WithTask(trail) = &request.ends {
                 let tasks = match trail.new_tasks(world, &known).await? {
                     Ok(tasks) => tasks,
                     Err(why) => return Ok(Recovery::InDoubt(format!("the node's tasks cannot be read: {why}"))),
                 };
+                if trail.shared {
+                    if tasks.iter().all(|task| !task.running) && Instant::now() >= until {
+                        return Ok(settled(seen));
+                    }
+                    if Instant::now() >= until + OTHERS {
+                        let upids: Vec<&str> = tasks.iter().map(|task| task.upid.as_str()).collect();
+                        return Ok(Recovery::InDoubt(format!("one of these may be it: {}", upids.join(", "))));
+                    }
+                    tokio::time::sleep(self.0.timing().poll).await;
+                    continue;
+                }
                 if let Some(task) = tasks.iter().find(|t| t.running) {
                     return Ok(Recovery::Running(json!({"upid": task.upid})));
                 }
@@ -216,12 +237,11 @@ impl<A: Act> Action for One<A> {
             return self.send(call, &intent.before, &work, &request).await;
         }
         let started = work.start_or_done(request.verb, &request.path, &request.params, |upid| json!({"upid": upid}));
-        match started.await.map_err(|f| self.failed(f))? {
+        match started.await.map_err(|f| self.failed(call, f))? {
             Some(upid) => self.finish(call, &intent.before, &work, &upid).await,
             None => {
                 let source = ProxmoxSource::new((*work.site).clone());
-                let seen = self.settle(call, &intent.before, Some(&Value::Null), &source, 1).await;
-                seen.map_err(|failure| failure.done(Done::Whole))
+                self.settle(call, &intent.before, Some(&Value::Null), &source, 1).await
             }
         }
     }
@@ -231,8 +251,8 @@ impl<A: Act> Action for One<A> {
         self.finish(call, &intent.before, &work, &upid(handle)?).await
     }
 
-    async fn verify(&self, call: &Call, before: &Value, _: &Value, world: &dyn World) -> Result<(), Failure> {
-        self.settle(call, before, None, world, self.0.looks()).await.map(drop)
+    async fn verify(&self, call: &Call, before: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
+        self.settle(call, before, Some(outputs), world, self.0.looks()).await.map(drop)
     }
 
     async fn recover(

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::quorum::touched;
-use super::{forbidden_loss, guests, guests_of, protected, too_many};
+use super::{forbidden_loss, guests, guests_of, lost, protected, too_many};
 use crate::engine::ports::{Action, Actions, Call, Mutate, Prediction, Probe, Reading, Recovery, Unreadable, World};
 use crate::event::{Intent, Invocation};
 use crate::model::action_spec::ActionSpec;
@@ -100,7 +100,7 @@ async fn violations(plan: &Plan, policy: &Policy, by: &Onlooker, world: &dyn Wor
             }
         }
     }
-    let destroyed: usize = destroying.iter().map(|step| step.identities.len().max(1)).sum();
+    let destroyed: usize = destroying.iter().map(|step| lost(&step.identities)).sum();
     if destroyed > policy.max_destroyed as usize {
         found.push(too_many(destroyed, policy.max_destroyed));
     }

@@ -1,6 +1,6 @@
 //! One run in a lab of its own, and what is to be said of its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::app::error::AppError;
 use crate::app::planning::{self, Request};
 use crate::event::{Ending, Event, Fact, Outcome, RunStatus, UndoStatus};
 use crate::lab::world::diff;
-use crate::model::effect::Done;
+use crate::model::effect::{Done, Effect};
 use crate::model::ids::StepPath;
 use crate::model::plan::Plan;
 use crate::model::rehearsal::Expect;
@@ -62,6 +62,14 @@ pub(super) async fn plan(setting: &Setting, book: &Book, request: &Request) -> R
     planning::still_holds(&stage.site, &plan).await?;
     planning::may_be_done(&stage.site, &plan).await?;
     Ok(plan)
+}
+
+impl Scene {
+    /// Where its end is another; what the run itself says may be this or that is left out.
+    fn differs_from(&self, goal: &Value) -> Vec<String> {
+        let known = |state: &Value| self.listed.without_open(&objects::objects(state));
+        judge::different(&known(goal), &known(&self.end))
+    }
 }
 
 async fn play(setting: &Setting, plan: &Plan, injection: &Injection) -> Result<Scene, AppError> {
@@ -125,23 +133,54 @@ pub(super) async fn judged(
         Kind::Crash => same(found, &scene, verdict.status, goal),
         Kind::CrashRollBack => same(found, &scene, verdict.status, back.unwrap_or(goal)),
         Kind::Repeat => same(found, &scene, verdict.status, goal),
-        Kind::Fail | Kind::FailAfter | Kind::Decline => found.extend(judge::extra(&goal.asked, &scene.asked, false)),
+        Kind::Fail | Kind::FailAfter | Kind::Decline if !undid(&scene.act.events) => {
+            found.extend(judge::extra(&goal.asked, &scene.asked, false));
+        }
         Kind::FailUndo if verdict.status != Some(RunStatus::RollbackIncomplete) => {
             found.push("an undo failed, and the run does not end as rollback_incomplete".into());
         }
-        Kind::Undisturbed | Kind::RollBack | Kind::FailUndo => {}
+        Kind::Undisturbed
+        | Kind::Fail
+        | Kind::FailAfter
+        | Kind::Decline
+        | Kind::RollBack
+        | Kind::FailUndo => {}
     }
     Ok(verdict)
 }
 
 /// Ends as the run without the disturbance ended, having asked for the same.
 fn same(found: &mut Vec<String>, scene: &Scene, status: Option<RunStatus>, usual: &Base) {
+    if was_given_up(&scene.act.events) {
+        return;
+    }
     if let Some(status) = status.filter(|status| *status != usual.status) {
         found.push(format!("it ends as {}, undisturbed as {}", status.as_str(), usual.status.as_str()));
         found.extend(why(&scene.act.events));
     }
-    found.extend(diff(&usual.end, &scene.end).into_iter().map(|line| format!("not as undisturbed: {line}")));
+    found.extend(scene.differs_from(&usual.end).into_iter().map(|line| format!("not as undisturbed: {line}")));
     found.extend(judge::extra(&usual.asked, &scene.asked, true));
+}
+
+/// Whether a step that destroys was interrupted before it was sent: it is not sent afterwards, so that the run cannot end
+/// as the undisturbed one.
+fn was_given_up(events: &[Event]) -> bool {
+    let mut destroying = BTreeSet::new();
+    events.iter().filter_map(Event::fact).any(|fact| match fact {
+        Fact::Started { path, intent, .. } => {
+            if intent.effect == Effect::Destroy {
+                destroying.insert(path);
+            }
+            false
+        }
+        Fact::Finished { path, ending: Ending::NotApplied, .. } => destroying.contains(path),
+        _ => false,
+    })
+}
+
+/// Whether the runbook itself has undone something, for which more is asked than undisturbed.
+fn undid(events: &[Event]) -> bool {
+    RunView::of(events).steps().any(|step| step.undo != UndoStatus::None)
 }
 
 /// What holds for every end.
@@ -156,8 +195,8 @@ fn judged_scene(scene: &Scene, injection: &Injection, goal: &Value) -> Verdict {
     };
     let end = judge::end_of(&scene.start, goal, &scene.end);
     if status == RunStatus::Succeeded {
-        findings
-            .extend(diff(goal, &scene.end).into_iter().map(|line| format!("it succeeded, short of the goal: {line}")));
+        let short = scene.differs_from(goal).into_iter();
+        findings.extend(short.map(|line| format!("it succeeded, short of the goal: {line}")));
     }
     if matches!(status, RunStatus::Running | RunStatus::RollingBack) {
         findings.push(format!("it was left as {}", status.as_str()));

@@ -6,8 +6,8 @@ use super::World;
 
 impl World {
     /// The comparable state. Per guest: `kind`, `node`, `status`, `lock`, `digest`, `name`, `uuid`, `tags`, `pool`,
-    /// `volumes`; per node: `up`, `version`, `maintenance`; HA: `resources`, `rules`. Figures, times and tasks are not
-    /// in it.
+    /// `volumes`, `template`, `snapshots` by name; per node: `up`, `version`, `maintenance`; files that belong to no guest
+    /// by node and storage; HA: `resources`, `rules`. Figures, times and tasks are not in it.
     pub fn snapshot_state(&self) -> Value {
         let guests: serde_json::Map<String, Value> = self
             .guests
@@ -16,7 +16,8 @@ impl World {
                 let volumes: Vec<String> = guest.config.disks().into_iter().map(|disk| disk.volid).collect();
                 let state = json!({"kind": guest.kind.as_str(), "node": guest.node.as_str(), "status": guest.status(),
                 "lock": guest.config.get("lock"), "digest": guest.digest(), "name": guest.name(),
-                "uuid": guest.uuid(), "tags": guest.config.get("tags"), "pool": guest.pool, "volumes": volumes});
+                "uuid": guest.uuid(), "tags": tags(guest), "pool": guest.pool, "volumes": volumes,
+                "template": guest.is_template(), "snapshots": snapshots(guest)});
                 (guest.vmid.to_string(), state)
             })
             .collect();
@@ -29,8 +30,29 @@ impl World {
                 (name.to_string(), state)
             })
             .collect();
-        json!({"nodes": nodes, "guests": guests, "ha": self.ha.comparable()})
+        json!({"nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable()})
     }
+
+    /// By `NODE/STORAGE`: which files are there.
+    fn files(&self) -> Value {
+        let mut all = serde_json::Map::new();
+        for node in self.nodes.keys() {
+            for (id, storage) in self.storages.iter().filter(|(_, storage)| storage.on(node.as_str())) {
+                let files = storage.files_on(node).into_keys().map(|path| (format!("{id}:{path}"), json!(true)));
+                all.insert(format!("{node}/{id}"), files.collect());
+            }
+        }
+        Value::Object(all)
+    }
+}
+
+fn tags(guest: &super::guest::Guest) -> Vec<&str> {
+    guest.config.get("tags").map(|tags| tags.split(';').collect()).unwrap_or_default()
+}
+
+fn snapshots(guest: &super::guest::Guest) -> Value {
+    let each = guest.snapshots.iter();
+    each.map(|one| (one.name.clone(), json!({"description": one.description, "vmstate": one.vmstate}))).collect()
 }
 
 /// The differences between two snapshots, one line each: `guests.104.node: "pve2" -> "pve3"`.

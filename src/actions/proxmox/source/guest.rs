@@ -15,13 +15,13 @@ const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// `scsi0`, `net1`: one of these words and a number.
-pub(super) fn is_numbered(key: &str, words: &[&str]) -> bool {
+pub(in crate::actions::proxmox) fn is_numbered(key: &str, words: &[&str]) -> bool {
     let word = key.trim_end_matches(|c: char| c.is_ascii_digit());
     word.len() < key.len() && words.contains(&word)
 }
 
 /// Keys that hold volumes, detached ones included.
-pub(super) fn is_disk(kind: GuestKind, key: &str) -> bool {
+pub(in crate::actions::proxmox) fn is_disk(kind: GuestKind, key: &str) -> bool {
     match kind {
         GuestKind::Qemu => is_numbered(key, &["ide", "sata", "scsi", "virtio", "efidisk", "tpmstate", "unused"]),
         GuestKind::Lxc => key == "rootfs" || is_numbered(key, &["mp", "unused"]),
@@ -83,6 +83,10 @@ fn assemble(row: &GuestRow, config: &GuestConfig, status: GuestStatus) -> Guest 
         disks: each().filter(|(k, _)| is_disk(row.kind, k)).map(|(k, v)| (k.clone(), disk(v))).collect(),
         nets,
         digest: config.digest.clone(),
+        protection: config.get("protection") == Some("1"),
+        description: config.get("description").map(ToOwned::to_owned),
+        generation: config.get("vmgenid").map(ToOwned::to_owned),
+        parent: config.get("parent").map(ToOwned::to_owned),
         ha: status.ha.state.filter(|_| status.ha.managed),
     }
 }

@@ -10,6 +10,7 @@ mod ha;
 mod node_facts;
 mod nodes;
 mod placement;
+mod storage;
 mod tasks;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::model::failure::{Class, Failure};
 use crate::model::ids::ResourceKey;
 
 pub use evacuation::guest_facts;
+pub(in crate::actions::proxmox) use guest::is_disk;
 
 /// Reads the resources of one site. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -81,6 +83,9 @@ impl ProxmoxSource {
             Resource::Guests => json(&self.guests().await?),
             Resource::Guest(vmid) => json(&self.guest(vmid).await?),
             Resource::GuestEvacuation(vmid) => json(&self.guest_evacuation(vmid).await?),
+            Resource::GuestSnapshots(vmid) => json(&self.guest_snapshots(vmid).await?),
+            Resource::Storages(node) => json(&self.storages(&node).await?),
+            Resource::Content(node, storage) => json(&self.content(&node, &storage).await?),
             Resource::Placement(node) => json(&self.placement(&node).await?),
             Resource::Ha => json(&self.ha().await?),
             Resource::HaRules => json(&self.ha_rules().await?),
