@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::site::VmidRanges;
 use super::tools::AnsibleSetup;
+use crate::model::site::VmidRanges;
 use crate::placement::evacuation::{HaRoom, QuorumGroup, Settings, Speed};
 
 /// Everything that actions need beside parameters and clients.

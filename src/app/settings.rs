@@ -35,7 +35,10 @@ pub struct Settings {
 /// The journal, from the first time that it is needed to the end of the process. The last one who closes a journal
 /// writes its log into it and deletes the log, with the disk's word for each: once is enough.
 #[derive(Clone, Default)]
-pub struct OpenJournal(Arc<Mutex<Option<(PathBuf, Arc<Store>)>>>);
+pub struct OpenJournal(Arc<Mutex<Option<Opened>>>);
+
+/// Where it lies, and itself.
+type Opened = (PathBuf, Arc<Store>);
 
 impl OpenJournal {
     /// The journal in the folder `state`.

@@ -104,7 +104,7 @@ pub enum Seen {
 
 impl Seen {
     /// `Ok` where it is as wanted, else what is seen.
-    pub fn as_wanted(self) -> Result<Value, String> {
+    pub fn into_wanted(self) -> Result<Value, String> {
         match self {
             Self::Done(outputs) => Ok(outputs),
             Self::Untouched(is) | Self::Partial(is) | Self::Strange(is) | Self::Theirs(is) => Err(is),

@@ -128,7 +128,7 @@ impl<A: Act> One<A> {
                     let attempted = self.0.attempted(call, before);
                     return Err(self.failed(call, Failure::new(Class::Transient, attempted, is)));
                 }
-                Ok(seen) => seen.as_wanted(),
+                Ok(seen) => seen.into_wanted(),
                 Err(failure) if look::may_pass(&failure) => Err(failure.to_string()),
                 Err(failure) => return Err(failure.done(Done::Whole)),
             };

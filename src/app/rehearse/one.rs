@@ -139,12 +139,7 @@ pub(super) async fn judged(
         Kind::FailUndo if verdict.status != Some(RunStatus::RollbackIncomplete) => {
             found.push("an undo failed, and the run does not end as rollback_incomplete".into());
         }
-        Kind::Undisturbed
-        | Kind::Fail
-        | Kind::FailAfter
-        | Kind::Decline
-        | Kind::RollBack
-        | Kind::FailUndo => {}
+        Kind::Undisturbed | Kind::Fail | Kind::FailAfter | Kind::Decline | Kind::RollBack | Kind::FailUndo => {}
     }
     Ok(verdict)
 }
