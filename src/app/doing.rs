@@ -14,7 +14,7 @@ use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
 use crate::model::param::Param;
 use crate::model::plan::Plan;
-use crate::model::runbook::{Expr, LockScope, OnFailure, Place, Rollback, Runbook, Step, Target, Template, Verb};
+use crate::model::runbook::{Expr, LockScope, OnFailure, Place, Runbook, Step, Target, Template, Verb};
 use crate::model::shell;
 
 /// The name that its runs have.
@@ -100,7 +100,7 @@ fn runbook(spec: &ActionSpec, name: &str, params: Vec<Param>) -> Runbook {
         deadline: None,
         on_failure: OnFailure::Stop,
         require: Vec::new(),
-        steps: vec![step(id, spec, with)],
+        steps: vec![Step::new(id, Verb::Uses { action: spec.name.clone(), with })],
         finally: Vec::new(),
         outputs,
         procedures: BTreeMap::new(),
@@ -117,29 +117,6 @@ fn target(action: &str) -> Target {
 
 fn expr(source: String) -> Template {
     Template::Expr(Expr { source, place: Place::default() })
-}
-
-fn step(id: String, spec: &ActionSpec, with: Vec<(String, Template)>) -> Step {
-    Step {
-        id,
-        named: true,
-        place: Place::default(),
-        verb: Verb::Uses { action: spec.name.clone(), with },
-        needs: Vec::new(),
-        when: None,
-        skip_if: None,
-        for_each: None,
-        optional: false,
-        gate: Vec::new(),
-        timeout: None,
-        deadline: None,
-        retry: None,
-        verify: Vec::new(),
-        rollback: Rollback::Auto,
-        on_failure: None,
-        effect: None,
-        outputs: Vec::new(),
-    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,10 @@ pub struct ActionSpec {
     pub privileges: Vec<String>,
     /// Whether the action knows its own inverse.
     pub undoable: bool,
+    /// Whether what it makes was not there before, so that its inverse, which takes that away, destroys nothing that anybody
+    /// else has put into the world.
+    #[serde(default)]
+    pub creates: bool,
 }
 
 impl ActionSpec {
@@ -43,6 +47,7 @@ impl ActionSpec {
             outputs: Vec::new(),
             privileges: Vec::new(),
             undoable: false,
+            creates: false,
         }
     }
 
@@ -59,6 +64,12 @@ impl ActionSpec {
     pub fn needs_privilege(mut self, text: &str) -> Self {
         self.privileges.push(text.into());
         self
+    }
+
+    /// It makes something new, and its inverse takes exactly that away.
+    pub fn creates(mut self) -> Self {
+        self.creates = true;
+        self.undoable()
     }
 
     pub fn undoable(mut self) -> Self {

@@ -185,9 +185,12 @@ fn commands_that_need_no_site() {
     let version = world.runbook(&["version", "-o", "json"]).exits(0).json();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     world.runbook(&["list"]).exits(0).says(&["node-evacuation", "evacuate", "shipped"]);
-    assert_eq!(world.runbook(&["list", "-o", "name"]).exits(0).stdout, "node-evacuation\n");
+    assert_eq!(
+        world.runbook(&["list", "-o", "name"]).exits(0).stdout,
+        "ansible-playbook\nnode-evacuation\nreverse-proxy\ntaskfile\n"
+    );
     let list = world.runbook(&["list", "-o", "json"]).exits(0).json();
-    assert_eq!(list["runbooks"][0]["aliases"], json!(["evacuate"]));
+    assert_eq!(list["runbooks"][1]["aliases"], json!(["evacuate"]));
     world.runbook(&["show", "evacuate", "-o", "yaml"]).exits(0).says(&["name: node-evacuation"]);
     world.runbook(&["lint"]).exits(0).says(&["runbooks/node-evacuation.yaml: ok"]);
     let lint = world.runbook(&["lint", "-o", "json"]).exits(0).json();
@@ -210,6 +213,9 @@ fn the_catalogue_of_actions() {
     assert_eq!(
         names.exits(0).stdout.lines().collect::<Vec<_>>(),
         [
+            "ansible.playbook",
+            "file.write",
+            "git.commit",
             "local.run",
             "proxmox.check_evacuation",
             "proxmox.guest_migrate",
@@ -218,6 +224,8 @@ fn the_catalogue_of_actions() {
             "proxmox.ha_maintenance",
             "proxmox.node_empty",
             "proxmox.plan_evacuation",
+            "task.run",
+            "yaml.set",
         ]
     );
     let one = world.runbook(&["actions", "proxmox.guest_migrate", "-o", "json"]).exits(0).json();

@@ -11,7 +11,7 @@ use crate::clients::proxmox::{Params, Verb};
 use crate::engine::ports::{Call, Prediction, Probe, Unreadable, World};
 use crate::event::Invocation;
 use crate::model::action_spec::ActionSpec;
-use crate::model::failure::Failure;
+use crate::model::failure::{Class, Failure};
 use crate::model::ids::{NodeName, Vmid};
 
 /// The request that makes the change.
@@ -40,6 +40,9 @@ pub struct Trail {
     pub lists: Vec<Resource>,
     /// `qmstart`, `hastart`: the types that the request may start.
     pub kinds: &'static [&'static str],
+    /// Tasks of others, or of other steps of ours, show there that cannot be told from this one: none is taken for it,
+    /// and the object is looked at when all have ended.
+    pub shared: bool,
 }
 
 impl Request {
@@ -52,18 +55,26 @@ impl Request {
         kinds: &'static [&'static str],
     ) -> Self {
         let lists = vec![Resource::GuestTasks(node.clone(), vmid)];
-        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds }) }
+        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds, shared: false }) }
     }
 
     /// A POST that starts a task on a node about no guest, or about one that is not there yet.
     pub fn on_node(node: &NodeName, path: String, params: Params, kinds: &'static [&'static str]) -> Self {
         let lists = kinds.iter().map(|kind| Resource::TasksOf(node.clone(), (*kind).to_owned())).collect();
-        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds }) }
+        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds, shared: false }) }
     }
 
     /// A request that is done when it is answered.
     pub fn at_once(verb: Verb, path: String, params: Params) -> Self {
         Self { verb, path, params, ends: Ends::WithAnswer }
+    }
+
+    /// The same where its task cannot be told from others: see [`Trail::shared`].
+    pub fn among_others(mut self) -> Self {
+        if let Ends::WithTask(trail) = &mut self.ends {
+            trail.shared = true;
+        }
+        self
     }
 
     pub fn with_verb(self, verb: Verb) -> Self {
@@ -87,6 +98,8 @@ pub enum Seen {
     Partial(String),
     /// Not the object that it was, or nothing that the act explains.
     Strange(String),
+    /// Another's work is in its place: the act was certainly not done.
+    Theirs(String),
 }
 
 impl Seen {
@@ -94,7 +107,7 @@ impl Seen {
     pub fn into_wanted(self) -> Result<Value, String> {
         match self {
             Self::Done(outputs) => Ok(outputs),
-            Self::Untouched(is) | Self::Partial(is) | Self::Strange(is) => Err(is),
+            Self::Untouched(is) | Self::Partial(is) | Self::Strange(is) | Self::Theirs(is) => Err(is),
         }
     }
 }
@@ -119,7 +132,8 @@ pub trait Act: Send + Sync {
     /// Parameters that do not fit together.
     fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure>;
 
-    /// How the object is now. `answer` is what the request gave back, where it was heard.
+    /// How the object is now. `answer` is what the request gave back, or what the step puts out, where that was heard:
+    /// then the request has been carried out.
     ///
     /// # Errors
     /// It cannot be read.
@@ -173,6 +187,12 @@ pub trait Act: Send + Sync {
     /// where what is wanted does not depend on what was changed.
     fn looks_again(&self) -> bool {
         false
+    }
+
+    /// What kind of failure these words are, where the act knows better than the client.
+    fn class(&self, call: &Call, cause: &str) -> Option<Class> {
+        let _ = (call, cause);
+        None
     }
 
     /// What to do about a failure with these words, where the act knows.

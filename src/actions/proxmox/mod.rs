@@ -6,6 +6,7 @@ pub mod evacuation;
 mod failures;
 pub mod guest;
 pub mod ha;
+pub mod image;
 mod look;
 pub mod node;
 pub mod object;

@@ -21,6 +21,9 @@ use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Upid;
 
+/// How long the tasks are waited for that cannot be told from the one that is looked for.
+const OTHERS: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
 /// The action.
 pub struct One<A>(pub A);
 
@@ -36,7 +39,7 @@ fn is_conflict(failure: &Failure) -> bool {
 fn settled(seen: Seen) -> Recovery {
     match seen {
         Seen::Done(outputs) => Recovery::Done(outputs),
-        Seen::Untouched(_) => Recovery::NotApplied,
+        Seen::Untouched(_) | Seen::Theirs(_) => Recovery::NotApplied,
         Seen::Partial(what) => Recovery::Partial(what),
         Seen::Strange(what) => Recovery::InDoubt(what),
     }
@@ -85,7 +88,8 @@ impl Trail {
 }
 
 impl<A: Act> One<A> {
-    fn failed(&self, failure: Failure) -> Failure {
+    fn failed(&self, call: &Call, mut failure: Failure) -> Failure {
+        failure.class = self.0.class(call, &failure.cause).unwrap_or(failure.class);
         match self.0.remedy(&failure.cause) {
             Some(remedy) if failure.remedy.is_none() => failure.remedy(remedy),
             _ => failure,
@@ -97,16 +101,15 @@ impl<A: Act> One<A> {
         let source = ProxmoxSource::new((*work.site).clone());
         let answer = json!(upid);
         if end.is_success() {
-            let seen = self.settle(call, before, Some(&answer), &source, 1).await;
-            return seen.map_err(|failure| failure.done(Done::Whole));
+            return self.settle(call, before, Some(&answer), &source, 1).await;
         }
         let done = match self.0.judge(call, before, Some(&answer), &source).await {
             Ok(Seen::Done(_)) => Done::Whole,
-            Ok(Seen::Untouched(_)) => Done::None,
+            Ok(Seen::Untouched(_) | Seen::Theirs(_)) => Done::None,
             Ok(Seen::Partial(_)) => Done::Partial,
             Ok(Seen::Strange(_)) | Err(_) => Done::Unknown,
         };
-        Err(self.failed(work.failed(&end).done(done)))
+        Err(self.failed(call, work.failed(&end).done(done)))
     }
 
     /// Sends a request that is done when it is answered.
@@ -125,12 +128,11 @@ impl<A: Act> One<A> {
             let request = self.0.request(call, &probe.before)?;
             answer = work.change(request.verb, &request.path, &request.params).await;
         }
-        let answer = answer.map_err(|f| self.failed(f))?;
-        let seen = self.settle(call, before, Some(&answer), &source, 1).await;
-        seen.map_err(|failure| failure.done(Done::Whole))
+        let answer = answer.map_err(|f| self.failed(call, f))?;
+        self.settle(call, before, Some(&answer), &source, 1).await
     }
 
-    /// Looks until the object was as wanted so many times in a row: its outputs.
+    /// Looks until the object was as wanted so many times in a row: its outputs. Else all was done, and not seen.
     async fn settle(
         &self,
         call: &Call,
@@ -144,9 +146,13 @@ impl<A: Act> One<A> {
         let (mut good, mut since) = (0, Instant::now());
         loop {
             let seen = match self.0.judge(call, before, answer, world).await {
+                Ok(Seen::Theirs(is)) => {
+                    let attempted = self.0.attempted(call, before);
+                    return Err(self.failed(call, Failure::new(Class::Transient, attempted, is)));
+                }
                 Ok(seen) => seen.into_wanted(),
                 Err(failure) if look::may_pass(&failure) => Err(failure.to_string()),
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(failure.done(Done::Whole)),
             };
             good = if seen.is_ok() { good + 1 } else { 0 };
             if good <= 1 {
@@ -156,7 +162,8 @@ impl<A: Act> One<A> {
                 Ok(outputs) if good >= looks && since.elapsed() >= steady => return Ok(outputs),
                 Err(seen) if Instant::now() >= until => {
                     let attempted = format!("verify: {}", self.0.attempted(call, before));
-                    return Err(Failure::new(Class::Verify, attempted, format!("seen last: {seen}")));
+                    let failure = Failure::new(Class::Verify, attempted, format!("seen last: {seen}"));
+                    return Err(failure.done(Done::Whole));
                 }
                 _ => tokio::time::sleep(self.0.timing().poll).await,
             }
@@ -169,14 +176,27 @@ impl<A: Act> One<A> {
         let request = self.0.request(call, &intent.before)?;
         loop {
             let seen = self.0.judge(call, &intent.before, None, world).await?;
-            if let Seen::Done(outputs) = seen {
-                return Ok(Recovery::Done(outputs));
+            match seen {
+                Seen::Done(outputs) => return Ok(Recovery::Done(outputs)),
+                Seen::Theirs(_) => return Ok(Recovery::NotApplied),
+                _ => {}
             }
             if let Ends::WithTask(trail) = &request.ends {
                 let tasks = match trail.new_tasks(world, &known).await? {
                     Ok(tasks) => tasks,
                     Err(why) => return Ok(Recovery::InDoubt(format!("the node's tasks cannot be read: {why}"))),
                 };
+                if trail.shared {
+                    if tasks.iter().all(|task| !task.running) && Instant::now() >= until {
+                        return Ok(settled(seen));
+                    }
+                    if Instant::now() >= until + OTHERS {
+                        let upids: Vec<&str> = tasks.iter().map(|task| task.upid.as_str()).collect();
+                        return Ok(Recovery::InDoubt(format!("one of these may be it: {}", upids.join(", "))));
+                    }
+                    tokio::time::sleep(self.0.timing().poll).await;
+                    continue;
+                }
                 if let Some(task) = tasks.iter().find(|t| t.running) {
                     return Ok(Recovery::Running(json!({"upid": task.upid})));
                 }
@@ -187,7 +207,14 @@ impl<A: Act> One<A> {
                 }
             }
             if Instant::now() >= until {
-                return Ok(settled(seen));
+                let waited = self.0.timing().late_task.as_secs();
+                return Ok(match seen {
+                    Seen::Untouched(is) => {
+                        let evidence = format!("{is}, and nothing of it has shown within {waited} s");
+                        Recovery::Unseen { done: Done::None, evidence }
+                    }
+                    seen => settled(seen),
+                });
             }
             tokio::time::sleep(self.0.timing().poll).await;
         }
@@ -235,12 +262,11 @@ impl<A: Act> Action for One<A> {
             return self.send(call, &intent.before, &work, &request).await;
         }
         let started = work.start_or_done(request.verb, &request.path, &request.params, |upid| json!({"upid": upid}));
-        match started.await.map_err(|f| self.failed(f))? {
+        match started.await.map_err(|f| self.failed(call, f))? {
             Some(upid) => self.finish(call, &intent.before, &work, &upid).await,
             None => {
                 let source = ProxmoxSource::new((*work.site).clone());
-                let seen = self.settle(call, &intent.before, Some(&Value::Null), &source, 1).await;
-                seen.map_err(|failure| failure.done(Done::Whole))
+                self.settle(call, &intent.before, Some(&Value::Null), &source, 1).await
             }
         }
     }
@@ -250,8 +276,8 @@ impl<A: Act> Action for One<A> {
         self.finish(call, &intent.before, &work, &upid(handle)?).await
     }
 
-    async fn verify(&self, call: &Call, before: &Value, _: &Value, world: &dyn World) -> Result<(), Failure> {
-        self.settle(call, before, None, world, self.0.looks()).await.map(drop)
+    async fn verify(&self, call: &Call, before: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
+        self.settle(call, before, Some(outputs), world, self.0.looks()).await.map(drop)
     }
 
     async fn recover(

@@ -15,6 +15,9 @@
 //! | `proxmox/guest/VMID/config` | [`GuestConfig`](super::config::GuestConfig): `{digest, values, pending}`, null as above |
 //! | `proxmox/guest/VMID/state` | [`GuestState`](super::state::GuestState), null as above |
 //! | `proxmox/guest/VMID/evacuation` | [`GuestFacts`](crate::placement::evacuation::facts::GuestFacts), null as above |
+//! | `proxmox/guest/VMID/snapshots` | [`Snapshots`](super::object::Snapshots): the guest and its snapshots by name, null as above |
+//! | `proxmox/node/NAME/storages` | map by name of [`NodeStorage`](super::object::NodeStorage) |
+//! | `proxmox/node/NAME/content/STORAGE` | map by volume id of [`Volume`](super::object::Volume) |
 //! | `proxmox/placement/NODE` | [`Facts`](crate::placement::evacuation::Facts) for emptying that node |
 //! | `proxmox/ha` | [`Ha`](super::object::Ha) |
 //! | `proxmox/ha/rules` | `[HaRule]` as the planner takes them, groups of 8.x included |
@@ -24,7 +27,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::model::ids::{NodeName, ResourceKey, Upid, Vmid};
+use crate::model::ids::{NodeName, ResourceKey, StorageId, Upid, Vmid};
 
 /// One of the keys above.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,9 @@ pub enum Resource {
     GuestConfig(Vmid),
     GuestState(Vmid),
     GuestEvacuation(Vmid),
+    GuestSnapshots(Vmid),
+    Storages(NodeName),
+    Content(NodeName, StorageId),
     Placement(NodeName),
     Ha,
     HaRules,
@@ -71,6 +77,9 @@ impl Resource {
             Self::Guest(vmid) | Self::GuestEvacuation(vmid) => format!("guest {vmid}"),
             Self::GuestConfig(vmid) => format!("the configuration of guest {vmid}"),
             Self::GuestState(vmid) => format!("the state of guest {vmid}"),
+            Self::GuestSnapshots(vmid) => format!("the snapshots of guest {vmid}"),
+            Self::Storages(node) => format!("the storages of {node}"),
+            Self::Content(node, storage) => format!("what is on {storage} of {node}"),
             Self::Placement(node) => format!("where the guests of {node} fit"),
             Self::Ha => "the HA manager's state".to_owned(),
             Self::HaRules => "the HA rules".to_owned(),
@@ -101,6 +110,9 @@ impl fmt::Display for Resource {
             Self::GuestConfig(vmid) => write!(f, "proxmox/guest/{vmid}/config"),
             Self::GuestState(vmid) => write!(f, "proxmox/guest/{vmid}/state"),
             Self::GuestEvacuation(vmid) => write!(f, "proxmox/guest/{vmid}/evacuation"),
+            Self::GuestSnapshots(vmid) => write!(f, "proxmox/guest/{vmid}/snapshots"),
+            Self::Storages(node) => write!(f, "proxmox/node/{node}/storages"),
+            Self::Content(node, storage) => write!(f, "proxmox/node/{node}/content/{storage}"),
             Self::Placement(node) => write!(f, "proxmox/placement/{node}"),
             Self::Ha => f.write_str("proxmox/ha"),
             Self::HaRules => f.write_str("proxmox/ha/rules"),
@@ -136,6 +148,9 @@ impl FromStr for Resource {
             ["proxmox", "guest", guest, "config"] => Ok(Self::GuestConfig(vmid(guest)?)),
             ["proxmox", "guest", guest, "state"] => Ok(Self::GuestState(vmid(guest)?)),
             ["proxmox", "guest", guest, "evacuation"] => Ok(Self::GuestEvacuation(vmid(guest)?)),
+            ["proxmox", "guest", guest, "snapshots"] => Ok(Self::GuestSnapshots(vmid(guest)?)),
+            ["proxmox", "node", node, "storages"] => Ok(Self::Storages(node.into())),
+            ["proxmox", "node", node, "content", storage] => Ok(Self::Content(node.into(), storage.into())),
             ["proxmox", "placement", node] => Ok(Self::Placement(node.into())),
             ["proxmox", "ha"] => Ok(Self::Ha),
             ["proxmox", "ha", "rules"] => Ok(Self::HaRules),
@@ -168,6 +183,9 @@ mod tests {
             Resource::GuestConfig(vmid),
             Resource::GuestState(vmid),
             Resource::GuestEvacuation(vmid),
+            Resource::GuestSnapshots(vmid),
+            Resource::Storages(node.clone()),
+            Resource::Content(node.clone(), "local-lvm".into()),
             Resource::Placement(node),
             Resource::Ha,
             Resource::HaRules,

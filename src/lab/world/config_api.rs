@@ -153,7 +153,7 @@ fn detach(config: &mut Config, key: &str) {
 }
 
 /// Tags as they are stored: lower case, each once, in order, joined by semicolons.
-fn normal_tags(text: &str) -> String {
+pub(super) fn normal_tags(text: &str) -> String {
     let mut tags: Vec<String> =
         text.split([',', ';', ' ']).filter(|tag| !tag.is_empty()).map(str::to_lowercase).collect();
     tags.sort();
@@ -162,7 +162,7 @@ fn normal_tags(text: &str) -> String {
 }
 
 /// A network line without an address gets a new one, as on the real server.
-fn with_mac(kind: GuestKind, text: &str, fresh: String) -> String {
+pub(super) fn with_mac(kind: GuestKind, text: &str, fresh: String) -> String {
     let parts: Vec<&str> = text.split(',').collect();
     if kind == GuestKind::Lxc {
         let has = parts.iter().any(|part| part.starts_with("hwaddr="));

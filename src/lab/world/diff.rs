@@ -8,8 +8,9 @@ use crate::model::ids::GuestKind;
 
 impl World {
     /// The comparable state. Per guest: `kind`, `node`, `status`, `qmpstatus` (VMs), `lock`, `digest`, `name`, `uuid`,
-    /// `tags`, `pool`, `volumes`, `config` (its lines in force and, under `pending`, those that wait); per node: `up`, `version`, `maintenance`; HA: `resources`, `rules`. Figures, times and tasks are not
-    /// in it.
+    /// `tags`, `pool`, `volumes`, `template`, `snapshots` by name, `config` (its lines in force and, under `pending`, those
+    /// that wait); per node: `up`, `version`, `maintenance`; files that belong to no guest by node and storage; HA:
+    /// `resources`, `rules`. Figures, times and tasks are not in it.
     pub fn snapshot_state(&self) -> Value {
         let guests: serde_json::Map<String, Value> = self
             .guests
@@ -18,8 +19,8 @@ impl World {
                 let volumes: Vec<String> = guest.config.disks().into_iter().map(|disk| disk.volid).collect();
                 let mut state = json!({"kind": guest.kind.as_str(), "node": guest.node.as_str(), "status": guest.status(),
                 "lock": guest.config.get("lock"), "digest": guest.digest(), "name": guest.name(),
-                "uuid": guest.uuid(), "tags": guest.config.get("tags"), "pool": guest.pool, "volumes": volumes,
-                "config": guest.comparable_config()});
+                "uuid": guest.uuid(), "tags": tags(guest), "pool": guest.pool, "volumes": volumes,
+                "template": guest.is_template(), "snapshots": snapshots(guest), "config": guest.comparable_config()});
                 if guest.kind == GuestKind::Qemu {
                     state["qmpstatus"] = json!(guest.qmp_status());
                 }
@@ -35,8 +36,29 @@ impl World {
                 (name.to_string(), state)
             })
             .collect();
-        json!({"nodes": nodes, "guests": guests, "ha": self.ha.comparable()})
+        json!({"nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable()})
     }
+
+    /// By `NODE/STORAGE`: which files are there.
+    fn files(&self) -> Value {
+        let mut all = serde_json::Map::new();
+        for node in self.nodes.keys() {
+            for (id, storage) in self.storages.iter().filter(|(_, storage)| storage.on(node.as_str())) {
+                let files = storage.files_on(node).into_keys().map(|path| (format!("{id}:{path}"), json!(true)));
+                all.insert(format!("{node}/{id}"), files.collect());
+            }
+        }
+        Value::Object(all)
+    }
+}
+
+fn tags(guest: &super::guest::Guest) -> Vec<&str> {
+    guest.config.get("tags").map(|tags| tags.split(';').collect()).unwrap_or_default()
+}
+
+fn snapshots(guest: &super::guest::Guest) -> Value {
+    let each = guest.snapshots.iter();
+    each.map(|one| (one.name.clone(), json!({"description": one.description, "vmstate": one.vmstate}))).collect()
 }
 
 impl Guest {

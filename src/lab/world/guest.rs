@@ -38,6 +38,11 @@ pub(super) struct Snapshot {
     pub parent: Option<String>,
     /// Seconds since 1970.
     pub time: i64,
+    pub description: String,
+    /// Whether memory is in it.
+    pub vmstate: bool,
+    /// The configuration of that time.
+    pub config: Config,
 }
 
 /// A running guest.
@@ -207,7 +212,15 @@ pub(super) fn from_spec(spec: &GuestSpec, plugin: impl Fn(&str) -> String, rng: 
     let mut snapshots: Vec<Snapshot> = Vec::new();
     for name in &spec.snapshots {
         let parent = snapshots.last().map(|last| last.name.clone());
-        snapshots.push(Snapshot { name: name.clone(), parent, time: now - 86_400 });
+        let (description, config) = (String::new(), config.clone());
+        snapshots.push(Snapshot {
+            name: name.clone(),
+            parent,
+            time: now - 86_400,
+            description,
+            vmstate: false,
+            config,
+        });
     }
     if let Some(last) = snapshots.last() {
         config.set("parent", last.name.clone());
@@ -300,19 +313,19 @@ fn first_disk(spec: &GuestSpec, plugin: &impl Fn(&str) -> String, options: &str)
 pub(super) fn snapshot_rows(guest: &Guest) -> serde_json::Value {
     let mut rows: Vec<serde_json::Value> = Vec::new();
     for snapshot in &guest.snapshots {
-        let mut row = json!({"name": snapshot.name, "description": "", "snaptime": snapshot.time});
+        let mut row = json!({"name": snapshot.name, "description": snapshot.description, "snaptime": snapshot.time});
         if let Some(parent) = &snapshot.parent {
             row["parent"] = json!(parent);
         }
         if guest.kind == GuestKind::Qemu {
-            row["vmstate"] = json!(0);
+            row["vmstate"] = json!(u8::from(snapshot.vmstate));
         }
         rows.push(row);
     }
     let mut current = json!({"name": "current", "description": "You are here!", "digest": guest.digest(),
         "running": u8::from(guest.running())});
-    if let Some(last) = guest.snapshots.last() {
-        current["parent"] = json!(last.name);
+    if let Some(parent) = guest.config.get("parent") {
+        current["parent"] = json!(parent);
     }
     rows.push(current);
     json!(rows)

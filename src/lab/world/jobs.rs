@@ -4,7 +4,7 @@ use super::clock::Event;
 use super::config_api::{self, Change};
 use super::fault::FaultKind;
 use super::task::TaskKey;
-use super::{World, ha, lifecycle, migrate, resize, suspend};
+use super::{World, ha, life, lifecycle, migrate, resize, suspend};
 use crate::model::ids::Vmid;
 
 /// The work of one task, with how far it is.
@@ -39,6 +39,8 @@ pub(super) enum Job {
         change: Change,
     },
     Migrate(Box<migrate::Migration>),
+    /// A guest, a snapshot or an image comes or goes.
+    Life(Box<life::Work>),
     /// Queues a command for the HA manager, no more.
     HaQueue(ha::Request),
 }
@@ -84,11 +86,11 @@ pub(super) fn step(world: &mut World, key: TaskKey) {
             }
         }
         Next::Done(result) => {
+            if let (Err(_), Job::Life(work)) = (&result, &job) {
+                life::give_up(world, key, work);
+            }
             if result.is_ok() && world.has_fault(key, &FaultKind::Warn) {
-                world.say(key, "WARN: injected by the lab");
-                if let Some(task) = world.tasks.all.get_mut(&key) {
-                    task.warnings += 1;
-                }
+                world.warn(key, "injected by the lab");
             }
             world.finish(key, result);
         }
@@ -107,6 +109,7 @@ fn work(world: &mut World, key: TaskKey, job: &mut Job, first: bool) -> Next {
         Job::Resize(asked) => resize::step(world, key, asked, first),
         Job::Config { vmid, change } => Next::Done(config_api::apply(world, *vmid, change).map_err(|e| e.message)),
         Job::Migrate(migration) => migrate::step(world, key, migration),
+        Job::Life(work) => life::step(world, key, work, first),
         Job::HaQueue(request) => ha::queue_step(world, key, request, first),
     }
 }
@@ -119,6 +122,11 @@ pub(super) fn interrupt(world: &mut World, key: TaskKey) {
             let result = migrate::abort(world, key, &migration, "received interrupt");
             world.finish(key, Err(result));
         }
-        _ => world.finish(key, Err("received interrupt".into())),
+        job => {
+            if let Some(Job::Life(work)) = &job {
+                life::give_up(world, key, work);
+            }
+            world.finish(key, Err("received interrupt".into()));
+        }
     }
 }

@@ -15,6 +15,7 @@ mod guest;
 mod guest_api;
 mod ha;
 mod jobs;
+mod life;
 mod lifecycle;
 mod mapping;
 mod migrate;

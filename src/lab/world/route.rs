@@ -1,5 +1,6 @@
 //! Which handler answers which path: the one table.
 
+use super::life::{clone, create, destroy, image, snapshot, template};
 use super::{World, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending};
 use super::{node_api, pools, resize, storage_api, suspend, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
@@ -54,12 +55,17 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Get, "/nodes/{node}/storage", storage_api::list),
     (Get, "/nodes/{node}/storage/{storage}/status", storage_api::status),
     (Get, "/nodes/{node}/storage/{storage}/content", storage_api::content),
+    (Delete, "/nodes/{node}/storage/{storage}/content/{volume}", image::remove),
+    (Post, "/nodes/{node}/storage/{storage}/download-url", image::download),
+    (Get, "/nodes/{node}/query-url-metadata", image::metadata),
     (Get, "/nodes/{node}/tasks", task_api::list),
     (Get, "/nodes/{node}/tasks/{upid}/status", task_api::status),
     (Get, "/nodes/{node}/tasks/{upid}/log", task_api::log),
     (Delete, "/nodes/{node}/tasks/{upid}", task_api::stop),
     (Get, "/nodes/{node}/qemu", guest_api::list),
     (Get, "/nodes/{node}/lxc", guest_api::list),
+    (Post, "/nodes/{node}/qemu", create::take),
+    (Post, "/nodes/{node}/lxc", create::take),
 ];
 
 /// What follows `/nodes/{node}/qemu/{vmid}` or `/nodes/{node}/lxc/{vmid}`.
@@ -74,6 +80,12 @@ const GUEST_TABLE: &[(Verb, &str, Handler)] = &[
     (Post, "/status/reboot", lifecycle::reboot),
     (Put, "/resize", resize::take),
     (Get, "/snapshot", guest_api::snapshots),
+    (Post, "/snapshot", snapshot::take),
+    (Delete, "/snapshot/{snapname}", snapshot::delete),
+    (Post, "/snapshot/{snapname}/rollback", snapshot::rollback),
+    (Post, "/clone", clone::take),
+    (Post, "/template", template::take),
+    (Delete, "", destroy::take),
     (Get, "/migrate", migrate::precondition::read),
     (Post, "/migrate", migrate::request::take),
 ];

@@ -32,7 +32,7 @@ fn on_disk() -> Value {
 async fn probe(action: &dyn Action, with: Value, world: &FakeWorld) -> Result<Probe, Failure> {
     action.probe(&call(but(json!({"guest": 104}), with)), world).await.map_err(|e| match e {
         Unreadable::Failed(failure) => failure,
-        Unreadable::Unknown(why) => panic!("{why}"),
+        Unreadable::Unknown(why) | Unreadable::Later(why) => panic!("{why}"),
     })
 }
 

@@ -87,6 +87,9 @@ fn assemble(row: &GuestRow, config: &Lines, status: GuestStatus) -> Guest {
         disks: each().filter(|(k, _)| is_disk(row.kind, k)).map(|(k, v)| (k.clone(), disk(v))).collect(),
         nets,
         digest: config.digest.clone(),
+        description: config.get("description").map(ToOwned::to_owned),
+        generation: config.get("vmgenid").map(ToOwned::to_owned),
+        parent: config.get("parent").map(ToOwned::to_owned),
         ha: status.ha.state.filter(|_| status.ha.managed),
     }
 }
@@ -111,11 +114,11 @@ impl ProxmoxSource {
     /// The cluster's list. An empty one is believed only where we may see all.
     pub(super) async fn guests(&self) -> Result<BTreeMap<Vmid, GuestEntry>, Failure> {
         let attempted = "list the guests of the site";
-        let rows = self.site.resources().await.map_err(self.failed(attempted))?.guests;
-        if rows.is_empty() {
+        let listing = self.listing().await.map_err(self.failed(attempted))?;
+        if listing.guests.is_empty() {
             self.must_see_all_guests(attempted).await?;
         }
-        Ok(rows.into_iter().map(|row| (row.vmid, entry(row))).collect())
+        Ok(listing.guests.iter().cloned().map(|row| (row.vmid, entry(row))).collect())
     }
 
     /// What the node itself has, whatever the cluster says.
@@ -188,11 +191,17 @@ impl ProxmoxSource {
         let attempted = format!("read guest {vmid}");
         let mut node = None;
         for look in 0..LOOKS {
-            if look > 0 {
+            if node.is_some() {
                 tokio::time::sleep(BETWEEN_LOOKS).await;
             }
-            let resources = self.site.resources().await.map_err(self.failed(attempted.clone()))?;
-            let Some(row) = resources.guest(vmid) else {
+            // A list that was read before may be wrong about this guest: the second look is a new one.
+            let shared = look == 0 && self.listing.is_some();
+            let listing = if shared { self.listing().await } else { self.listing_now().await };
+            let listing = listing.map_err(self.failed(attempted.clone()))?;
+            let Some(row) = listing.guest(vmid) else {
+                if shared {
+                    continue;
+                }
                 self.must_see_guest(vmid).await?;
                 return Ok(None);
             };

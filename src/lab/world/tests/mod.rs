@@ -1,6 +1,7 @@
 //! The world driven as the front drives it, with time told by hand.
 
 mod ha;
+mod life;
 mod lifecycle;
 mod migrate;
 mod pools;
@@ -58,6 +59,7 @@ fn template(path: &str) -> (String, BTreeMap<String, String>) {
         ("rules", "rule"),
         ("groups", "group"),
         ("pools", "poolid"),
+        ("snapshot", "snapname"),
     ];
     let mut values = BTreeMap::new();
     let mut words: Vec<String> = Vec::new();
