@@ -154,8 +154,8 @@ mod tests {
         for spec in actions::specs().values() {
             let book = runbook(spec, NAME, spec.params.clone());
             assert_eq!(book.lock == LockScope::None, spec.effect == Effect::Read, "{}", spec.name);
-            let local = spec.name.starts_with("local.");
-            assert_eq!(book.target, if local { Target::None } else { Target::Proxmox }, "{}", spec.name);
+            let of_site = spec.name.starts_with("proxmox.");
+            assert_eq!(book.target, if of_site { Target::Proxmox } else { Target::None }, "{}", spec.name);
             assert!(!book.steps[0].id.is_empty(), "{}", spec.name);
         }
     }
