@@ -168,7 +168,7 @@ fn privileges(permissions: &Value, runbook: Option<&Runbook>, site: &Site) -> Fi
         Some(_) => "",
         None => "; what one runbook needs: runbook doctor --runbook NAME",
     };
-    let says = format!("{} are missing that {of} needs", missing.len());
+    let says = format!("{} missing that {of} needs", missing.len());
     let remedy = format!("missing: {}\n  give them (or on narrower paths): {grant}{narrower}", missing.join(", "));
     Finding::bad(Exit::Refused, what, says, Some(remedy))
 }
