@@ -114,8 +114,8 @@ fn a_privilege_that_is_missing_is_named() {
     ]);
     let got = world.lab(&lab, "runbook doctor --runbook evacuate");
     got.exits(4).says(&[
-        "missing: Datastore.Audit, Sys.Audit, VM.Audit, VM.Migrate",
-        "pveum role add Runbook --privs 'Datastore.Audit Sys.Audit VM.Audit VM.Migrate'; pveum acl modify / --users 'ops@pve' --tokens 'ops@pve!nothing' --roles Runbook",
+        "missing: Datastore.AllocateSpace, Datastore.Audit, Sys.Audit, VM.Audit, VM.Migrate, VM.PowerMgmt",
+        "pveum role add Runbook --privs 'Datastore.AllocateSpace Datastore.Audit Sys.Audit VM.Audit VM.Migrate VM.PowerMgmt'; pveum acl modify / --users 'ops@pve' --tokens 'ops@pve!nothing' --roles Runbook",
     ]);
 }
 
