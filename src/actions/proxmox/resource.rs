@@ -12,8 +12,8 @@
 //! | `proxmox/node/NAME/tasks_of/TYPE` | the same of all tasks of a type (`vzdump`), whatever they are about |
 //! | `proxmox/guests` | map by VMID of `{vmid, kind, name, node, status, template, tags, pool, lock, maxmem, hastate}`: the cluster's list, up to 10 s old but for `node` and `lock` |
 //! | `proxmox/guest/VMID` | [`Guest`](super::object::Guest), asked of its own node; null when it exists nowhere |
-//! | `proxmox/guest/VMID/config` | [`GuestConfig`](super::config::GuestConfig): `{digest, values, pending}`, null as above |
-//! | `proxmox/guest/VMID/state` | [`GuestState`](super::state::GuestState), null as above |
+//! | `proxmox/guest/VMID/config` | `GuestConfig`: `{digest, values, pending}`, null as above |
+//! | `proxmox/guest/VMID/state` | `GuestState`, null as above |
 //! | `proxmox/guest/VMID/evacuation` | [`GuestFacts`](crate::placement::evacuation::facts::GuestFacts), null as above |
 //! | `proxmox/guest/VMID/snapshots` | [`Snapshots`](super::object::Snapshots): the guest and its snapshots by name, null as above |
 //! | `proxmox/node/NAME/storages` | map by name of [`NodeStorage`](super::object::NodeStorage) |

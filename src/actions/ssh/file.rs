@@ -111,7 +111,7 @@ pub async fn write(ssh: &Ssh, host: &str, file: &Write<'_>, deadline: Duration) 
 }
 
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub async fn remove(ssh: &Ssh, host: &str, path: &str, deadline: Duration) -> Result<(), Failure> {
     let attempted = format!("remove {host}:{path}");
     let output = ssh.run(host, &["rm", "--", path], deadline).await.map_err(|e| failure(attempted.as_str(), &e))?;
