@@ -116,6 +116,7 @@ fn headline(view: &RunView, id: &str, look: &Look) -> String {
         RunStatus::Failed => ("FAILED", Ink::Bad),
         RunStatus::Stopped => ("Stopped", Ink::Warn),
         RunStatus::Cancelled => ("Cancelled", Ink::Warn),
+        RunStatus::RolledBack if view.failed().is_none() => ("Rolled back", Ink::Warn),
         RunStatus::RolledBack => ("Failed and rolled back", Ink::Warn),
         RunStatus::RollbackIncomplete => ("FAILED, and the rollback is INCOMPLETE", Ink::Bad),
         RunStatus::Paused => ("Paused", Ink::Warn),
