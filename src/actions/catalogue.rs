@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::deps::Deps;
 use super::local::LocalRun;
 use super::proxmox::One;
+use super::proxmox::api::ApiCall;
+use super::proxmox::backup::{Backups, BackupsPrune, GuestBackup, GuestRestore};
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
 use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestStart, GuestUnlock};
 use super::proxmox::ha::HaMaintenance;
@@ -24,6 +26,11 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(One(GuestStart::new(deps.timing))),
         Arc::new(GuestUnlock::new(deps.timing)),
         Arc::new(NodeEmpty::default()),
+        Arc::new(One(ApiCall::new(deps.timing))),
+        Arc::new(Backups::default()),
+        Arc::new(One(BackupsPrune::new(deps.timing))),
+        Arc::new(One(GuestBackup::new(deps.timing))),
+        Arc::new(One(GuestRestore::new(deps.timing))),
     ];
     all.into_iter().map(|action| (action.spec().name.clone(), action)).collect()
 }
@@ -47,8 +54,13 @@ mod tests {
             names,
             [
                 "local.run",
+                "proxmox.api",
+                "proxmox.backups",
+                "proxmox.backups_prune",
                 "proxmox.check_evacuation",
+                "proxmox.guest_backup",
                 "proxmox.guest_migrate",
+                "proxmox.guest_restore",
                 "proxmox.guest_shutdown",
                 "proxmox.guest_start",
                 "proxmox.guest_unlock",

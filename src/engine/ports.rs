@@ -88,6 +88,11 @@ pub trait World: Send + Sync {
     /// # Errors
     /// The reading failed: unreachable, refused, of a wrong shape. A thing that does not exist is null.
     async fn read(&self, resource: &ResourceKey) -> Result<Observed, Failure>;
+
+    /// Whether earlier steps of the plan are expected to have changed anything at all. Never in a run.
+    fn is_disturbed(&self) -> bool {
+        false
+    }
 }
 
 /// Reads resources from where they really are; the World lays its caching and predictions over it.

@@ -1,6 +1,8 @@
 //! Acts on a Proxmox site, and the source of its resources.
 
 mod act;
+pub mod api;
+pub mod backup;
 pub mod evacuation;
 mod failures;
 pub mod guest;

@@ -166,6 +166,47 @@ impl GuestEntry {
     }
 }
 
+/// A storage as a node has it. Bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStorage {
+    /// `dir`, `lvmthin`, `nfs`
+    pub kind: String,
+    pub shared: bool,
+    pub active: bool,
+    /// `images`, `iso`, `import`
+    pub content: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avail: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+}
+
+/// A volume on a storage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Volume {
+    pub volid: String,
+    /// `iso`, `import`, `images`
+    pub content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vmid: Option<Vmid>,
+    /// When it was made, seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    /// It cannot be deleted.
+    #[serde(default)]
+    pub protected: bool,
+}
+
 /// The HA manager's view.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Ha {

@@ -13,6 +13,9 @@
 //! | `proxmox/guests` | map by VMID of `{vmid, kind, name, node, status, template, tags, pool, lock, maxmem, hastate}`: the cluster's list, up to 10 s old but for `node` and `lock` |
 //! | `proxmox/guest/VMID` | [`Guest`](super::object::Guest), asked of its own node; null when it exists nowhere |
 //! | `proxmox/guest/VMID/evacuation` | [`GuestFacts`](crate::placement::evacuation::facts::GuestFacts), null as above |
+//! | `proxmox/node/NAME/storages` | map by name of [`NodeStorage`](super::object::NodeStorage) |
+//! | `proxmox/node/NAME/content/STORAGE` | map by volume id of [`Volume`](super::object::Volume) |
+//! | `proxmox/api/PATH?NAME=VALUE…` | what a GET of that path answers, as it comes |
 //! | `proxmox/placement/NODE` | [`Facts`](crate::placement::evacuation::Facts) for emptying that node |
 //! | `proxmox/ha` | [`Ha`](super::object::Ha) |
 //! | `proxmox/ha/rules` | `[HaRule]` as the planner takes them, groups of 8.x included |
@@ -22,7 +25,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::model::ids::{NodeName, ResourceKey, Upid, Vmid};
+use crate::clients::proxmox::{plain_seg, seg};
+use crate::model::ids::{NodeName, ResourceKey, StorageId, Upid, Vmid};
 
 /// One of the keys above.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,10 @@ pub enum Resource {
     Guests,
     Guest(Vmid),
     GuestEvacuation(Vmid),
+    Storages(NodeName),
+    Content(NodeName, StorageId),
+    /// A path, percent-encoded, and parameters.
+    Api(String, Vec<(String, String)>),
     Placement(NodeName),
     Ha,
     HaRules,
@@ -65,6 +73,9 @@ impl Resource {
             Self::TasksOf(node, kind) => format!("the {kind} tasks of {node}"),
             Self::Guests => "the guests of the site".to_owned(),
             Self::Guest(vmid) | Self::GuestEvacuation(vmid) => format!("guest {vmid}"),
+            Self::Storages(node) => format!("the storages of {node}"),
+            Self::Content(node, storage) => format!("what is on {storage} of {node}"),
+            Self::Api(path, _) => format!("GET {path}"),
             Self::Placement(node) => format!("where the guests of {node} fit"),
             Self::Ha => "the HA manager's state".to_owned(),
             Self::HaRules => "the HA rules".to_owned(),
@@ -93,6 +104,15 @@ impl fmt::Display for Resource {
             Self::Guests => f.write_str("proxmox/guests"),
             Self::Guest(vmid) => write!(f, "proxmox/guest/{vmid}"),
             Self::GuestEvacuation(vmid) => write!(f, "proxmox/guest/{vmid}/evacuation"),
+            Self::Storages(node) => write!(f, "proxmox/node/{node}/storages"),
+            Self::Content(node, storage) => write!(f, "proxmox/node/{node}/content/{storage}"),
+            Self::Api(path, params) => {
+                write!(f, "proxmox/api{path}")?;
+                for (i, (name, value)) in params.iter().enumerate() {
+                    write!(f, "{}{}={}", if i == 0 { '?' } else { '&' }, seg(name), seg(value))?;
+                }
+                Ok(())
+            }
             Self::Placement(node) => write!(f, "proxmox/placement/{node}"),
             Self::Ha => f.write_str("proxmox/ha"),
             Self::HaRules => f.write_str("proxmox/ha/rules"),
@@ -113,6 +133,9 @@ impl FromStr for Resource {
     fn from_str(text: &str) -> Result<Self, NoSuchResource> {
         let bad = || NoSuchResource(text.to_owned());
         let vmid = |text: &str| text.parse().map_err(|_| bad());
+        if let Some(call) = text.strip_prefix("proxmox/api/") {
+            return Ok(api(call));
+        }
         let parts: Vec<&str> = text.split('/').collect();
         match parts[..] {
             ["proxmox", "site"] => Ok(Self::Site),
@@ -126,6 +149,8 @@ impl FromStr for Resource {
             ["proxmox", "guests"] => Ok(Self::Guests),
             ["proxmox", "guest", guest] => Ok(Self::Guest(vmid(guest)?)),
             ["proxmox", "guest", guest, "evacuation"] => Ok(Self::GuestEvacuation(vmid(guest)?)),
+            ["proxmox", "node", node, "storages"] => Ok(Self::Storages(node.into())),
+            ["proxmox", "node", node, "content", storage] => Ok(Self::Content(node.into(), storage.into())),
             ["proxmox", "placement", node] => Ok(Self::Placement(node.into())),
             ["proxmox", "ha"] => Ok(Self::Ha),
             ["proxmox", "ha", "rules"] => Ok(Self::HaRules),
@@ -134,6 +159,12 @@ impl FromStr for Resource {
             _ => Err(bad()),
         }
     }
+}
+
+fn api(call: &str) -> Resource {
+    let (path, query) = call.split_once('?').unwrap_or((call, ""));
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    Resource::Api(format!("/{path}"), pairs.map(|(name, value)| (plain_seg(name), plain_seg(value))).collect())
 }
 
 #[cfg(test)]
@@ -156,6 +187,13 @@ mod tests {
             Resource::Guests,
             Resource::Guest(vmid),
             Resource::GuestEvacuation(vmid),
+            Resource::Storages(node.clone()),
+            Resource::Content(node.clone(), "local-lvm".into()),
+            Resource::Api("/version".into(), Vec::new()),
+            Resource::Api(
+                "/nodes/pve1/storage/local/content/local%3Aiso%2Fa.iso".into(),
+                vec![("content".into(), "a&b=/".into()), ("vmid".into(), "104".into())],
+            ),
             Resource::Placement(node),
             Resource::Ha,
             Resource::HaRules,

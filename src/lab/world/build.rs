@@ -33,6 +33,7 @@ impl World {
             nodes,
             storages,
             guests,
+            backups: Vec::new(),
             ha: ha::Ha::default(),
             tasks: Default::default(),
             published: Default::default(),

@@ -6,7 +6,7 @@ use super::World;
 
 impl World {
     /// The comparable state. Per guest: `kind`, `node`, `status`, `lock`, `digest`, `name`, `uuid`, `tags`, `pool`,
-    /// `volumes`; per node: `up`, `version`, `maintenance`; HA: `resources`, `rules`. Figures, times and tasks are not
+    /// `volumes`, `backups`; per node: `up`, `version`, `maintenance`; HA: `resources`, `rules`. Figures, times and tasks are not
     /// in it.
     pub fn snapshot_state(&self) -> Value {
         let guests: serde_json::Map<String, Value> = self
@@ -16,7 +16,8 @@ impl World {
                 let volumes: Vec<String> = guest.config.disks().into_iter().map(|disk| disk.volid).collect();
                 let state = json!({"kind": guest.kind.as_str(), "node": guest.node.as_str(), "status": guest.status(),
                 "lock": guest.config.get("lock"), "digest": guest.digest(), "name": guest.name(),
-                "uuid": guest.uuid(), "tags": guest.config.get("tags"), "pool": guest.pool, "volumes": volumes});
+                "uuid": guest.uuid(), "backups": self.backups.iter().filter(|backup| backup.vmid == guest.vmid).count(),
+                "tags": guest.config.get("tags"), "pool": guest.pool, "volumes": volumes});
                 (guest.vmid.to_string(), state)
             })
             .collect();

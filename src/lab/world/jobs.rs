@@ -4,7 +4,7 @@ use super::clock::Event;
 use super::config_api::{self, Change};
 use super::fault::FaultKind;
 use super::task::TaskKey;
-use super::{World, ha, lifecycle, migrate};
+use super::{World, backup, ha, lifecycle, migrate};
 use crate::model::ids::Vmid;
 
 /// The work of one task, with how far it is.
@@ -26,6 +26,8 @@ pub(super) enum Job {
         change: Change,
     },
     Migrate(Box<migrate::Migration>),
+    /// Backups are made, restored or pruned.
+    Backup(Box<backup::Work>),
     /// Queues a command for the HA manager, no more.
     HaQueue(ha::Request),
 }
@@ -71,6 +73,9 @@ pub(super) fn step(world: &mut World, key: TaskKey) {
             }
         }
         Next::Done(result) => {
+            if let (Err(_), Job::Backup(work)) = (&result, &job) {
+                backup::give_up(world, work);
+            }
             if result.is_ok() && world.has_fault(key, &FaultKind::Warn) {
                 world.say(key, "WARN: injected by the lab");
                 if let Some(task) = world.tasks.all.get_mut(&key) {
@@ -90,6 +95,7 @@ fn work(world: &mut World, key: TaskKey, job: &mut Job, first: bool) -> Next {
         Job::Reboot { vmid, step } => lifecycle::reboot_step(world, key, *vmid, step),
         Job::Config { vmid, change } => Next::Done(config_api::apply(world, *vmid, change).map_err(|e| e.message)),
         Job::Migrate(migration) => migrate::step(world, key, migration),
+        Job::Backup(work) => backup::step(world, key, work, first),
         Job::HaQueue(request) => ha::queue_step(world, key, request, first),
     }
 }
@@ -102,6 +108,11 @@ pub(super) fn interrupt(world: &mut World, key: TaskKey) {
             let result = migrate::abort(world, key, &migration, "received interrupt");
             world.finish(key, Err(result));
         }
-        _ => world.finish(key, Err("received interrupt".into())),
+        job => {
+            if let Some(Job::Backup(work)) = &job {
+                backup::give_up(world, work);
+            }
+            world.finish(key, Err("received interrupt".into()));
+        }
     }
 }

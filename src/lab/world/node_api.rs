@@ -20,6 +20,12 @@ fn repo_id(version: &str) -> &'static str {
     if version.starts_with('8') { "f4ce0ab8b1c1fb9a" } else { "bfbc2a4e65b2df9b" }
 }
 
+pub(super) fn time(world: &mut World, call: &Call) -> Result<Reply, PveError> {
+    world.node_of(call)?;
+    let now = world.seconds();
+    Ok(Reply::read(json!({"time": now, "localtime": now, "timezone": "UTC"})))
+}
+
 pub(super) fn status(world: &mut World, call: &Call) -> Result<Reply, PveError> {
     let (name, node) = world.node_of(call)?;
     let (cpu, guests) = broadcast::node_loads(world).get(&name).copied().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Which handler answers which path: the one table.
 
-use super::{World, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending};
+use super::{World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending};
 use super::{node_api, pools, storage_api, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
 
@@ -54,6 +54,13 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Get, "/nodes/{node}/storage", storage_api::list),
     (Get, "/nodes/{node}/storage/{storage}/status", storage_api::status),
     (Get, "/nodes/{node}/storage/{storage}/content", storage_api::content),
+    (Get, "/nodes/{node}/storage/{storage}/prunebackups", backup::prune::preview),
+    (Delete, "/nodes/{node}/storage/{storage}/prunebackups", backup::prune::take),
+    (Post, "/nodes/{node}/vzdump", backup::dump::take),
+    (Get, "/nodes/{node}/vzdump/extractconfig", backup::restore::config),
+    (Post, "/nodes/{node}/qemu", backup::restore::take),
+    (Post, "/nodes/{node}/lxc", backup::restore::take),
+    (Get, "/nodes/{node}/time", node_api::time),
     (Get, "/nodes/{node}/tasks", task_api::list),
     (Get, "/nodes/{node}/tasks/{upid}/status", task_api::status),
     (Get, "/nodes/{node}/tasks/{upid}/log", task_api::log),

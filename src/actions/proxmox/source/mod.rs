@@ -10,6 +10,7 @@ mod ha;
 mod node_facts;
 mod nodes;
 mod placement;
+mod storage;
 mod tasks;
 
 use std::sync::Arc;
@@ -61,12 +62,23 @@ impl ProxmoxSource {
             Resource::Guests => json(&self.guests().await?),
             Resource::Guest(vmid) => json(&self.guest(vmid).await?),
             Resource::GuestEvacuation(vmid) => json(&self.guest_evacuation(vmid).await?),
+            Resource::Storages(node) => json(&self.storages(&node).await?),
+            Resource::Content(node, storage) => json(&self.content(&node, &storage).await?),
+            Resource::Api(path, params) => self.api(&path, &params).await,
             Resource::Placement(node) => json(&self.placement(&node).await?),
             Resource::Ha => json(&self.ha().await?),
             Resource::HaRules => json(&self.ha_rules().await?),
             Resource::Task(upid) => json(&self.task(&upid).await?),
             Resource::Permissions => json(&self.permissions().await?.paths),
         }
+    }
+}
+
+impl ProxmoxSource {
+    async fn api(&self, path: &str, params: &[(String, String)]) -> Result<Value, Failure> {
+        let params: Vec<(&str, &str)> = params.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let answer = self.site.get(path, &params).await.map_err(self.failed(format!("GET {path}")))?;
+        Ok(answer.data)
     }
 }
 
