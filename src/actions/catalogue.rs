@@ -8,9 +8,11 @@ use super::proxmox::One;
 use super::proxmox::api::ApiCall;
 use super::proxmox::backup::{Backups, BackupsPrune, GuestBackup, GuestRestore};
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
-use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestStart, GuestUnlock};
-use super::proxmox::ha::HaMaintenance;
-use super::proxmox::node::NodeEmpty;
+use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestStart, GuestUnlock, Guests};
+use super::proxmox::ha::{HaMaintenance, HaResource};
+use super::proxmox::node::{NodeEmpty, NodeReboot, Nodes, Updates};
+use super::proxmox::storage::{Orphans, Storages};
+use super::proxmox::task::{TaskLog, TaskWait, Tasks};
 use crate::engine::ports::{Action, Actions};
 use crate::model::action_spec::Catalogue;
 
@@ -27,6 +29,16 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(GuestUnlock::new(deps.timing)),
         Arc::new(NodeEmpty::default()),
         Arc::new(One(ApiCall::new(deps.timing))),
+        Arc::new(Guests::default()),
+        Arc::new(One(HaResource::new(deps.timing))),
+        Arc::new(One(NodeReboot::new(deps.timing))),
+        Arc::new(Nodes::default()),
+        Arc::new(Updates::default()),
+        Arc::new(Orphans::default()),
+        Arc::new(Storages::default()),
+        Arc::new(TaskLog::default()),
+        Arc::new(TaskWait::new(deps.timing)),
+        Arc::new(Tasks::default()),
         Arc::new(Backups::default()),
         Arc::new(One(BackupsPrune::new(deps.timing))),
         Arc::new(One(GuestBackup::new(deps.timing))),
@@ -64,9 +76,19 @@ mod tests {
                 "proxmox.guest_shutdown",
                 "proxmox.guest_start",
                 "proxmox.guest_unlock",
+                "proxmox.guests",
                 "proxmox.ha_maintenance",
+                "proxmox.ha_resource",
                 "proxmox.node_empty",
+                "proxmox.node_reboot",
+                "proxmox.nodes",
+                "proxmox.orphans",
                 "proxmox.plan_evacuation",
+                "proxmox.storages",
+                "proxmox.task_log",
+                "proxmox.task_wait",
+                "proxmox.tasks",
+                "proxmox.updates",
             ]
         );
         for spec in specs.values() {

@@ -111,9 +111,6 @@ mod tests {
             Err("Proxmox VE 9.2.3 has no GET /nodes/…/quemu".into())
         );
         let volume = [Some("nodes"), None, Some("storage"), Some("local"), Some("content"), Some("a:iso"), Some("b")];
-        assert_eq!(
-            check(Verb::Delete, &volume, &[]),
-            Ok("/nodes/{node}/storage/{storage}/content/{volume}")
-        );
+        assert_eq!(check(Verb::Delete, &volume, &[]), Ok("/nodes/{node}/storage/{storage}/content/{volume}"));
     }
 }

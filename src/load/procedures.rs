@@ -254,7 +254,8 @@ fn default_of(param: &Param) -> Template {
 fn changes(steps: &[Step], catalogue: &Catalogue) -> bool {
     steps.iter().any(|step| match &step.verb {
         Verb::Uses { action, with } => {
-            catalogue.get(action).is_none_or(|spec| spec.effect_in(with) > Effect::Read) || step.effect > Some(Effect::Read)
+            catalogue.get(action).is_none_or(|spec| spec.effect_in(with) > Effect::Read)
+                || step.effect > Some(Effect::Read)
         }
         Verb::Call { .. } | Verb::Confirm(_) => false,
         Verb::Steps(inner) | Verb::Parallel(inner) => changes(inner, catalogue),

@@ -2,10 +2,18 @@
 
 use super::diagnostic::Source;
 
-const SHIPPED: [(&str, &str); 1] = [("node-evacuation", include_str!("../../runbooks/node-evacuation.yaml"))];
+const SHIPPED: [(&str, &str); 3] = [
+    ("backup-guests", include_str!("../../runbooks/backup-guests.yaml")),
+    ("node-evacuation", include_str!("../../runbooks/node-evacuation.yaml")),
+    ("restore-guest", include_str!("../../runbooks/restore-guest.yaml")),
+];
 
 /// How each of them is rehearsed.
-const REHEARSALS: [(&str, &str); 1] = [("node-evacuation", include_str!("../../runbooks/tests/node-evacuation.yaml"))];
+const REHEARSALS: [(&str, &str); 3] = [
+    ("backup-guests", include_str!("../../runbooks/tests/backup-guests.yaml")),
+    ("node-evacuation", include_str!("../../runbooks/tests/node-evacuation.yaml")),
+    ("restore-guest", include_str!("../../runbooks/tests/restore-guest.yaml")),
+];
 
 /// Names of all shipped runbooks, sorted.
 pub fn names() -> impl Iterator<Item = &'static str> {

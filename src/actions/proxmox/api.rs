@@ -161,7 +161,13 @@ impl Act for ApiCall {
         Ok(Request { verb, path, params, ends: Ends::AsAnswered })
     }
 
-    async fn judge(&self, _: &Call, before: &Value, answer: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {
+    async fn judge(
+        &self,
+        _: &Call,
+        before: &Value,
+        answer: Option<&Value>,
+        world: &dyn World,
+    ) -> Result<Seen, Failure> {
         let (verb, path) = found(before);
         let Some(answer) = answer else {
             return Ok(Seen::Strange(format!("only its answer says what {verb} {path} does, and that was not heard")));
@@ -187,7 +193,10 @@ impl Act for ApiCall {
     fn predict(&self, call: &Call, before: &Probe) -> Prediction {
         let (verb, path) = found(&before.before);
         let all = ResourceKey::from("proxmox");
-        Prediction { taints: vec![(all, format!("{} ({verb} {path}) may change it", call.path))], ..Prediction::default() }
+        Prediction {
+            taints: vec![(all, format!("{} ({verb} {path}) may change it", call.path))],
+            ..Prediction::default()
+        }
     }
 }
 
@@ -217,7 +226,8 @@ mod tests {
     #[tokio::test]
     async fn values_become_a_forms_and_the_path_is_encoded() {
         let path = "/nodes/pve1/storage/local/content/local:iso/a.iso";
-        let probe = act().look(&call(json!({"method": "delete", "path": path, "params": {"delay": 5}})), &site("9")).await;
+        let probe =
+            act().look(&call(json!({"method": "delete", "path": path, "params": {"delay": 5}})), &site("9")).await;
         let probe = probe.unwrap();
         let call = call(json!({"method": "delete", "path": path, "params": {"delay": 5}}));
         let request = act().request(&call, &probe.before).unwrap();

@@ -14,6 +14,8 @@ mod one;
 mod property;
 pub mod resource;
 pub mod source;
+pub mod storage;
+pub mod task;
 #[cfg(test)]
 mod testing;
 mod typed;

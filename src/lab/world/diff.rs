@@ -26,7 +26,7 @@ impl World {
             .iter()
             .map(|(name, node)| {
                 let state =
-                    json!({"up": node.up, "version": node.version, "maintenance": self.ha.in_maintenance(name)});
+                    json!({"up": node.up, "version": node.version, "boots": node.boots, "maintenance": self.ha.in_maintenance(name)});
                 (name.to_string(), state)
             })
             .collect();

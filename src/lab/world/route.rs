@@ -1,6 +1,8 @@
 //! Which handler answers which path: the one table.
 
-use super::{World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending};
+use super::{
+    World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending,
+};
 use super::{node_api, pools, storage_api, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
 
@@ -46,6 +48,8 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Delete, "/pools/{poolid}", pools::remove),
     (Get, "/nodes", cluster_rows::nodes),
     (Get, "/nodes/{node}/status", node_api::status),
+    (Post, "/nodes/{node}/status", node_api::command),
+    (Get, "/nodes/{node}/apt/update", node_api::updates),
     (Get, "/nodes/{node}/version", node_api::version),
     (Get, "/nodes/{node}/network", node_api::network),
     (Get, "/nodes/{node}/capabilities/qemu/machines", node_api::machines),

@@ -52,7 +52,9 @@ impl GuestBackup {
                     .choices(&["0", "gzip", "lzo", "zstd"])
                     .help("A backup server compresses by itself"),
             )
-            .param(Param::new("notes", ValueType::String).help("Kept with the backup; may say {{guestname}} to Proxmox"))
+            .param(
+                Param::new("notes", ValueType::String).help("Kept with the backup; may say {{guestname}} to Proxmox"),
+            )
             .param(
                 Param::new("protected", ValueType::Bool)
                     .default_value(false)
@@ -119,7 +121,10 @@ impl Act for GuestBackup {
             .opt("compress", call.get("compress").as_str())
             // Else what the storage keeps decides, and older backups go: that is `proxmox.backups_prune`.
             .flag("remove", false)
-            .opt("notes-template", text(call.get("notes")).map(|notes| notes.replace('\\', "\\\\").replace('\n', "\\n")));
+            .opt(
+                "notes-template",
+                text(call.get("notes")).map(|notes| notes.replace('\\', "\\\\").replace('\n', "\\n")),
+            );
         let protected = call.get("protected").as_bool() == Some(true);
         let params = if protected { params.flag("protected", true) } else { params };
         let path = format!("/nodes/{}/vzdump", seg(&guest.node));

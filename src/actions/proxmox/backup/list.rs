@@ -25,7 +25,9 @@ pub struct Backups {
 impl Default for Backups {
     fn default() -> Self {
         let spec = ActionSpec::new("proxmox.backups", Effect::Read, "List backups")
-            .param(Param::new("guest", ValueType::Vmid).help("Only of this VMID, whether the guest is still there or not"))
+            .param(
+                Param::new("guest", ValueType::Vmid).help("Only of this VMID, whether the guest is still there or not"),
+            )
             .param(Param::new("storage", ValueType::String).help("Only on this storage"))
             .param(Param::new("older_than", ValueType::Duration).help("Only those made before then"))
             .param(Param::new("newer_than", ValueType::Duration).help("Only those made since then"))
@@ -35,7 +37,11 @@ impl Default for Backups {
                 "Newest first: maps of volid, vmid, node, storage, size, made (seconds since 1970), notes, protected",
             )
             .output("count", ValueType::Int, "How many")
-            .output("unread", ValueType::List, "Nodes that could not be asked: what is on their own storages is not known")
+            .output(
+                "unread",
+                ValueType::List,
+                "Nodes that could not be asked: what is on their own storages is not known",
+            )
             .needs_privilege("Datastore.Audit on /storage")
             .needs_privilege("Sys.Audit on /");
         Self { spec }
@@ -72,7 +78,8 @@ impl Action for Backups {
                 older.is_none_or(|limit| age.is_some_and(|age| age > limit.as_secs()))
                     && newer.is_none_or(|limit| age.is_some_and(|age| age <= limit.as_secs()))
             };
-            let storages: BTreeMap<StorageId, NodeStorage> = look::read(world, Resource::Storages(name.clone())).await?;
+            let storages: BTreeMap<StorageId, NodeStorage> =
+                look::read(world, Resource::Storages(name.clone())).await?;
             for (id, storage) in storages {
                 let wanted = only.is_none_or(|only| only == id.as_str());
                 let takes = storage.active && storage.content.iter().any(|content| content == "backup");
@@ -93,7 +100,12 @@ impl Action for Backups {
             true => Vec::new(),
             false => vec![format!("not asked, being offline: {}", names(&unread))],
         };
-        Ok(Reading { outputs: json!({"backups": rows, "count": count, "unread": unread}), summary, guards: Vec::new(), notes })
+        Ok(Reading {
+            outputs: json!({"backups": rows, "count": count, "unread": unread}),
+            summary,
+            guards: Vec::new(),
+            notes,
+        })
     }
 }
 

@@ -47,10 +47,15 @@ struct Before {
 
 impl BackupsPrune {
     pub fn new(timing: Timing) -> Self {
-        let spec = ActionSpec::new("proxmox.backups_prune", Effect::Destroy, "Delete backups of a guest that are not kept")
-            .param(Param::new("guest", ValueType::Vmid).required().help("Whose backups, by VMID; it may be gone itself"))
-            .param(Param::new("storage", ValueType::String).required().help("Where they are"))
-            .param(Param::new("node", ValueType::Node).required().help("A node that has the storage"));
+        let spec =
+            ActionSpec::new("proxmox.backups_prune", Effect::Destroy, "Delete backups of a guest that are not kept")
+                .param(
+                    Param::new("guest", ValueType::Vmid)
+                        .required()
+                        .help("Whose backups, by VMID; it may be gone itself"),
+                )
+                .param(Param::new("storage", ValueType::String).required().help("Where they are"))
+                .param(Param::new("node", ValueType::Node).required().help("A node that has the storage"));
         let spec = KEEP.iter().fold(spec, |spec, (name, help)| {
             spec.param(Param { min: Some(0.0), ..Param::new(*name, ValueType::Int).help(*help) })
         });
@@ -132,7 +137,10 @@ impl Act for BackupsPrune {
             doomed.push(volume.cloned().ok_or_else(refuse)?);
         }
         let (all, kept) = (own.len(), own.len() - doomed.len());
-        let mut probe = Probe::new("", json!(Before { vmid, node: node.clone(), storage: storage.clone(), doomed: doomed.clone(), kept }));
+        let mut probe = Probe::new(
+            "",
+            json!(Before { vmid, node: node.clone(), storage: storage.clone(), doomed: doomed.clone(), kept }),
+        );
         probe.satisfied = doomed.is_empty();
         probe.summary = match probe.satisfied {
             true => format!("guest {vmid}: nothing to delete, all {all} backups on {storage} are kept"),
@@ -153,7 +161,13 @@ impl Act for BackupsPrune {
         if !probe.satisfied {
             // One backup more, and another one would go.
             let text = format!("the same backups of guest {vmid} would go");
-            let guard = Guard { text, resource: preview.key(), pointer: String::new(), predicate: Predicate::Equals, value: rows };
+            let guard = Guard {
+                text,
+                resource: preview.key(),
+                pointer: String::new(),
+                predicate: Predicate::Equals,
+                value: rows,
+            };
             probe.guards = vec![guard];
         }
         Ok(probe)
@@ -185,7 +199,9 @@ impl Act for BackupsPrune {
     }
 
     fn predict(&self, call: &Call, before: &Probe) -> Prediction {
-        let Ok(Before { vmid, node, storage, doomed, .. }) = found(&before.before) else { return Prediction::default() };
+        let Ok(Before { vmid, node, storage, doomed, .. }) = found(&before.before) else {
+            return Prediction::default();
+        };
         let deleted: Vec<&str> = doomed.iter().map(|volume| volume.volid.as_str()).collect();
         let outputs = [("deleted".to_owned(), json!(deleted))].into();
         if doomed.is_empty() {

@@ -54,13 +54,22 @@ impl Before {
 impl GuestRestore {
     pub fn new(timing: Timing) -> Self {
         let spec = ActionSpec::new("proxmox.guest_restore", Effect::Change, "Restore a guest from a backup")
-            .param(Param::new("backup", ValueType::String).required().help("Its volume id, as proxmox.backups lists it"))
-            .param(Param::new("vmid", ValueType::Vmid).required().help("Which guest it becomes: a free VMID, or with force one that is there"))
-            .param(Param::new("node", ValueType::Node).required().help("Where; the node must have the backup's storage"))
+            .param(
+                Param::new("backup", ValueType::String).required().help("Its volume id, as proxmox.backups lists it"),
+            )
+            .param(
+                Param::new("vmid", ValueType::Vmid)
+                    .required()
+                    .help("Which guest it becomes: a free VMID, or with force one that is there"),
+            )
+            .param(
+                Param::new("node", ValueType::Node).required().help("Where; the node must have the backup's storage"),
+            )
             .param(Param::new("storage", ValueType::String).help("Where its disks go; as in the backup where absent"))
             .param(
-                Param::new("unique", ValueType::Bool)
-                    .help("Whether it gets addresses and an identity of its own; so by default where it gets another VMID"),
+                Param::new("unique", ValueType::Bool).help(
+                    "Whether it gets addresses and an identity of its own; so by default where it gets another VMID",
+                ),
             )
             .param(
                 Param::new("force", ValueType::Bool)
@@ -129,12 +138,14 @@ impl GuestRestore {
         };
         let volume = content.get(&archive).filter(|volume| volume.content == "backup").ok_or_else(missing)?;
         let kind = kind_of(&archive);
-        let kind = kind.ok_or_else(|| fail(Class::Precondition, "its name does not say what kind of guest it is of".into()))?;
+        let kind =
+            kind.ok_or_else(|| fail(Class::Precondition, "its name does not say what kind of guest it is of".into()))?;
         let extract = format!("/nodes/{}/vzdump/extractconfig", seg(&node));
         let text = look::api(world, extract, &[("volume", &archive)]).await?;
         let lines = config(text.as_str().unwrap_or_default());
         let name = lines.get("name").or(lines.get("hostname")).cloned();
-        let name = name.unwrap_or_else(|| if kind == GuestKind::Qemu { format!("VM {vmid}") } else { format!("CT{vmid}") });
+        let name =
+            name.unwrap_or_else(|| if kind == GuestKind::Qemu { format!("VM {vmid}") } else { format!("CT{vmid}") });
         let uuid = lines.get("smbios1").and_then(|line| Property::parse(line).get("uuid").map(str::to_ascii_lowercase));
         let existing: Option<Guest> = look::read(world, Resource::Guest(vmid)).await?;
         if let Some(existing) = &existing {
@@ -177,7 +188,9 @@ impl Act for GuestRestore {
             Some(existing) => {
                 probe.effect = Some(Effect::Destroy);
                 probe.identities.push(look::identity(existing));
-                probe.notes.push(format!("{} as it is now is destroyed, with its disks and snapshots", existing.title()));
+                probe
+                    .notes
+                    .push(format!("{} as it is now is destroyed, with its disks and snapshots", existing.title()));
                 let text = format!("{} is stopped", existing.title());
                 probe.guards = vec![look::guard(text, at, "/status", Predicate::Equals, json!("stopped"))];
             }
@@ -208,7 +221,13 @@ impl Act for GuestRestore {
         Ok(Request::about_guest(&before.node, before.vmid, path, params, &["qmrestore", "vzrestore"]))
     }
 
-    async fn judge(&self, call: &Call, before: &Value, answer: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {
+    async fn judge(
+        &self,
+        call: &Call,
+        before: &Value,
+        answer: Option<&Value>,
+        world: &dyn World,
+    ) -> Result<Seen, Failure> {
         let before = found(before)?;
         let Some(now) = live::<Option<Guest>>(world, Resource::Guest(before.vmid)).await? else {
             return Ok(match &before.existing {
@@ -233,7 +252,9 @@ impl Act for GuestRestore {
         let started = call.get("start").as_bool() != Some(true) || now.is_running();
         Ok(match (same && now.node == before.node, certain, &now.lock) {
             (false, ..) => Seen::Strange(format!("{} on {} is not what was backed up", now.title(), now.node)),
-            (true, false, _) => Seen::Strange(format!("{} is there; whether it is this backup cannot be told", now.title())),
+            (true, false, _) => {
+                Seen::Strange(format!("{} is there; whether it is this backup cannot be told", now.title()))
+            }
             (true, true, Some(lock)) => Seen::Partial(format!("{} is locked ({lock})", now.title())),
             (true, true, None) if !started => Seen::Partial(format!("{} is restored and does not run", now.title())),
             (true, true, None) => Seen::Done(json!({"vmid": now.vmid, "node": now.node, "name": now.name})),

@@ -20,7 +20,10 @@ fn world(guest: Value, backups: &[Value]) -> FakeWorld {
     let local = json!({"kind": "dir", "shared": false, "active": true, "content": ["iso", "backup"]});
     FakeWorld::default()
         .with("proxmox/guest/104", guest)
-        .with("proxmox/node/pve2/storages", json!({"local": local, "fast": but(local.clone(), json!({"content": ["images"]}))}))
+        .with(
+            "proxmox/node/pve2/storages",
+            json!({"local": local, "fast": but(local.clone(), json!({"content": ["images"]}))}),
+        )
         .with("proxmox/node/pve2/content/local", Value::Object(content))
 }
 
@@ -49,7 +52,7 @@ async fn a_backup_never_deletes_and_needs_a_storage_for_backups() {
     assert!(typed.contains("--remove 0") && typed.contains("--protected 1"), "{typed}");
     let wrong = call(json!({"guest": 104, "storage": "fast"}));
     let error = act.look(&wrong, &world(vm(), &[])).await.unwrap_err().to_string();
-    assert!(error.contains("fast takes no backups") && error.contains("these take backups: local"), "{error}");
+    assert!(error.contains("fast takes no backups"), "{error}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Acts on one guest.
 
+mod list;
 mod migrate;
 mod shutdown;
 mod start;
@@ -8,6 +9,7 @@ mod tests;
 pub(super) mod trace;
 mod unlock;
 
+pub use list::Guests;
 pub use migrate::GuestMigrate;
 pub use shutdown::GuestShutdown;
 pub use start::GuestStart;

@@ -109,7 +109,10 @@ fn usable(world: &World, dump: &Dump) -> Result<(), String> {
     let id = &dump.storage;
     let storage = world.storages.get(id).ok_or_else(|| format!("storage '{id}' does not exist"))?;
     if !storage.on(dump.node.as_str()) {
-        return Err(format!("could not activate storage '{id}': storage '{id}' is not available on node '{}'", dump.node));
+        return Err(format!(
+            "could not activate storage '{id}': storage '{id}' is not available on node '{}'",
+            dump.node
+        ));
     }
     if !storage.has_content("backup") {
         return Err(format!("can't use storage '{id}' for backups - wrong content type"));
@@ -141,11 +144,10 @@ fn written(world: &mut World, key: TaskKey, dump: &Dump, vmid: Vmid) {
     let mut config = guest.config.clone();
     config.remove("lock");
     let bytes: u64 = guest.config.disk_lines().filter(|disk| !disk.cdrom).map(|disk| disk.size).sum();
-    let stamp = log_time(made).replace('-', "_").replace(' ', "-").replace(':', "_");
     let backup = Backup {
         storage: dump.storage.clone(),
         node: (!shared).then(|| dump.node.clone()),
-        path: format!("backup/vzdump-{}-{vmid}-{stamp}.{format}", guest.kind),
+        path: path(guest.kind, vmid, made, format),
         format,
         kind: guest.kind,
         vmid,
@@ -161,7 +163,13 @@ fn written(world: &mut World, key: TaskKey, dump: &Dump, vmid: Vmid) {
     world.unlock_after(key, vmid);
 }
 
-fn format_of(kind: GuestKind, compress: &str) -> &'static str {
+/// `backup/vzdump-qemu-104-2026_11_21-12_00_00.vma.zst`
+pub(super) fn path(kind: GuestKind, vmid: Vmid, made: i64, format: &str) -> String {
+    let stamp = log_time(made).replace('-', "_").replace(' ', "-").replace(':', "_");
+    format!("backup/vzdump-{kind}-{vmid}-{stamp}.{format}")
+}
+
+pub(super) fn format_of(kind: GuestKind, compress: &str) -> &'static str {
     match (kind, compress) {
         (GuestKind::Qemu, "zstd") => "vma.zst",
         (GuestKind::Qemu, "gzip") => "vma.gz",

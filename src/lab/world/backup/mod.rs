@@ -11,6 +11,7 @@ use super::config::Config;
 use super::jobs::{Job, Next};
 use super::task::{Start, TaskKey};
 use crate::lab::call::{Call, PveError, Reply};
+use crate::lab::scenario::BackupSpec;
 use crate::model::ids::{GuestKind, NodeName, StorageId, Vmid};
 
 /// Bytes a second that are read or written for a backup.
@@ -55,6 +56,29 @@ impl Backup {
         }
         row
     }
+}
+
+/// Backups that a scenario has from the beginning; one of a guest that it does not have is left out.
+pub(super) fn from_spec(specs: &[BackupSpec], world: &World) -> Vec<Backup> {
+    let each = specs.iter().filter_map(|spec| {
+        let guest = world.guests.get(&spec.guest)?;
+        let made = spec.made.parse::<jiff::Timestamp>().ok()?.as_second();
+        let format = dump::format_of(guest.kind, "zstd");
+        Some(Backup {
+            storage: spec.storage.clone(),
+            node: (!world.is_shared(spec.storage.as_str())).then(|| guest.node.clone()),
+            path: dump::path(guest.kind, spec.guest, made, format),
+            format,
+            kind: guest.kind,
+            vmid: spec.guest,
+            size: spec.size_mib << 20,
+            made,
+            notes: guest.name(),
+            protected: spec.protected,
+            config: guest.config.clone(),
+        })
+    });
+    each.collect()
 }
 
 /// What a task does.

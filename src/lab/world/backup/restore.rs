@@ -90,8 +90,12 @@ fn restored(world: &mut World, call: &Call, mut config: Config, kind: GuestKind,
         config.set("vmgenid", world.rng.uuid());
     }
     if flag(call, "unique") {
-        let nets: Vec<(String, String)> =
-            config.0.iter().filter(|(key, _)| config::stem(key) == "net").map(|(k, v)| (k.clone(), v.clone())).collect();
+        let nets: Vec<(String, String)> = config
+            .0
+            .iter()
+            .filter(|(key, _)| config::stem(key) == "net")
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
         for (key, line) in nets {
             let mac = world.rng.mac();
             let parts = line.split(',').map(|part| match part.split_once('=') {
