@@ -207,15 +207,11 @@ impl Act for BackupsPrune {
         if doomed.is_empty() {
             return Prediction { outputs, ..Prediction::default() };
         }
-        let gone = doomed.iter().map(|volume| (volume.volid.clone(), Value::Null)).collect();
         let why = format!("{} deletes backups", call.path);
         let on_storage = format!("proxmox/api/nodes/{}/storage/{}", seg(&node), seg(&storage));
         Prediction {
-            deltas: vec![
-                Delta { resource: Resource::Content(node, storage).key(), patch: Value::Object(gone) },
-                Delta { resource: Resource::Guest(vmid).key(), patch: json!({"backups": null}) },
-            ],
-            taints: vec![(on_storage.as_str().into(), why)],
+            deltas: vec![Delta { resource: Resource::Guest(vmid).key(), patch: json!({"backups": null}) }],
+            taints: vec![(Resource::Content(node, storage).key(), why.clone()), (on_storage.as_str().into(), why)],
             outputs,
         }
     }
