@@ -44,6 +44,9 @@ pub struct ActionSpec {
     pub privileges: Vec<String>,
     /// Whether the action knows its own inverse.
     pub undoable: bool,
+    /// Whether each call does it anew, so that a call after it finds something left to do: a backup, a reboot.
+    #[serde(default)]
+    pub anew: bool,
 }
 
 impl ActionSpec {
@@ -58,6 +61,7 @@ impl ActionSpec {
             outputs: Vec::new(),
             privileges: Vec::new(),
             undoable: false,
+            anew: false,
         }
     }
 
@@ -98,6 +102,11 @@ impl ActionSpec {
             Some((_, Template::Literal(value))) => Some(value.clone()),
             _ => None,
         })
+    }
+
+    pub fn anew(mut self) -> Self {
+        self.anew = true;
+        self
     }
 
     pub fn undoable(mut self) -> Self {

@@ -185,9 +185,12 @@ fn commands_that_need_no_site() {
     let version = world.runbook(&["version", "-o", "json"]).exits(0).json();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     world.runbook(&["list"]).exits(0).says(&["node-evacuation", "evacuate", "shipped"]);
-    assert_eq!(world.runbook(&["list", "-o", "name"]).exits(0).stdout, "node-evacuation\n");
+    assert_eq!(
+        world.runbook(&["list", "-o", "name"]).exits(0).stdout,
+        "backup-guests\nnode-evacuation\nrestore-guest\n"
+    );
     let list = world.runbook(&["list", "-o", "json"]).exits(0).json();
-    assert_eq!(list["runbooks"][0]["aliases"], json!(["evacuate"]));
+    assert_eq!(list["runbooks"][1]["aliases"], json!(["evacuate"]));
     world.runbook(&["show", "evacuate", "-o", "yaml"]).exits(0).says(&["name: node-evacuation"]);
     world.runbook(&["lint"]).exits(0).says(&["runbooks/node-evacuation.yaml: ok"]);
     let lint = world.runbook(&["lint", "-o", "json"]).exits(0).json();
@@ -211,13 +214,29 @@ fn the_catalogue_of_actions() {
         names.exits(0).stdout.lines().collect::<Vec<_>>(),
         [
             "local.run",
+            "proxmox.api",
+            "proxmox.backups",
+            "proxmox.backups_prune",
             "proxmox.check_evacuation",
+            "proxmox.guest_backup",
             "proxmox.guest_migrate",
+            "proxmox.guest_restore",
             "proxmox.guest_shutdown",
+            "proxmox.guest_start",
             "proxmox.guest_unlock",
+            "proxmox.guests",
             "proxmox.ha_maintenance",
+            "proxmox.ha_resource",
             "proxmox.node_empty",
+            "proxmox.node_reboot",
+            "proxmox.nodes",
+            "proxmox.orphans",
             "proxmox.plan_evacuation",
+            "proxmox.storages",
+            "proxmox.task_log",
+            "proxmox.task_wait",
+            "proxmox.tasks",
+            "proxmox.updates",
         ]
     );
     let one = world.runbook(&["actions", "proxmox.guest_migrate", "-o", "json"]).exits(0).json();

@@ -44,7 +44,8 @@ impl ApiCall {
             .param(Param::new("params", ValueType::Map).help("What is null is left out; never a secret"))
             .output("data", ValueType::Any, "What it answers")
             .output("upid", ValueType::String, "Its task, if it has started one; it has ended well then")
-            .needs_privilege("whatever the call itself needs: see the API viewer");
+            .needs_privilege("whatever the call itself needs: see the API viewer")
+            .anew();
         Self { spec, timing }
     }
 }

@@ -66,7 +66,8 @@ impl GuestBackup {
             .output("vmid", ValueType::Vmid, "The guest")
             .needs_privilege("VM.Audit on /vms/{guest}")
             .needs_privilege("VM.Backup on /vms/{guest}")
-            .needs_privilege("Datastore.AllocateSpace on /storage/{storage}");
+            .needs_privilege("Datastore.AllocateSpace on /storage/{storage}")
+            .anew();
         Self { spec, timing }
     }
 }

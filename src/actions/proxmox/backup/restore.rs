@@ -83,7 +83,8 @@ impl GuestRestore {
             .needs_privilege("VM.Audit on /vms/{vmid}")
             .needs_privilege("VM.Allocate on /vms/{vmid} (a new guest)")
             .needs_privilege("VM.Backup on /vms/{vmid} (over one that is there)")
-            .needs_privilege("Datastore.AllocateSpace on /storage");
+            .needs_privilege("Datastore.AllocateSpace on /storage")
+            .anew();
         Self { spec, timing }
     }
 }

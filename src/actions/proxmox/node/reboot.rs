@@ -40,7 +40,8 @@ impl NodeReboot {
             .needs_privilege("Sys.PowerMgmt on /nodes/{node}")
             .needs_privilege("Sys.Audit on /nodes/{node}")
             .needs_privilege("Sys.Audit on /")
-            .needs_privilege("VM.Audit on /vms");
+            .needs_privilege("VM.Audit on /vms")
+            .anew();
         Self { spec, timing }
     }
 }
