@@ -78,7 +78,7 @@ fn free(world: &World, call: &Call, node: &NodeName, kind: GuestKind, vmid: Vmid
 }
 
 /// The configuration with volumes of its own, and with other addresses and identity where it is to be unique.
-fn restored(world: &mut World, call: &Call, mut config: Config, kind: GuestKind, vmid: Vmid) -> Config {
+fn restored(world: &World, call: &Call, mut config: Config, kind: GuestKind, vmid: Vmid) -> Config {
     let disks = config.disks().into_iter().filter(|disk| !disk.cdrom && !disk.unused);
     for (n, disk) in (0..).zip(disks.collect::<Vec<_>>()) {
         let storage = call.params.get("storage").cloned().unwrap_or_else(|| disk.storage.to_string());
@@ -87,7 +87,8 @@ fn restored(world: &mut World, call: &Call, mut config: Config, kind: GuestKind,
         config.set(&disk.key, line);
     }
     if kind == GuestKind::Qemu {
-        config.set("vmgenid", world.rng.uuid());
+        let generation = unlike_any(world, vmid, "generation");
+        config.set("vmgenid", generation);
     }
     if flag(call, "unique") {
         let nets: Vec<(String, String)> = config
@@ -97,7 +98,8 @@ fn restored(world: &mut World, call: &Call, mut config: Config, kind: GuestKind,
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect();
         for (key, line) in nets {
-            let mac = world.rng.mac();
+            let digits = unlike_any(world, vmid, &key).to_uppercase();
+            let mac = format!("BC:24:11:{}:{}:{}", &digits[..2], &digits[2..4], &digits[4..6]);
             let parts = line.split(',').map(|part| match part.split_once('=') {
                 Some((name, old)) if old.len() == 17 && old.matches(':').count() == 5 => format!("{name}={mac}"),
                 _ => part.to_owned(),
@@ -106,11 +108,19 @@ fn restored(world: &mut World, call: &Call, mut config: Config, kind: GuestKind,
             config.set(&key, line);
         }
         if kind == GuestKind::Qemu {
-            let uuid = world.rng.uuid();
+            let uuid = unlike_any(world, vmid, "uuid");
             config.set("smbios1", format!("uuid={uuid}"));
         }
     }
     config
+}
+
+/// A UUID for this restore: another at each, and the same whatever else has happened in the lab.
+fn unlike_any(world: &World, vmid: Vmid, what: &str) -> String {
+    let id = vmid.to_string();
+    let restores = world.tasks.all.values().filter(|task| task.id == id && task.kind.ends_with("restore")).count();
+    let hex = config::short_hash(&format!("{vmid} {what} {restores}"));
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[12..15], &hex[15..18], &hex[18..30])
 }
 
 fn reserve(world: &mut World, node: &NodeName, kind: GuestKind, vmid: Vmid) {
