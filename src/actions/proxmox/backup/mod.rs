@@ -82,6 +82,6 @@ fn kind_of(volid: &str) -> Option<GuestKind> {
 }
 
 /// A parameter that may be absent or empty.
-fn text<'a>(value: &'a Value) -> Option<&'a str> {
+fn text(value: &Value) -> Option<&str> {
     value.as_str().filter(|text| !text.is_empty())
 }

@@ -62,6 +62,9 @@ fn marks<'a>(world: &'a World, wanted: &Wanted) -> Vec<(&'a Backup, &'static str
     groups.into_values().flat_map(|group| mark_group(group, &wanted.keep)).collect()
 }
 
+/// What backups of one hour, day, … have in common.
+type Period = fn(i64) -> String;
+
 fn mark_group<'a>(mut group: Vec<&'a Backup>, keep: &str) -> Vec<(&'a Backup, &'static str)> {
     group.sort_by_key(|backup| std::cmp::Reverse(backup.made));
     let mut marks: Vec<Option<&'static str>> =
@@ -69,7 +72,7 @@ fn mark_group<'a>(mut group: Vec<&'a Backup>, keep: &str) -> Vec<(&'a Backup, &'
     if option(keep, "keep-all") == Some("1") {
         marks.iter_mut().for_each(|mark| *mark = mark.or(Some("keep")));
     }
-    let periods: [(&str, fn(i64) -> String); 6] = [
+    let periods: [(&str, Period); 6] = [
         ("keep-last", |made| made.to_string()),
         ("keep-hourly", |made| log_time(made)[..13].to_owned()),
         ("keep-daily", |made| log_time(made)[..10].to_owned()),
@@ -87,7 +90,7 @@ fn mark_group<'a>(mut group: Vec<&'a Backup>, keep: &str) -> Vec<(&'a Backup, &'
     group.into_iter().zip(marks).map(|(backup, mark)| (backup, mark.unwrap_or("remove"))).collect()
 }
 
-fn mark(group: &[&Backup], marks: &mut [Option<&'static str>], count: usize, period: fn(i64) -> String) {
+fn mark(group: &[&Backup], marks: &mut [Option<&'static str>], count: usize, period: Period) {
     let kept = group.iter().zip(marks.iter()).filter(|(_, mark)| **mark == Some("keep"));
     let already: BTreeSet<String> = kept.map(|(backup, _)| period(backup.made)).collect();
     let mut newly = BTreeSet::new();
