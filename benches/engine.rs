@@ -1,4 +1,6 @@
 //! The engine's bounds: the machine's time and memory a step, the embedded driver's commits a step, recovery.
+//!
+//! `cargo bench --bench engine -- memory driver` measures these two alone.
 
 #[path = "tools/heap.rs"]
 mod heap;
@@ -29,12 +31,19 @@ use tools::{Shape, best, best_of, heading, ms, row, timed, us};
 static HEAP: heap::Counting = heap::Counting;
 
 fn main() {
-    the_machine();
-    the_way_there();
-    trouble();
-    memory();
-    the_driver();
-    recovery();
+    let parts: [(&str, fn()); 6] = [
+        ("machine", the_machine),
+        ("way", the_way_there),
+        ("trouble", trouble),
+        ("memory", memory),
+        ("driver", the_driver),
+        ("recovery", recovery),
+    ];
+    // cargo itself says `--bench`.
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    for (_, measure) in parts.into_iter().filter(|(name, _)| asked.is_empty() || asked.iter().any(|a| a == name)) {
+        measure();
+    }
 }
 
 /// Which steps do not work.
@@ -198,8 +207,8 @@ fn trouble() {
         let cells = SIZES.map(|n| {
             let shape = shape_of(shape, n);
             let mut plan = (*planned(tools::parse(&tools::text(shape, n)))).clone();
-            plan.procedure.on_failure = policy;
-            let fan_out = plan.procedure.steps.iter_mut().find_map(|step| step.for_each.as_mut());
+            Arc::make_mut(&mut plan.procedure).on_failure = policy;
+            let fan_out = Arc::make_mut(&mut plan.procedure).steps.iter_mut().find_map(|step| step.for_each.as_mut());
             if let (Some(fan_out), OnFailure::Continue) = (fan_out, policy) {
                 fan_out.max_failures = Amount::Percent(100);
             }

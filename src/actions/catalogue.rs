@@ -3,12 +3,22 @@
 use std::sync::Arc;
 
 use super::deps::Deps;
+use super::files::{FileWrite, YamlSet};
 use super::local::LocalRun;
+use super::net::{HttpGet, HttpRequest, WaitTcp};
 use super::proxmox::One;
 use super::proxmox::api::ApiCall;
 use super::proxmox::backup::{Backups, BackupsPrune, GuestBackup, GuestRestore};
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
-use super::proxmox::guest::{GuestMigrate, GuestShutdown, GuestStart, GuestUnlock, Guests};
+use super::proxmox::guest::{
+    BootOrder, GuestClone, GuestConfigRead, GuestCreate, GuestDelete, GuestMigrate, GuestProtect, GuestReboot,
+    GuestResize, GuestResume, GuestRollback, GuestSet, GuestShutdown, GuestSnapshot, GuestSnapshotDelete,
+    GuestSnapshots, GuestStart, GuestStatusRead, GuestStop, GuestSuspend, GuestTag, GuestTemplate, GuestUnlock, Guests,
+    TemplateEnsure, Templates,
+};
+use super::proxmox::image::{ImageDelete, ImageDownload, Images};
+use super::ssh::{SshCopy, SshRun, SshWait};
+use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use super::proxmox::ha::{HaMaintenance, HaResource};
 use super::proxmox::node::{NodeEmpty, NodeReboot, Nodes, Updates};
 use super::proxmox::storage::{Orphans, Storages};
@@ -19,6 +29,11 @@ use crate::model::action_spec::Catalogue;
 /// The actions, ready to be used with a site.
 pub fn catalogue(deps: &Deps) -> Actions {
     let all: Vec<Arc<dyn Action>> = vec![
+        Arc::new(AnsiblePlaybook::new(deps.ansible.clone())),
+        Arc::new(FileWrite::new(deps.folder.clone())),
+        Arc::new(GitCommit::new(deps.folder.clone())),
+        Arc::new(HttpGet::new(deps.files.clone())),
+        Arc::new(HttpRequest::new(deps.files.clone())),
         Arc::new(LocalRun::new(deps.folder.clone())),
         Arc::new(PlanEvacuation::new(deps.placement.clone())),
         Arc::new(CheckEvacuation::default()),
@@ -26,10 +41,22 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(GuestMigrate::new(deps.timing)),
         Arc::new(GuestShutdown::new(deps.timing)),
         Arc::new(One(GuestStart::new(deps.timing))),
+        Arc::new(One(GuestStop::new(deps.timing))),
+        Arc::new(One(GuestReboot::new(deps.timing))),
+        Arc::new(One(GuestSuspend::new(deps.timing))),
+        Arc::new(One(GuestResume::new(deps.timing))),
+        Arc::new(One(GuestSet::new(deps.timing))),
+        Arc::new(One(GuestResize::new(deps.timing))),
+        Arc::new(One(GuestTag::on(deps.timing))),
+        Arc::new(One(GuestTag::off(deps.timing))),
+        Arc::new(One(GuestProtect::new(deps.timing))),
+        Arc::new(Guests::default()),
+        Arc::new(GuestStatusRead::default()),
+        Arc::new(GuestConfigRead::default()),
+        Arc::new(BootOrder::default()),
         Arc::new(GuestUnlock::new(deps.timing)),
         Arc::new(NodeEmpty::default()),
         Arc::new(One(ApiCall::new(deps.timing))),
-        Arc::new(Guests::default()),
         Arc::new(One(HaResource::new(deps.timing))),
         Arc::new(One(NodeReboot::new(deps.timing))),
         Arc::new(Nodes::default()),
@@ -43,6 +70,25 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(One(BackupsPrune::new(deps.timing))),
         Arc::new(One(GuestBackup::new(deps.timing))),
         Arc::new(One(GuestRestore::new(deps.timing))),
+        Arc::new(One(GuestCreate::new(deps.timing, deps.vmid_ranges))),
+        Arc::new(One(GuestClone::new(deps.timing, deps.vmid_ranges))),
+        Arc::new(One(GuestDelete::new(deps.timing))),
+        Arc::new(One(GuestTemplate::new(deps.timing))),
+        Arc::new(Templates::default()),
+        Arc::new(TemplateEnsure::default()),
+        Arc::new(GuestSnapshots::default()),
+        Arc::new(One(GuestSnapshot::new(deps.timing))),
+        Arc::new(One(GuestSnapshotDelete::new(deps.timing))),
+        Arc::new(One(GuestRollback::new(deps.timing))),
+        Arc::new(Images::default()),
+        Arc::new(One(ImageDownload::new(deps.timing))),
+        Arc::new(One(ImageDelete::new(deps.timing))),
+        Arc::new(SshCopy::new(deps.files.clone())),
+        Arc::new(SshRun::default()),
+        Arc::new(SshWait::new(deps.timing)),
+        Arc::new(WaitTcp::new(deps.timing)),
+        Arc::new(TaskRun::new(deps.taskfile.clone())),
+        Arc::new(YamlSet::new(deps.folder.clone())),
     ];
     all.into_iter().map(|action| (action.spec().name.clone(), action)).collect()
 }
@@ -65,20 +111,48 @@ mod tests {
         assert_eq!(
             names,
             [
+                "ansible.playbook",
+                "file.write",
+                "git.commit",
+                "http.get",
+                "http.request",
                 "local.run",
                 "proxmox.api",
                 "proxmox.backups",
                 "proxmox.backups_prune",
+                "proxmox.boot_order",
                 "proxmox.check_evacuation",
                 "proxmox.guest_backup",
+                "proxmox.guest_clone",
+                "proxmox.guest_config",
+                "proxmox.guest_create",
+                "proxmox.guest_delete",
                 "proxmox.guest_migrate",
+                "proxmox.guest_protect",
+                "proxmox.guest_reboot",
+                "proxmox.guest_resize",
                 "proxmox.guest_restore",
+                "proxmox.guest_resume",
+                "proxmox.guest_rollback",
+                "proxmox.guest_set",
                 "proxmox.guest_shutdown",
+                "proxmox.guest_snapshot",
+                "proxmox.guest_snapshot_delete",
+                "proxmox.guest_snapshots",
                 "proxmox.guest_start",
+                "proxmox.guest_status",
+                "proxmox.guest_stop",
+                "proxmox.guest_suspend",
+                "proxmox.guest_tag",
+                "proxmox.guest_template",
                 "proxmox.guest_unlock",
+                "proxmox.guest_untag",
                 "proxmox.guests",
                 "proxmox.ha_maintenance",
                 "proxmox.ha_resource",
+                "proxmox.image_delete",
+                "proxmox.image_download",
+                "proxmox.images",
                 "proxmox.node_empty",
                 "proxmox.node_reboot",
                 "proxmox.nodes",
@@ -88,7 +162,15 @@ mod tests {
                 "proxmox.task_log",
                 "proxmox.task_wait",
                 "proxmox.tasks",
+                "proxmox.template_ensure",
+                "proxmox.templates",
                 "proxmox.updates",
+                "ssh.copy",
+                "ssh.run",
+                "ssh.wait",
+                "task.run",
+                "wait.tcp",
+                "yaml.set",
             ]
         );
         for spec in specs.values() {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::tools::AnsibleSetup;
+use crate::model::site::VmidRanges;
 use crate::placement::evacuation::{HaRoom, QuorumGroup, Settings, Speed};
 
 /// Everything that actions need beside parameters and clients.
@@ -12,6 +14,14 @@ pub struct Deps {
     pub timing: Timing,
     /// Where relative paths of local commands begin.
     pub folder: PathBuf,
+    /// Where relative paths of files that are copied begin: the folder of the configuration.
+    pub files: PathBuf,
+    /// `ansible` of the configuration.
+    pub ansible: Option<AnsibleSetup>,
+    /// `taskfile.path` of the configuration, absolute.
+    pub taskfile: Option<PathBuf>,
+    /// Where new guests and templates take their numbers from.
+    pub vmid_ranges: VmidRanges,
 }
 
 /// `placement` and `policy.quorum_groups` of the site's configuration.

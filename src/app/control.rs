@@ -19,6 +19,8 @@ use crate::model::shell;
 /// A question of a run that nobody has answered yet.
 pub struct Open {
     pub path: StepPath,
+    /// The step's attempts until now: what tells this question from a later one of the same step.
+    pub attempt: u32,
     pub question: Question,
     /// The hash that an approval is of: the plan's, or that of the last list that became known.
     pub hash: String,
@@ -34,7 +36,7 @@ pub fn questions(run: &Inspected) -> Result<Vec<Open>, AppError> {
     Ok(waiting
         .filter_map(|n| {
             let (path, hash) = (n.path.clone(), state.hash().to_owned());
-            Some(Open { path, question: n.question.clone()?, hash })
+            Some(Open { path, attempt: n.attempt, question: n.question.clone()?, hash })
         })
         .collect())
 }

@@ -14,7 +14,7 @@ use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
 use crate::model::param::Param;
 use crate::model::plan::Plan;
-use crate::model::runbook::{Expr, LockScope, OnFailure, Place, Rollback, Runbook, Step, Target, Template, Verb};
+use crate::model::runbook::{Expr, LockScope, OnFailure, Place, Runbook, Step, Target, Template, Verb};
 use crate::model::shell;
 
 /// The name that its runs have.
@@ -101,7 +101,7 @@ fn runbook(spec: &ActionSpec, effect: Effect, name: &str, params: Vec<Param>) ->
         deadline: None,
         on_failure: OnFailure::Stop,
         require: Vec::new(),
-        steps: vec![step(id, spec, with)],
+        steps: vec![Step::new(id, Verb::Uses { action: spec.name.clone(), with })],
         finally: Vec::new(),
         outputs,
         procedures: BTreeMap::new(),
@@ -118,29 +118,6 @@ fn target(action: &str) -> Target {
 
 fn expr(source: String) -> Template {
     Template::Expr(Expr { source, place: Place::default() })
-}
-
-fn step(id: String, spec: &ActionSpec, with: Vec<(String, Template)>) -> Step {
-    Step {
-        id,
-        named: true,
-        place: Place::default(),
-        verb: Verb::Uses { action: spec.name.clone(), with },
-        needs: Vec::new(),
-        when: None,
-        skip_if: None,
-        for_each: None,
-        optional: false,
-        gate: Vec::new(),
-        timeout: None,
-        deadline: None,
-        retry: None,
-        verify: Vec::new(),
-        rollback: Rollback::Auto,
-        on_failure: None,
-        effect: None,
-        outputs: Vec::new(),
-    }
 }
 
 #[cfg(test)]
@@ -178,8 +155,8 @@ mod tests {
         for spec in actions::specs().values() {
             let book = runbook(spec, spec.effect, NAME, spec.params.clone());
             assert_eq!(book.lock == LockScope::None, spec.effect == Effect::Read, "{}", spec.name);
-            let local = spec.name.starts_with("local.");
-            assert_eq!(book.target, if local { Target::None } else { Target::Proxmox }, "{}", spec.name);
+            let of_site = spec.name.starts_with("proxmox.");
+            assert_eq!(book.target, if of_site { Target::Proxmox } else { Target::None }, "{}", spec.name);
             assert!(!book.steps[0].id.is_empty(), "{}", spec.name);
         }
     }

@@ -5,6 +5,7 @@ use super::open::store;
 use super::settings::Settings;
 use crate::event::{Event, Fact};
 use crate::journal::{RunFilter, RunHeader};
+use crate::model::ids::RunId;
 use crate::model::runbook::Runbook;
 
 /// A run and its whole history.
@@ -22,7 +23,7 @@ impl Inspected {
     /// It never began.
     pub fn procedure(&self) -> Result<&Runbook, AppError> {
         let created = self.events.iter().find_map(|event| match event.fact()? {
-            Fact::RunCreated { plan, .. } => Some(&plan.procedure),
+            Fact::RunCreated { plan, .. } => Some(&*plan.procedure),
             _ => None,
         });
         created.ok_or_else(|| {
@@ -40,6 +41,11 @@ pub fn runs(settings: &Settings, limit: Option<u32>) -> Result<Vec<(String, RunH
     let store = store(settings)?;
     let runs = store.runs(&RunFilter { limit, ..RunFilter::default() })?;
     Ok(runs.into_iter().map(|header| (store.short_id(&header.id), header)).collect())
+}
+
+/// The shortest prefix that names the run; the whole id where the journal cannot be read.
+pub fn short_id(settings: &Settings, run: &RunId) -> String {
+    store(settings).map_or_else(|_| run.to_string(), |store| store.short_id(run))
 }
 
 /// The run that `asked` names: a unique prefix of its id, or `last`.

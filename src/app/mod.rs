@@ -23,6 +23,7 @@ pub mod notify;
 pub mod open;
 pub mod planning;
 pub mod policy;
+mod reach;
 pub mod rehearse;
 pub mod retention;
 pub mod running;

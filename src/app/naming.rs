@@ -1,7 +1,8 @@
 //! Nodes and guests that parameters name: each must exist, and a guest's name becomes its VMID.
 //!
-//! Those of the run and those that calls hand over as they are written. What an expression gives is known later, and is
-//! handed on as it is: a VMID mostly, since the values that it is made of were settled here.
+//! Those of the run, those that calls hand over as they are written, and the names of guests that steps do. A VMID in a
+//! step is left to it: a step before it may make that guest. What an expression gives is known later, and is handed on
+//! as it is: a VMID mostly, since the values that it is made of were settled here.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error::{AppError, Exit};
 use super::open::OpenSite;
-use crate::engine::ports::{Observed, World as _};
+use crate::engine::ports::{Actions, Observed, World as _};
 use crate::engine::world::LiveWorld;
 use crate::model::param::{Param, ValueType};
 use crate::model::runbook::{Runbook, Template, Verb};
@@ -34,22 +35,24 @@ pub async fn resolve(
         [(ValueType::Node, "proxmox/nodes", known_node), (ValueType::Guest, "proxmox/guests", guest_id)];
     for (ty, resource, settle) in kinds {
         let mut is_named = false;
-        each(runbook, params, ty, &mut |_, _| {
+        each(runbook, params, &site.actions, ty, &mut |_, _| {
             is_named = true;
             Ok(())
         })?;
         if is_named && let Observed::Known(known) = world.read(&resource.into()).await? {
             let known = known.as_object().cloned().unwrap_or_default();
-            each(runbook, params, ty, &mut |param, value| settle(param, value, &known))?;
+            each(runbook, params, &site.actions, ty, &mut |param, value| settle(param, value, &known))?;
         }
     }
     Ok(())
 }
 
-/// Every value of that type: of the run's own parameters, and of those of calls that stand in the runbook as they are.
+/// Every value of that type: of the run's own parameters, and of those of calls and steps that stand in the runbook as
+/// they are.
 fn each(
     runbook: &mut Runbook,
     params: &mut BTreeMap<String, Value>,
+    actions: &Actions,
     ty: ValueType,
     see: See<'_>,
 ) -> Result<(), AppError> {
@@ -62,11 +65,22 @@ fn each(
         runbook.procedures.iter().map(|(name, procedure)| (name.clone(), procedure.params.clone())).collect();
     let mut result = Ok(());
     runbook.each_step_mut(&mut |step| {
-        let Verb::Call { procedure, with } = &mut step.verb else { return };
-        for param in taken.get(procedure).into_iter().flatten() {
+        let mut only_names = |what: &str, value: &mut Value| if is_name(value) { see(what, value) } else { Ok(()) };
+        let (of, with, params, see): (_, _, _, See<'_>) = match &mut step.verb {
+            Verb::Call { procedure, with } => {
+                let params = taken.get(procedure).map(Vec::as_slice).unwrap_or_default();
+                (procedure, with, params, &mut *see)
+            }
+            Verb::Uses { action, with } if ty == ValueType::Guest => {
+                let params = actions.get(action).map(|action| action.spec().params.as_slice()).unwrap_or_default();
+                (action, with, params, &mut only_names)
+            }
+            _ => return,
+        };
+        for param in params {
             let given = with.iter_mut().find(|(name, _)| *name == param.name);
             if let Some((_, template)) = given.filter(|_| result.is_ok()) {
-                let what = format!("step {}: parameter {} of {procedure}", step.id, param.name);
+                let what = format!("step {}: parameter {} of {of}", step.id, param.name);
                 result = template_of(param, ty, &what, template, see);
             }
         }
@@ -98,6 +112,11 @@ fn value_of(param: &Param, ty: ValueType, what: &str, value: &mut Value, see: Se
         value if param.ty == ty => see(what, value),
         _ => Ok(()),
     }
+}
+
+/// A VMID may be written as a number or as its digits.
+fn is_name(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn known_node(what: &str, value: &mut Value, nodes: &Map<String, Value>) -> Result<(), AppError> {

@@ -10,11 +10,15 @@ use sha2::{Digest, Sha256};
 
 use super::error::{AppError, Exit};
 use super::needs::needs_site;
+use super::reach::net;
 use super::settings::Settings;
 use crate::actions;
+use crate::actions::files::FileSource;
+use crate::actions::tools::{AnsibleSetup, ProxmoxToken, ToolSource};
 use crate::clients::local::Local;
+use crate::clients::net::Net;
 use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SharedWire, SiteSettings};
-use crate::clients::ssh::{Ssh, SshSettings, SshVia};
+use crate::clients::ssh::{Redact, Ssh, SshSettings, SshVia};
 use crate::contracts;
 use crate::engine::ports::{Actions, Capabilities, Source as WorldSource};
 use crate::journal::Store;
@@ -90,6 +94,11 @@ impl Config {
         }
         let digest = digest.finalize().iter().map(|b| format!("{b:02x}")).collect();
         Ok(Self { path, found, site, clusters: clusters.into_iter().map(|(_, c)| c).collect(), digest })
+    }
+
+    /// Whether there is none, and [`Config::load_or_local`] has stood in for it.
+    fn is_absent(&self) -> bool {
+        self.digest.is_empty()
     }
 
     /// The same; where there is none, a site of no nodes that is called `local`.
@@ -201,6 +210,8 @@ pub struct OpenSite {
     pub proxmox: Option<Arc<proxmox::Site>>,
     pub actions: Actions,
     pub source: Arc<dyn WorldSource>,
+    /// Of this machine alone.
+    local_source: actions::Sources,
     pub clients: Capabilities,
     pub redactor: Redactor,
     pub actor: String,
@@ -226,13 +237,15 @@ impl OpenSite {
         Ok(Self::local(settings, Config::load_or_local(settings)?, redactor))
     }
 
-    /// This machine alone: no credential is fetched and nobody is contacted.
+    /// This machine, and what it reaches by itself: no credential is fetched and nobody is contacted.
     fn local(settings: &Settings, config: Config, redactor: &Redactor) -> Self {
-        let local = local(&config, redactor);
+        let means = Means::new(&config, ssh(&config, settings), net(redactor), redactor);
+        let local_source = means.source(settings);
         Self {
-            actions: actions::catalogue(&deps(&config.site, settings)),
-            source: Arc::new(local_source(&local, settings)),
-            clients: Capabilities::default().with(Arc::new(local)),
+            actions: actions::catalogue(&deps(&config, settings)),
+            source: Arc::new(local_source.clone()),
+            local_source,
+            clients: means.clients(),
             config,
             proxmox: None,
             redactor: redactor.clone(),
@@ -254,6 +267,17 @@ impl OpenSite {
             asked.map_err(|e| AppError::from(actions::proxmox::failure(proxmox, attempted, &e)))?;
         }
         Ok(site)
+    }
+
+    /// Where one plan reads: what is asked for again and again is read once.
+    pub fn planning_source(&self) -> Arc<dyn WorldSource> {
+        match &self.proxmox {
+            Some(proxmox) => {
+                let once = actions::proxmox::ProxmoxSource::for_a_plan((**proxmox).clone());
+                Arc::new(self.local_source.clone().with("proxmox", Arc::new(once)))
+            }
+            None => self.source.clone(),
+        }
     }
 
     /// What a person must be told each time before this site is talked to.
@@ -288,19 +312,23 @@ impl OpenSite {
         redactor: &Redactor,
         way: Way,
     ) -> Result<Self, AppError> {
-        let ssh = Arc::new(way.ssh);
+        let token = handed_on(&config.site, &way.credential);
+        // A lab in this process has no network.
+        let net = if way.wire.is_some() { Net::unreachable() } else { net(redactor) };
+        let means = Means { token, ..Means::new(&config, way.ssh, net, redactor) };
         let proxmox = Arc::new(proxmox(&config, settings, way.credential, way.wire, redactor)?);
         if cfg!(debug_assertions) {
             proxmox.set_check(check_call);
         }
-        let deps = deps(&config.site, settings);
-        let local = local(&config, redactor);
+        let deps = deps(&config, settings);
         let site_source = actions::proxmox::ProxmoxSource::new((*proxmox).clone());
-        let source = local_source(&local, settings).with("proxmox", Arc::new(site_source));
-        let clients = Capabilities::default().with(proxmox.clone()).with(ssh).with(Arc::new(local));
+        let local_source = means.source(settings);
+        let source = local_source.clone().with("proxmox", Arc::new(site_source));
+        let clients = means.clients().with(proxmox.clone());
         Ok(Self {
             actions: actions::catalogue(&deps),
             source: Arc::new(source),
+            local_source,
             config,
             proxmox: Some(proxmox),
             clients,
@@ -323,9 +351,50 @@ fn local(config: &Config, redactor: &Redactor) -> Local {
     Local::new(Arc::new(move |text| redactor.redact(text).into_owned())).without(variables)
 }
 
-fn local_source(local: &Local, settings: &Settings) -> actions::Sources {
-    let source = actions::local::LocalSource::new(local.clone(), settings.cwd.clone());
-    actions::Sources::default().with("local", Arc::new(source))
+/// What there is with and without a site.
+struct Means {
+    local: Local,
+    ssh: Arc<Ssh>,
+    net: Arc<Net>,
+    /// The site's, for a child that asks for it.
+    token: Option<ProxmoxToken>,
+}
+
+impl Means {
+    fn new(config: &Config, ssh: Ssh, net: Net, redactor: &Redactor) -> Self {
+        let keep = redactor.clone();
+        let ssh = ssh.redacting(Redact::new(move |text| keep.redact(text).into_owned()));
+        Self { local: local(config, redactor), ssh: Arc::new(ssh), net: Arc::new(net), token: None }
+    }
+
+    fn source(&self, settings: &Settings) -> actions::Sources {
+        let local = actions::local::LocalSource::new(self.local.clone(), settings.cwd.clone());
+        let net = Arc::new(actions::net::NetSource::new(self.net.clone()));
+        let tools: Arc<dyn WorldSource> = Arc::new(ToolSource::new(self.local.clone(), self.token.clone()));
+        let sources = actions::Sources::default()
+            .with("local", Arc::new(local))
+            .with("file", Arc::new(FileSource::new(self.local.clone())))
+            .with("ssh", Arc::new(actions::ssh::SshSource::new(self.ssh.clone())))
+            .with("tcp", net.clone())
+            .with("http", net);
+        ["ansible", "git", "task"].into_iter().fold(sources, |sources, kind| sources.with(kind, tools.clone()))
+    }
+
+    fn clients(&self) -> Capabilities {
+        let clients =
+            Capabilities::default().with(Arc::new(self.local.clone())).with(self.ssh.clone()).with(self.net.clone());
+        match &self.token {
+            Some(token) => clients.with(Arc::new(token.clone())),
+            None => clients,
+        }
+    }
+}
+
+/// The site's token as a child may get it that asks for it. A password is handed to nobody.
+fn handed_on(site: &Site, credential: &Credential) -> Option<ProxmoxToken> {
+    let Credential::Token { id, secret } = credential else { return None };
+    let node = site.cluster.nodes.first()?;
+    ProxmoxToken::new(node.host.clone(), node.port, id, secret.clone())
 }
 
 async fn credential(config: &Config, redactor: &Redactor) -> Result<Credential, AppError> {
@@ -400,7 +469,9 @@ fn ssh(config: &Config, settings: &Settings) -> Ssh {
     let given = &config.site.credentials;
     let ssh_config =
         given.ssh_config.as_ref().map(|file| config.folder().join(files::expand_home(file, settings.home.as_deref())));
-    Ssh::new(SshSettings { user: Some(given.ssh_user.clone()), config: ssh_config, ..SshSettings::default() })
+    // Where nothing is configured, ssh_config says as whom.
+    let user = (!config.is_absent()).then(|| given.ssh_user.clone());
+    Ssh::new(SshSettings { user, config: ssh_config, ..SshSettings::default() })
 }
 
 /// The journal of this user on this machine.
@@ -408,11 +479,16 @@ fn ssh(config: &Config, settings: &Settings) -> Ssh {
 /// # Errors
 /// The folder or the database cannot be used: which, why, and what to do.
 pub fn store(settings: &Settings) -> Result<Arc<Store>, AppError> {
-    Ok(Arc::new(Store::open(settings.state()?)?))
+    Ok(settings.journal.at(settings.state()?)?)
 }
 
 /// What the actions need of the configuration.
-fn deps(site: &Site, settings: &Settings) -> actions::Deps {
+fn deps(config: &Config, settings: &Settings) -> actions::Deps {
+    let site = &config.site;
+    let below = |path: &str| {
+        // Whether or not the configuration was named from where we are.
+        settings.cwd.join(config.folder()).join(files::expand_home(path, settings.home.as_deref()))
+    };
     let placement = &site.placement;
     let groups = site.policy.quorum_groups.iter();
     let mut deps = actions::Deps {
@@ -427,6 +503,14 @@ fn deps(site: &Site, settings: &Settings) -> actions::Deps {
         },
         timing: actions::Timing::default(),
         folder: settings.cwd.clone(),
+        files: settings.cwd.join(config.folder()),
+        ansible: site.ansible.as_ref().map(|given| {
+            let folder = below(&given.fleet_infra_path);
+            let inventory = given.inventory.as_ref().map(|path| folder.join(path));
+            AnsibleSetup { folder, inventory }
+        }),
+        taskfile: site.taskfile.as_ref().map(|given| below(&given.path)),
+        vmid_ranges: site.vmid_ranges,
     };
     if let Some(poll) = settings.poll {
         deps.timing.poll = poll;

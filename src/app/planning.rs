@@ -13,6 +13,7 @@ use super::policy;
 use super::site_lock::{self, Reach};
 use crate::actions::proxmox;
 use crate::engine::evaluate::text_of;
+use crate::engine::hash::hash;
 use crate::engine::plan as planner;
 use crate::engine::world::LiveWorld;
 use crate::load::{bind_params, fill_defaults};
@@ -73,7 +74,7 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
     let now = u64::try_from(clock::now_ms()).unwrap_or_default();
     let onlooker = policy::Onlooker::new(&site.config.site.policy);
     let actions = onlooker.beside(&site.actions);
-    let mut plan = planner::plan(runbook, inputs, now, &actions, site.source.clone()).await?;
+    let mut plan = planner::plan(runbook, inputs, now, &actions, site.planning_source()).await?;
     if plan.failure.is_none()
         && plan.summary.changes()
         && plan.procedure.lock == LockScope::Site
@@ -97,7 +98,7 @@ async fn keep_to_policy(site: &OpenSite, plan: &mut Plan, by: &policy::Onlooker,
     if plan.summary.changes() {
         plan.warnings.extend(policy::outside(policy, now));
     }
-    plan.hash = planner::hash(plan);
+    plan.hash = hash(plan);
     Ok(())
 }
 
@@ -135,7 +136,7 @@ pub fn read_saved(path: &Path) -> Result<Plan, AppError> {
         return Err(refuse(format!("its format is {format}, this runbook reads {}", planner::FORMAT)));
     }
     let plan: Plan = serde_json::from_value(value).map_err(|e| refuse(format!("not a plan: {e}")))?;
-    if planner::hash(&plan) != plan.hash {
+    if hash(&plan) != plan.hash {
         return Err(refuse("the file was edited: its content does not match its hash".into()));
     }
     Ok(plan)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::doing;
 use super::error::{AppError, Exit};
 use super::freeze;
 use super::listener::Listener;
@@ -112,7 +113,8 @@ pub fn locked(holder: &str) -> AppError {
 
 /// An injection at a step that there is not would rehearse nothing.
 fn check_injections(plan: &Plan, inject: &Inject) -> Result<(), AppError> {
-    let mut asked = inject.fail.iter().chain(&inject.fail_undo).chain(&inject.repeat);
+    let steps = inject.fail.iter().chain(&inject.fail_after).chain(&inject.fail_undo);
+    let mut asked = steps.chain(&inject.decline).chain(&inject.repeat);
     let known = |path: &StepPath| {
         let base = path.as_str().strip_suffix("/undo").unwrap_or(path.as_str());
         plan.steps.iter().any(|step| step.path.as_str() == base)
@@ -161,10 +163,12 @@ pub fn refuse_if_over(header: &RunHeader, short: &str) -> Result<(), AppError> {
         return Ok(());
     }
     let message = format!("run {short} is over: it {}", in_words(header.status));
-    Err(AppError::new(Exit::Gate, "run::over", message).hint(format!(
-        "to do the rest, plan anew: what is done already shows as unchanged (`runbook plan {} …`)",
-        header.runbook
-    )))
+    let again = match header.runbook.as_str() {
+        doing::NAME => "runbook do …".to_owned(),
+        name => format!("runbook plan {name} …"),
+    };
+    let hint = format!("to do the rest, plan anew: what is done already shows as unchanged (`{again}`)");
+    Err(AppError::new(Exit::Gate, "run::over", message).hint(hint))
 }
 
 /// Takes a run up whose process is gone, that waits, is parked, or is over and to be rolled back. `first` is said to it
@@ -219,14 +223,14 @@ fn ports(
     let Attendance { approver, observer, signals, inject, .. } = attendance;
     let host = settings.actor.rsplit('@').next().unwrap_or_default().to_owned();
     let ports = Ports {
-        actions: site.actions.clone(),
+        actions: inject.over_actions(site.actions.clone()),
         world: Arc::new(LiveWorld(site.source.clone())),
         clients: site.clients.clone(),
         journal: Box::new(CrashingJournal::new(writer, &inject)),
         locks,
         policy: Arc::new(SitePolicy::new(&site.config.site.policy, before)),
         clock: Arc::new(SystemClock),
-        approver,
+        approver: inject.over_approver(approver),
         observer,
         inject,
         requests,

@@ -1,9 +1,12 @@
 //! What a use case is told of its surroundings; the faces make it, so that nothing below them reads the environment.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::error::{AppError, Exit};
+use crate::journal::{Store, StoreError};
 
 /// Where things are and who asks.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +29,37 @@ pub struct Settings {
     pub lab_scale: Option<f64>,
     /// The lab's SSH where there is no sshd: commands go to this socket.
     pub ssh_socket: Option<PathBuf>,
+    pub journal: OpenJournal,
+}
+
+/// The journal, from the first time that it is needed to the end of the process. The last one who closes a journal
+/// writes its log into it and deletes the log, with the disk's word for each: once is enough.
+#[derive(Clone, Default)]
+pub struct OpenJournal(Arc<Mutex<Option<Opened>>>);
+
+/// Where it lies, and itself.
+type Opened = (PathBuf, Arc<Store>);
+
+impl OpenJournal {
+    /// The journal in the folder `state`.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn at(&self, state: &Path) -> Result<Arc<Store>, StoreError> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, store)) = open.as_ref().filter(|(folder, _)| folder == state) {
+            return Ok(store.clone());
+        }
+        let store = Arc::new(Store::open(state)?);
+        *open = Some((state.to_owned(), store.clone()));
+        Ok(store)
+    }
+}
+
+impl fmt::Debug for OpenJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpenJournal")
+    }
 }
 
 impl Settings {

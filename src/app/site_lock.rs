@@ -7,6 +7,8 @@ mod mark;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use async_trait::async_trait;
 
 use self::mark::Mark;
@@ -15,7 +17,7 @@ use super::open::OpenSite;
 use super::settings::Settings;
 use crate::actions;
 use crate::clients::Class;
-use crate::clients::proxmox::{Creation, Pool, ProxmoxError, Site};
+use crate::clients::proxmox::{Creation, Poll, Pool, ProxmoxError, Site};
 use crate::engine::ports::{JournalError, Locks};
 use crate::event::{Event, Fact};
 use crate::journal::{Store, StoreLocks};
@@ -33,6 +35,11 @@ pub const PRIVILEGES: [&str; 2] = ["Pool.Allocate", "Pool.Audit"];
 /// Proxmox took late shows by then: it holds a worker for 30 s at most, and a client's own wait is part of each try.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(400);
+
+/// How old the last sight of the run's own pool may be when a change is released, in looks at a task: 10 s.
+const LOOK_EVERY: u32 = 5;
+/// How long such a look may take.
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How far a lock of this site reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +91,8 @@ pub fn locks(settings: &Settings, site: &OpenSite, store: &Arc<Store>) -> Result
         name: format!("site/{}", site.config.site.cluster.name),
         actor: settings.actor.clone(),
         notes: Mutex::default(),
+        seen: Mutex::default(),
+        look_every: settings.poll.unwrap_or(Poll::default().most) * LOOK_EVERY,
     }))
 }
 
@@ -126,6 +135,9 @@ pub struct SiteLocks {
     name: String,
     actor: String,
     notes: Mutex<Vec<String>>,
+    /// When the run's own pool was last seen; never where the site has none of it.
+    seen: Mutex<Option<Instant>>,
+    look_every: Duration,
 }
 
 /// What became of an attempt to take the site's lock.
@@ -142,6 +154,28 @@ enum Taken {
 impl SiteLocks {
     fn note(&self, line: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    fn saw_it(&self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// What has become of the run's pool since it was last seen; nothing where it was seen just now, or never was ours.
+    async fn pool_lost(&self, site: &Site, run: &RunId) -> Option<String> {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen?.elapsed() < self.look_every {
+            return None;
+        }
+        // A site that does not answer in time says nothing; the change itself will meet it.
+        let pool = tokio::time::timeout(LOOK_PATIENCE, site.pool(POOL)).await.ok()?.ok()?;
+        match pool {
+            Some(pool) if Mark::of(&pool).is_some_and(|mark| mark.run == *run) => {
+                self.saw_it();
+                None
+            }
+            Some(pool) => Some(format!("it is another's now: {}", mark::in_words(&pool))),
+            None => Some(format!("the pool {POOL} is gone from the site: somebody has broken the lock")),
+        }
     }
 
     /// Who else holds the lock, here or at the site; `None` where it is free or left behind by a run that is over.
@@ -167,7 +201,7 @@ impl SiteLocks {
         let last = events.iter().filter_map(Event::fact).rfind(|fact| {
             matches!(fact, Fact::LockGranted | Fact::LockRefused { .. } | Fact::LockReleased | Fact::LockLost { .. })
         });
-        if !matches!(last, Some(Fact::LockGranted)) {
+        if !matches!(last, Some(Fact::LockGranted | Fact::LockLost { .. })) {
             return Ok(());
         }
         let broken = self.local.holder(&self.name)?.is_none();
@@ -198,10 +232,12 @@ impl SiteLocks {
                 return Ok(Ok(()));
             }
             Ok(Taken::Had) => {
+                self.saw_it();
                 self.note(format!("the lock of the site is this run's (pool {POOL}): it goes on with it"));
                 return Ok(Ok(()));
             }
             Ok(Taken::Made) => {
+                self.saw_it();
                 if had {
                     self.note(format!("somebody has broken the lock of the site (pool {POOL}); it is taken again"));
                 }
@@ -369,6 +405,16 @@ impl Locks for SiteLocks {
             ));
         }
         self.local.release(name, run).await
+    }
+
+    async fn lost(&self, name: &str, run: &RunId) -> Result<Option<String>, JournalError> {
+        if let Some(why) = self.local.lost(name, run).await? {
+            return Ok(Some(why));
+        }
+        match self.site.as_deref().filter(|_| name == self.name) {
+            Some(site) => Ok(self.pool_lost(site, run).await),
+            None => Ok(None),
+        }
     }
 
     fn take_notes(&self) -> Vec<String> {

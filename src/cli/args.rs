@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use super::junit::JunitFile;
+
 pub use control::{Approve, Cancel, Decide, OfRun};
 pub use journal::{Audit, Export, ExportFormat, Freeze, Import, Lock, LockBreak, Prune, Runs, RunsCommand};
 
@@ -207,43 +209,9 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it waits for anything: a site, a lab, a person, a child.
-    pub fn waits(&self) -> bool {
-        match self {
-            Self::Plan(_)
-            | Self::Run(_)
-            | Self::Apply(_)
-            | Self::Do(_)
-            | Self::Resume(_)
-            | Self::Approve(_)
-            | Self::Cancel(_)
-            | Self::Abandon(_)
-            | Self::Rollback(_)
-            | Self::Lock(_)
-            | Self::Doctor
-            | Self::Lab(_)
-            | Self::Replay(_)
-            | Self::Test(_) => true,
-            Self::Notify(command) => !matches!(command, Notify::List { .. }),
-            Self::List
-            | Self::Metrics
-            | Self::Show { .. }
-            | Self::Runs(_)
-            | Self::Audit(_)
-            | Self::Import(_)
-            | Self::Pause { .. }
-            | Self::Freeze(_)
-            | Self::Unfreeze
-            | Self::Graph { .. }
-            | Self::Status { .. }
-            | Self::Logs { .. }
-            | Self::Export(_)
-            | Self::Lint { .. }
-            | Self::Schema { .. }
-            | Self::Actions { .. }
-            | Self::Completions { .. }
-            | Self::Version => false,
-        }
+    /// Whether it is, or has, a lab: servers in this process, beside which its clients work.
+    pub fn is_of_a_lab(&self) -> bool {
+        matches!(self, Self::Lab(_) | Self::Test(_))
     }
 }
 
@@ -292,14 +260,14 @@ pub struct Answers {
     #[arg(long, value_name = "WORD")]
     pub confirm: Vec<String>,
     #[arg(long, value_name = "KIND:WHAT", hide_short_help = true)]
-    /// Rehearses trouble: fail:STEP, fail-undo:STEP, repeat:STEP, crash-after:N, roll-back
+    /// Rehearses trouble: fail:STEP, fail-after:STEP, fail-undo:STEP, decline:STEP, repeat:STEP, crash-after:N, roll-back
     pub inject: Vec<String>,
     /// Goes through lists that become known only later without asking
     #[arg(long)]
     pub auto_expand: bool,
     /// Writes the run's results as JUnit XML, however it ends
     #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
+    pub junit: Option<JunitFile>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -453,7 +421,7 @@ Faults:
   reset-after:…     the request is taken and its answer lost
   500:… 596:…       such a status   ·   slow:…=2s   ·   hang:…
   node-down:pve3    node-up:pve3    token-rejected
-  task-fail:qmigrate/104[=text]     task-abort:… task-warn:… task-hang:… task-forget:…
+  task-fail:qmigrate/104[=text]     task-abort:… task-warn:… task-hang:… task-forget:… task-full:…
   ssh-drop:ha-manager*1   the connection breaks before the command   ·   ssh-exit:qm=text   it exits with 255
   ssh-drop-after:… ssh-exit-after:…   the command is carried out first   ·   quorum-lost    quorum-back
   lock-stays:104    set-lock:104=backup    clear-lock:104    replace-guest:104    tasks-late=40s

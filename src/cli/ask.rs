@@ -22,7 +22,7 @@ pub struct Person {
 
 #[async_trait]
 impl Approver for Person {
-    async fn ask(&self, _path: &StepPath, question: &Question) -> Answer {
+    async fn ask(&self, path: &StepPath, question: &Question) -> Answer {
         let who = self.who.clone();
         if let Some(word) = &question.word
             && self.answers.confirm.contains(word)
@@ -36,7 +36,7 @@ impl Approver for Person {
         if !at_terminal() {
             return Answer::Nobody;
         }
-        let text = report::question(question, self.printer.err_look());
+        let text = format!("{path} {}", report::question(question, self.printer.err_look()));
         if !question.options.is_empty() {
             let mut said = self.read(text.clone()).await;
             loop {

@@ -4,6 +4,7 @@ mod args;
 mod ask;
 mod commands;
 mod diagnostic;
+mod junit;
 mod printer;
 mod settings;
 mod signals;
@@ -56,10 +57,11 @@ pub fn main() -> ExitCode {
     end(&printer, ended)
 }
 
-/// Threads are begun for commands that meet a site or a lab; the rest are over before a thread would be there.
+/// One thread drives a run, its commands and its requests, which wait and do not compute: handing each step from thread
+/// to thread cost more than it gained (docs/performance.md). A lab in this process gets threads of its own.
 fn runtime(face: &Face, command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     use tokio::runtime::Builder;
-    let mut builder = if face.args.lab.is_some() || command.waits() {
+    let mut builder = if face.args.lab.is_some() || command.is_of_a_lab() {
         let mut threads = Builder::new_multi_thread();
         threads.worker_threads(2);
         threads

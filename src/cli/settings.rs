@@ -27,5 +27,6 @@ pub fn settings(global: &Global) -> Result<Settings, AppError> {
         home,
         poll,
         lab_scale,
+        journal: crate::app::settings::OpenJournal::default(),
     })
 }

@@ -3,6 +3,8 @@
 //! A command is a list of words, each handed over as it is; never a line for a shell. It gets our own environment
 //! without what [`Local::without`] takes away, and what it writes has the secrets taken out before anybody keeps it.
 
+mod files;
+
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,9 +15,12 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::sys::clock;
+use crate::sys::files::read_bytes;
 use crate::sys::process::{self, Captured, Line, Spec};
 
+pub use crate::sys::files::FileError;
 pub use crate::sys::process::{Ended, Identity as Process, ProcessError};
+pub use files::{FileState, PrivateFile, sha256};
 
 /// Takes secrets out of a text.
 pub type Redact = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -100,6 +105,22 @@ impl Local {
         Job { work, lines, started, cancel, redact: self.redact.clone() }
     }
 
+    /// Runs a command that only looks, to its end; after `patience` its group is killed.
+    ///
+    /// # Errors
+    /// It could not be run. `None`: its time was up.
+    pub async fn look(&self, command: Command, patience: Duration) -> Result<Option<Output>, ProcessError> {
+        let mut job = self.job(command);
+        let ended = async {
+            loop {
+                if let News::Done(output) = job.news().await {
+                    return output;
+                }
+            }
+        };
+        tokio::time::timeout(patience, ended).await.ok().transpose()
+    }
+
     fn spec(&self, command: Command, cancel: CancellationToken, lines: UnboundedSender<Line>) -> Spec {
         let mut words = command.argv.into_iter();
         let mut spec = Spec::new(words.next().unwrap_or_default()).args(words).cwd(command.cwd).stdin(command.stdin);
@@ -115,6 +136,18 @@ impl Local {
     /// Whether there is anything of that path; a link that leads nowhere is nothing.
     pub fn exists(&self, path: &Path) -> bool {
         path.exists()
+    }
+
+    /// A whole file, at most 64 MiB; nothing where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read: its path and why.
+    pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, String> {
+        match read_bytes(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Whether that process still runs.

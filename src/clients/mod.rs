@@ -2,6 +2,7 @@
 
 mod class;
 pub mod local;
+pub mod net;
 pub mod notify;
 pub mod proxmox;
 pub mod ssh;

@@ -98,7 +98,7 @@ impl PreparedCheck {
             let call = Call { run: None, path: self.path.clone(), attempt: 1, with: self.with(&scope)? };
             let reading = action.read(&call, world).await.map_err(|why| match why {
                 Unreadable::Failed(failure) => Miss::No(failure),
-                Unreadable::Unknown(why) => Miss::Unknown(why),
+                Unreadable::Unknown(why) | Unreadable::Later(why) => Miss::Unknown(why),
             })?;
             scope.insert("result", Datum::Known(reading.outputs));
         }
@@ -137,5 +137,100 @@ impl PreparedCheck {
 
     fn failed(&self, cause: String) -> Failure {
         Failure::new(Class::Verify, format!("check {} for {}", self.check.expect.source, self.path), cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use serde_json::json;
+
+    use super::super::ports::{Observed, Reading};
+    use super::*;
+    use crate::model::action_spec::ActionSpec;
+    use crate::model::effect::Effect;
+    use crate::model::ids::ResourceKey;
+    use crate::model::runbook::{Expr, Place};
+
+    /// Something that is well from each of these seconds on and unwell from the next.
+    struct Wavers {
+        spec: ActionSpec,
+        turns: Vec<u64>,
+        began: tokio::time::Instant,
+        looks: Mutex<Vec<u64>>,
+    }
+
+    #[async_trait]
+    impl Action for Wavers {
+        fn spec(&self) -> &ActionSpec {
+            &self.spec
+        }
+
+        async fn read(&self, _: &Call, _: &dyn World) -> Result<Reading, Unreadable> {
+            let now = self.began.elapsed().as_secs();
+            self.looks.lock().unwrap().push(now);
+            let turns = self.turns.iter().filter(|turn| **turn <= now).count();
+            let outputs = json!({"well": turns % 2 == 1});
+            Ok(Reading { outputs, summary: "looked".into(), guards: vec![], notes: vec![] })
+        }
+    }
+
+    struct Nowhere;
+
+    #[async_trait]
+    impl World for Nowhere {
+        async fn read(&self, _: &ResourceKey) -> Result<Observed, Failure> {
+            Ok(Observed::Known(Arc::new(Value::Null)))
+        }
+    }
+
+    struct Watch(tokio::time::Instant);
+
+    impl Clock for Watch {
+        fn now(&self) -> u64 {
+            u64::try_from(self.0.elapsed().as_millis()).unwrap()
+        }
+    }
+
+    /// How the check ends and after how many seconds: it looks every 2 s, and must see it well for 10 s within 30 s.
+    async fn looked(turns: &[u64]) -> (Result<(), Failure>, u64, Vec<u64>) {
+        let began = tokio::time::Instant::now();
+        let spec = ActionSpec::new("x.look", Effect::Read, "Looks");
+        let wavers = Arc::new(Wavers { spec, turns: turns.to_vec(), began, looks: Mutex::default() });
+        let check = Check {
+            uses: Some("x.look".into()),
+            with: vec![],
+            expect: Expr { source: "result.well".into(), place: Place::default() },
+            every: 2_000,
+            within: 30_000,
+            stable_for: 10_000,
+            message: None,
+            place: Place::default(),
+        };
+        let action: Arc<dyn Action> = wavers.clone();
+        let check = PreparedCheck { check, action: Some(action), scope: Scope::default(), path: "a".into() };
+        let ended = check.run(Seen::default(), &Nowhere, &Watch(began), &Stop::default()).await;
+        let looks = wavers.looks.lock().unwrap().clone();
+        (ended, began.elapsed().as_secs(), looks)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_must_hold_without_a_break_begins_anew_after_each_break() {
+        // Well from 4 s, a break from 9 s to 13 s, and well for good: the first stretch does not count.
+        let (ended, took, looks) = looked(&[4, 9, 13]).await;
+        assert_eq!(ended, Ok(()));
+        assert_eq!((took, looks.last().copied()), (24, Some(24)), "well from the look at 14 s on: {looks:?}");
+        let (ended, took, _) = looked(&[0]).await;
+        assert_eq!((ended, took), (Ok(()), 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_holds_late_is_given_its_time_and_what_breaks_then_fails() {
+        let (ended, took, _) = looked(&[29]).await;
+        assert_eq!((ended, took), (Ok(()), 40), "it began to hold in time");
+        let (ended, took, _) = looked(&[29, 35]).await;
+        assert_eq!((ended.unwrap_err().class, took), (Class::Verify, 36), "there is no time for another stretch");
     }
 }

@@ -329,7 +329,7 @@ impl Evaluator {
         let spec_effect = self.actions.get(&inverse.uses).map_or(Effect::Destroy, |a| a.spec().effect);
         // The way back costs what the way there did.
         let effect = if inverse.uses == invocation.uses { spec_effect.max(node.effect) } else { spec_effect };
-        if effect >= Effect::Disrupt {
+        if effect >= Effect::Disrupt && !action.spec().creates {
             let spec = self.actions.get(&inverse.uses).map(|action| action.spec());
             let manual = spec.map_or_else(|| inverse.uses.clone(), |spec| shell::call_line(spec, &inverse.with));
             return Verdict::Listed { manual };

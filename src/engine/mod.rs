@@ -4,6 +4,7 @@ pub mod check;
 pub mod drivers;
 pub mod evaluate;
 pub mod guard;
+pub mod hash;
 pub mod inject;
 pub mod machine;
 pub mod plan;

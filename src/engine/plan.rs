@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::check::PreparedCheck;
 use super::evaluate::{Evaluator, LATER};
 use super::guard::{check_guard, check_identity};
+use super::hash::hash;
 use super::machine::{self, Awaiting, Command, Kind, State, StepIx};
 use super::ports::{Action, Actions, Call, Probe, Source, Unreadable, World};
 use super::world::PlannedWorld;
-use crate::event::{Decision, Ending, Fact, Item, Verdict};
+use crate::event::{Decision, Ending, Fact, Verdict};
 use crate::expr::{self, Datum};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
@@ -50,7 +50,7 @@ pub async fn plan(
         warnings: Vec::new(),
         failure: None,
         inputs,
-        procedure,
+        procedure: Arc::new(procedure),
     };
     let mut planner = Planner::new(plan, actions.clone(), source)?;
     planner.run().await?;
@@ -58,33 +58,6 @@ pub async fn plan(
     plan.summary = summary(&plan.steps);
     plan.hash = hash(&plan);
     Ok(plan)
-}
-
-/// SHA-256 over the plan's canonical JSON (sorted keys) without the hash itself, in hexadecimal.
-pub fn hash(plan: &Plan) -> String {
-    let mut value = serde_json::to_value(plan).unwrap_or(Value::Null);
-    if let Value::Object(map) = &mut value {
-        map.remove("hash");
-    }
-    let digest = Sha256::digest(sorted(value).to_string());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The hash of a plan whose fan-out's list became known: over the hash before it, its path and its items.
-pub fn extended(before: &str, path: &StepPath, items: &[Item]) -> String {
-    let text = sorted(serde_json::json!({"before": before, "path": path, "items": items})).to_string();
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let ordered: BTreeMap<String, Value> = map.into_iter().map(|(k, v)| (k, sorted(v))).collect();
-            Value::Object(ordered.into_iter().collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
-        other => other,
-    }
 }
 
 /// Evaluates what a plan rests on, now: its guards and who its objects are. All that does not hold is returned.
@@ -342,8 +315,11 @@ impl Planner {
         match looked {
             Ok(()) => Ok(()),
             Err(Unreadable::Failed(failure)) => Err(failure),
-            Err(Unreadable::Unknown(why)) => {
-                self.later(ix, &action, &call, &format!("known later: {why}"));
+            Err(why) => {
+                self.later(ix, &action, &call, &why.to_string());
+                if let (Unreadable::Later(_), Some(row)) = (why, self.plan.steps.last_mut()) {
+                    row.unknown = vec!["outputs".to_owned()];
+                }
                 Ok(())
             }
         }
@@ -495,12 +471,12 @@ impl Planner {
 
     fn undo_text(&self, ix: StepIx, action: &Arc<dyn Action>, call: &Call, probe: &Probe, effect: Effect) -> String {
         match self.state.node(ix).step().map(|s| &s.rollback) {
-            Some(Rollback::None(why)) => format!("nothing: {why}"),
+            Some(Rollback::None(why)) => format!("{}: {why}", PlanStep::NOTHING),
             Some(Rollback::Steps(steps)) => steps.iter().map(|s: &Step| s.id.as_str()).collect::<Vec<_>>().join(", "),
             Some(Rollback::Auto) | None => match action.undo_summary(call, probe) {
-                Some(text) if effect >= Effect::Disrupt => format!("{text} (left to a person)"),
+                Some(text) if effect >= Effect::Disrupt => text + PlanStep::BY_HAND,
                 Some(text) => text,
-                None => "nothing can undo it".to_owned(),
+                None => format!("{} can undo it", PlanStep::NOTHING),
             },
         }
     }

@@ -15,7 +15,7 @@ use tokio::sync::Notify as Bell;
 
 use crate::event::{Decision, Event, Intent, Invocation, Question};
 use crate::model::action_spec::ActionSpec;
-use crate::model::effect::Effect;
+use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{ResourceKey, RunId, StepPath};
 use crate::model::plan::Change;
@@ -78,6 +78,9 @@ pub enum Unreadable {
     /// Only while planning: known once earlier steps have run.
     #[error("known later: {0}")]
     Unknown(String),
+    /// Only while planning: it waits or asks, so it is done when its turn comes. The plan's line.
+    #[error("{0}")]
+    Later(String),
     #[error(transparent)]
     Failed(#[from] Failure),
 }
@@ -91,6 +94,11 @@ pub trait World: Send + Sync {
 
     /// Whether earlier steps of the plan are expected to have changed anything at all. Never in a run.
     fn is_disturbed(&self) -> bool {
+        false
+    }
+
+    /// Whether it is a plan's: then nothing is waited for, since earlier steps have not been done.
+    fn is_planned(&self) -> bool {
         false
     }
 }
@@ -152,8 +160,15 @@ pub struct Prediction {
 pub enum Recovery {
     /// It was done: its outputs.
     Done(Value),
-    /// Certainly nothing was done and nothing is under way.
+    /// Certainly nothing was done, nothing is under way, and nothing will be.
     NotApplied,
+    /// Nothing of it is seen: what was looked at, for how long, and how the object is now. Whoever was asked may still
+    /// carry it out where it was not answered.
+    Unseen {
+        /// `None`, or `Partial` where it was done in several acts.
+        done: Done,
+        evidence: String,
+    },
     /// Some of it: what, as a person reads it.
     Partial(String),
     /// It is under way: wait on this.
@@ -409,6 +424,15 @@ pub trait Locks: Send + Sync {
     /// # Errors
     /// As `acquire`.
     async fn release(&self, name: &str, run: &RunId) -> Result<(), JournalError>;
+    /// Why the run does not have the lock any more, which is not its own doing; `None` where it has, or where that cannot
+    /// be told. Asked again and again: it may answer from what was seen a moment ago.
+    ///
+    /// # Errors
+    /// The store of locks failed.
+    async fn lost(&self, name: &str, run: &RunId) -> Result<Option<String>, JournalError> {
+        let _ = (name, run);
+        Ok(None)
+    }
     /// What happened on the way that a person should know, told once.
     fn take_notes(&self) -> Vec<String> {
         Vec::new()

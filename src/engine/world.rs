@@ -74,6 +74,10 @@ impl Overlay {
 
 #[async_trait]
 impl World for PlannedWorld {
+    fn is_planned(&self) -> bool {
+        true
+    }
+
     async fn read(&self, resource: &ResourceKey) -> Result<Observed, Failure> {
         {
             let overlay = self.overlay();

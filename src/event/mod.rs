@@ -341,17 +341,25 @@ impl Decision {
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     Signal(Signal),
-    /// Answers the question of the step (`None`: of the only step that waits).
+    /// Answers the question of the step (`None`: of the only step that waits). `attempt` is the one after which it was
+    /// asked: told again after a crash, an answer is none to a later question of the same step. `None`: an older
+    /// version said it, of whatever is asked.
     Approve {
         path: Option<StepPath>,
+        #[serde(default)]
+        attempt: Option<u32>,
         word: Option<String>,
     },
     Decline {
         path: Option<StepPath>,
+        #[serde(default)]
+        attempt: Option<u32>,
         why: String,
     },
     Decide {
         path: Option<StepPath>,
+        #[serde(default)]
+        attempt: Option<u32>,
         decision: Decision,
     },
 }

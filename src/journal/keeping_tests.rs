@@ -87,7 +87,9 @@ fn what_is_said_to_a_run_is_told_until_it_is_taken() {
     assert_eq!(inbox.look().unwrap(), []);
     let pause = Request::Signal(Signal::Pause);
     let first = store.request(&run, "ops@host", &pause).unwrap();
-    let second = store.request(&run, "ops@host", &Request::Approve { path: None, word: Some("pve1".into()) }).unwrap();
+    let second = store
+        .request(&run, "ops@host", &Request::Approve { path: None, attempt: None, word: Some("pve1".into()) })
+        .unwrap();
     store.request(&other, "ops@host", &pause).unwrap();
     assert_ne!(first, second);
     let told = inbox.look().unwrap();

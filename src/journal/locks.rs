@@ -94,6 +94,15 @@ impl Locks for StoreLocks {
         Ok(self.db.lock().unwrap_or_else(PoisonError::into_inner).drop_lock(name, run)?)
     }
 
+    async fn lost(&self, name: &str, run: &RunId) -> Result<Option<String>, JournalError> {
+        let held = self.db.lock().unwrap_or_else(PoisonError::into_inner).lock(name)?;
+        Ok(match held {
+            Some(row) if row.run == *run => None,
+            Some(row) => Some(format!("the lock {name} is run {}'s now", row.run)),
+            None => Some(format!("the lock {name} was broken on this host")),
+        })
+    }
+
     fn take_notes(&self) -> Vec<String> {
         std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }

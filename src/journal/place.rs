@@ -35,7 +35,10 @@ impl Place {
         }
         make_folder(&place.dir.join("runs"))?;
         // SQLite would make it with the umask's rights, and gives its -wal and -shm the rights of this file.
-        open_private(&place.database()).map_err(|e| StoreError::of_io(dir, "make journal.db in it", &e))?;
+        // Only where it is missing: whoever closes a file gives up all locks that the process has on it, SQLite's too.
+        if !place.database().exists() {
+            open_private(&place.database()).map_err(|e| StoreError::of_io(dir, "make journal.db in it", &e))?;
+        }
         Ok(place)
     }
 

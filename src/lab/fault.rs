@@ -22,7 +22,7 @@ pub enum Fault {
 }
 
 /// Every kind of fault by the word that a person writes for it; [`Fault::kind`] says which one a fault is.
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 26] = [
     "reset-before",
     "reset-after",
     "STATUS",
@@ -39,6 +39,7 @@ pub const KINDS: [&str; 25] = [
     "task-warn",
     "task-hang",
     "task-forget",
+    "task-full",
     "lock-stays",
     "tasks-late",
     "node-down",
@@ -80,6 +81,7 @@ impl WorldFault {
             Self::TaskWarn { .. } => "task-warn",
             Self::TaskHang { .. } => "task-hang",
             Self::TaskForget { .. } => "task-forget",
+            Self::TaskFull { .. } => "task-full",
             Self::LockStays { .. } => "lock-stays",
             Self::TasksLate { .. } => "tasks-late",
             Self::NodeUp { up: false, .. } => "node-down",
@@ -132,6 +134,11 @@ pub enum WorldFault {
     },
     /// The next such task does its work, and its node forgets it once it has ended.
     TaskForget {
+        task_type: String,
+        vmid: Option<Vmid>,
+    },
+    /// The next such task finds the storage that it copies to full, half-way.
+    TaskFull {
         task_type: String,
         vmid: Option<Vmid>,
     },
@@ -268,7 +275,7 @@ fn parse_effect(
             }
             _ => Err(bad(
                 "expected one of reset-before, reset-after, STATUS, STATUS-after, slow, hang, token-rejected, node-down, \
-                 node-up, quorum-lost, quorum-back, task-fail, task-abort, task-warn, task-hang, task-forget, tasks-late, \
+                 node-up, quorum-lost, quorum-back, task-fail, task-abort, task-warn, task-hang, task-forget, task-full, tasks-late, \
                  lock-stays, set-lock, clear-lock, replace-guest, ssh-drop, ssh-drop-after, ssh-exit, ssh-exit-after",
                 REQUEST_EXAMPLE,
             )),
@@ -361,7 +368,11 @@ fn parse_task(
         "warn" => Ok(WorldFault::TaskWarn { task_type, vmid }),
         "hang" => Ok(WorldFault::TaskHang { task_type, vmid }),
         "forget" => Ok(WorldFault::TaskForget { task_type, vmid }),
-        _ => Err(bad("expected task-fail, task-abort, task-warn, task-hang or task-forget", "task-fail:qmigrate/104")),
+        "full" => Ok(WorldFault::TaskFull { task_type, vmid }),
+        _ => Err(bad(
+            "expected task-fail, task-abort, task-warn, task-hang, task-forget or task-full",
+            "task-fail:qmigrate/104",
+        )),
     }
 }
 

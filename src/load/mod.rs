@@ -29,6 +29,7 @@ mod template;
 mod uses;
 pub mod values;
 pub mod yaml;
+pub mod yaml_edit;
 
 pub use cluster::load_cluster;
 pub use diagnostic::{Diagnostic, Findings, Severity, Source, Span, code};

@@ -96,8 +96,7 @@ pub fn call(
 fn callee<'c>(reader: &mut Reader<'_>, callables: &'c Callables<'_>, uses: &Node, name: &str) -> Option<&'c [Param]> {
     if let Some(local) = name.strip_prefix("local.").filter(|_| callables.is_call(name)) {
         if !callables.defines.contains_key(local) {
-            let near = nearest(local, callables.defines.keys().map(String::as_str)).map(|n| format!("local.{n}"));
-            reader.error(code::UNKNOWN_ACTION, uses.span, format!("`define` has no `{local}`")).suggest(near);
+            unknown_local(reader, callables, uses.span, local);
         }
         return callables.defines.get(local).map(|define| define.params.as_slice());
     }
@@ -151,6 +150,29 @@ fn missing(reader: &mut Reader<'_>, span: Span, name: &str, params: &[Param], en
                 .error(code::ACTION_PARAM, span, format!("`{name}` needs `{}`", param.name))
                 .help(format!("with: {{{}: <{kind}>}}{help}", param.name));
         }
+    }
+}
+
+/// Beside the file's own procedures there is an action or two of that beginning.
+fn unknown_local(reader: &mut Reader<'_>, callables: &Callables<'_>, span: Span, local: &str) {
+    let actions = callables.catalogue.keys().filter(|name| name.starts_with("local."));
+    let defined = callables.defines.keys().map(|name| format!("local.{name}"));
+    let (actions, defined): (Vec<String>, Vec<String>) = (actions.cloned().collect(), defined.collect());
+    let name = format!("local.{local}");
+    let near = nearest(&name, actions.iter().chain(&defined).map(|name| name.as_str()));
+    let quoted = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let own = if defined.is_empty() { "nothing".to_owned() } else { quoted(&defined) };
+    let known = match actions.as_slice() {
+        [] => format!("`define` has {own}"),
+        actions => format!("{} is an action, and `define` has {own}", quoted(actions)),
+    };
+    let diagnostic =
+        reader.error(code::UNKNOWN_ACTION, span, format!("`{name}` is neither an action nor defined in this file"));
+    diagnostic.suggest(near);
+    // Where there is one other name, that is all there is to say.
+    if actions.len() + defined.len() > 1 || diagnostic.help.is_none() {
+        let near = diagnostic.help.take().map(|near| format!("{near} "));
+        diagnostic.help = Some(near.unwrap_or_default() + &known);
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use serde::de::DeserializeOwned;
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span as YamlSpan};
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span as YamlSpan, StructureStyle};
 
 use super::diagnostic::{Diagnostic, Severity, Source, Span, code};
 
@@ -401,4 +401,80 @@ fn count(node: &Node) -> usize {
 /// Plain data as YAML; as JSON, which is YAML too, where that fails.
 pub fn write(value: &impl serde::Serialize) -> String {
     serde_saphyr::to_string(value).unwrap_or_else(|_| serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+/// An event with its place, without the crate's types: enough to edit a text in place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    pub kind: MarkKind,
+    /// Bytes; of a block scalar its text without the header.
+    pub start: usize,
+    pub end: usize,
+    /// Characters before it in its line.
+    pub column: usize,
+    /// It has an anchor or a tag.
+    pub dressed: bool,
+}
+
+/// What an event is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MarkKind {
+    Document,
+    Scalar {
+        text: String,
+        style: Style,
+    },
+    Seq {
+        flow: bool,
+    },
+    Map {
+        flow: bool,
+    },
+    /// Of the last collection that is open.
+    End,
+    Alias,
+}
+
+/// How a scalar is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    Single,
+    Double,
+    Block,
+}
+
+/// The events of a text. Errors: the place and the crate's words.
+pub fn marks(text: &str) -> Result<Vec<Mark>, (usize, String)> {
+    let mut marks = Vec::new();
+    for event in Parser::new_from_str(text) {
+        let (event, span) =
+            event.map_err(|e| (e.marker().byte_offset().unwrap_or(text.len()), e.info().to_string()))?;
+        let flow = |style| style == StructureStyle::Flow;
+        let (kind, dressed) = match event {
+            Event::DocumentStart(..) => (MarkKind::Document, false),
+            Event::Scalar(text, style, anchor, tag) => {
+                let style = match style {
+                    ScalarStyle::Plain => Style::Plain,
+                    ScalarStyle::SingleQuoted => Style::Single,
+                    ScalarStyle::DoubleQuoted => Style::Double,
+                    ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
+                };
+                (MarkKind::Scalar { text: text.into_owned(), style }, anchor != 0 || tag.is_some())
+            }
+            Event::SequenceStart(style, anchor, tag) => {
+                (MarkKind::Seq { flow: flow(style) }, anchor != 0 || tag.is_some())
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                (MarkKind::Map { flow: flow(style) }, anchor != 0 || tag.is_some())
+            }
+            Event::SequenceEnd | Event::MappingEnd => (MarkKind::End, false),
+            Event::Alias(_) => (MarkKind::Alias, false),
+            _ => continue,
+        };
+        let start = span.start.byte_offset().unwrap_or(0);
+        let end = span.end.byte_offset().unwrap_or(start);
+        marks.push(Mark { kind, start, end, column: span.start.col(), dressed });
+    }
+    Ok(marks)
 }

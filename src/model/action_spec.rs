@@ -47,6 +47,10 @@ pub struct ActionSpec {
     /// Whether each call does it anew, so that a call after it finds something left to do: a backup, a reboot.
     #[serde(default)]
     pub anew: bool,
+    /// Whether what it makes was not there before, so that its inverse, which takes that away, destroys nothing that anybody
+    /// else has put into the world.
+    #[serde(default)]
+    pub creates: bool,
 }
 
 impl ActionSpec {
@@ -62,6 +66,7 @@ impl ActionSpec {
             privileges: Vec::new(),
             undoable: false,
             anew: false,
+            creates: false,
         }
     }
 
@@ -107,6 +112,12 @@ impl ActionSpec {
     pub fn anew(mut self) -> Self {
         self.anew = true;
         self
+    }
+
+    /// It makes something new, and its inverse takes exactly that away.
+    pub fn creates(mut self) -> Self {
+        self.creates = true;
+        self.undoable()
     }
 
     pub fn undoable(mut self) -> Self {

@@ -56,6 +56,9 @@ pub struct Failure {
     pub details: Vec<String>,
     /// How much was changed nevertheless.
     pub done: Done,
+    /// The answer to a changing request was lost: whoever was asked may still carry it out, however long nothing shows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
@@ -70,12 +73,19 @@ impl Failure {
             cause: cause.into(),
             details: Vec::new(),
             done: Done::None,
+            lost: false,
             remedy: None,
         }
     }
 
     pub fn done(mut self, done: Done) -> Self {
         self.done = done;
+        self
+    }
+
+    /// How much was done is open, and stays so while nothing of it is seen.
+    pub fn lost(mut self) -> Self {
+        (self.done, self.lost) = (Done::Unknown, true);
         self
     }
 

@@ -1,6 +1,7 @@
 //! A plan: what a run would do, step by step, and what must still be true for it to be done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -96,6 +97,18 @@ pub struct PlanStep {
     pub commands: Vec<String>,
 }
 
+impl PlanStep {
+    /// How `undo` begins where nothing is undone.
+    pub const NOTHING: &str = "nothing";
+    /// How it ends where a rollback only lists what a person has to do.
+    pub const BY_HAND: &str = " (left to a person)";
+
+    /// Whether a rollback would do something about it, as far as the plan knew.
+    pub fn can_be_undone(&self) -> bool {
+        !self.undo.starts_with(Self::NOTHING) && !self.undo.ends_with(Self::BY_HAND)
+    }
+}
+
 /// What a plan is made for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inputs {
@@ -133,7 +146,16 @@ pub struct Plan {
     pub failure: Option<PlanFailure>,
     pub inputs: Inputs,
     /// The runbook itself: files are never read again.
-    pub procedure: Runbook,
+    pub procedure: Arc<Runbook>,
+}
+
+impl Plan {
+    /// Whether there is anything to do: a change, or a reading that is made only when its turn comes, as a wait is.
+    pub fn has_work(&self) -> bool {
+        let later =
+            |step: &PlanStep| step.change == Change::Read && step.planned == Planned::Run && !step.unknown.is_empty();
+        self.summary.changes() || self.steps.iter().any(later)
+    }
 }
 
 /// The step that already fails while planning, and why.

@@ -292,6 +292,30 @@ impl Procedure {
 }
 
 impl Step {
+    /// A step that does this and says nothing else.
+    pub fn new(id: impl Into<String>, verb: Verb) -> Self {
+        Self {
+            id: id.into(),
+            named: true,
+            place: Place::default(),
+            verb,
+            needs: Vec::new(),
+            when: None,
+            skip_if: None,
+            for_each: None,
+            optional: false,
+            gate: Vec::new(),
+            timeout: None,
+            deadline: None,
+            retry: None,
+            verify: Vec::new(),
+            rollback: Rollback::Auto,
+            on_failure: None,
+            effect: None,
+            outputs: Vec::new(),
+        }
+    }
+
     fn each_mut(&mut self, change: &mut dyn FnMut(&mut Self)) {
         change(self);
         if let Verb::Steps(inner) | Verb::Parallel(inner) = &mut self.verb {

@@ -54,6 +54,12 @@ impl Human {
         Self { look, view: RunView::default(), display, rows: Vec::new(), footer }
     }
 
+    /// Goes on with a run of which so much was seen before, by others.
+    pub fn since(mut self, view: RunView) -> Self {
+        self.view = view;
+        self
+    }
+
     /// For whoever asks questions while it draws.
     pub fn pause(&self) -> Pause {
         Pause(self.display.clone())
@@ -124,7 +130,14 @@ impl Drop for Human {
 /// The line that an event leaves behind, if it leaves one.
 fn scrolled(event: &Event, view: &RunView, look: &Look) -> Option<String> {
     match &event.body {
-        Body::Fact(Fact::Started { .. } | Fact::TimerFired { .. } | Fact::LockGranted | Fact::RunFinished { .. })
+        // A question is put whole at the prompt, or at the end where nobody answers.
+        Body::Fact(
+            Fact::Started { .. }
+            | Fact::TimerFired { .. }
+            | Fact::LockGranted
+            | Fact::RunFinished { .. }
+            | Fact::Asked { .. },
+        )
         | Body::Note(Note::Progress { .. } | Note::Log { .. }) => None,
         Body::Fact(Fact::Finished { path, .. } | Fact::Evaluated { path, .. } | Fact::Approved { path, .. }) => {
             let step = view.step(path)?;

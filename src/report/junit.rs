@@ -30,19 +30,64 @@ pub fn junit(view: &RunView) -> String {
             attribute(view.runbook())
         );
     }
-    let figures = format!(
-        "tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\" time=\"{}\"",
-        seconds(view.took())
+    let suite = Suite {
+        runbook: view.runbook(),
+        run: view.run.as_str(),
+        status: view.status.as_str(),
+        counts: [tests, failures, errors, skipped],
+        took: view.took(),
+        started: view.started,
+    };
+    suite.around(&cases)
+}
+
+/// What `--junit` says of a run that was refused before it began: one case, in error, with the refusal's code.
+pub fn junit_refused(runbook: &str, code: &str, why: &str, details: &[String]) -> String {
+    let case = format!(
+        "    <testcase classname=\"{}\" name=\"run\" time=\"0\"><error type=\"{}\" message=\"{}\">{}</error></testcase>\n",
+        attribute(runbook),
+        attribute(code),
+        attribute(why),
+        text(&details.join("\n"))
     );
-    let name = attribute(view.runbook());
-    let stamp = view.started.map(|at| format!(" timestamp=\"{}\"", stamp(at))).unwrap_or_default();
-    let run = attribute(view.run.as_str());
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{name}\" {figures}>\n  \
-         <testsuite name=\"{name}\" id=\"{run}\" {figures}{stamp}>\n    <properties>\n      \
-         <property name=\"status\" value=\"{}\"/>\n    </properties>\n{cases}  </testsuite>\n</testsuites>\n",
-        view.status.as_str()
-    )
+    Suite { runbook, run: "", status: "refused", counts: [1, 0, 1, 0], took: 0, started: None }.around(&case)
+}
+
+/// What `--junit` says where there was nothing to do: a suite without a case, which is well.
+pub fn junit_of_nothing(runbook: &str) -> String {
+    Suite { runbook, run: "", status: "succeeded", counts: [0; 4], took: 0, started: None }.around("")
+}
+
+/// What stands round the cases.
+struct Suite<'a> {
+    runbook: &'a str,
+    run: &'a str,
+    status: &'a str,
+    /// Tests, failures, errors, skipped.
+    counts: [usize; 4],
+    /// Milliseconds.
+    took: u64,
+    /// Milliseconds since 1970.
+    started: Option<u64>,
+}
+
+impl Suite<'_> {
+    fn around(&self, cases: &str) -> String {
+        let [tests, failures, errors, skipped] = self.counts;
+        let figures = format!(
+            "tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\" time=\"{}\"",
+            seconds(self.took)
+        );
+        let name = attribute(self.runbook);
+        let stamp = self.started.map(|at| format!(" timestamp=\"{}\"", stamp(at))).unwrap_or_default();
+        let run = attribute(self.run);
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{name}\" {figures}>\n  \
+             <testsuite name=\"{name}\" id=\"{run}\" {figures}{stamp}>\n    <properties>\n      \
+             <property name=\"status\" value=\"{}\"/>\n    </properties>\n{cases}  </testsuite>\n</testsuites>\n",
+            self.status
+        )
+    }
 }
 
 fn is_skipped(outcome: &Outcome) -> bool {
@@ -168,6 +213,19 @@ mod tests {
             counted(&run);
         }
         assert!(!counted(&sample::good_run()).contains("<error"));
+    }
+
+    #[test]
+    fn a_refusal_is_one_case_in_error_and_nothing_to_do_is_none() {
+        let balanced = |xml: &str| crate::report::page_is_balanced(xml.split_once('\n').unwrap().1);
+        let refused = junit_refused("a<b", "run::locked", "held by \"x\"", &["one".into(), "hint: wait".into()]);
+        balanced(&refused);
+        assert_eq!(refused.matches("tests=\"1\" failures=\"0\" errors=\"1\"").count(), 2, "{refused}");
+        let error = "<error type=\"run::locked\" message=\"held by &quot;x&quot;\">one\nhint: wait</error>";
+        assert!(refused.contains(error) && refused.contains("classname=\"a&lt;b\""), "{refused}");
+        let nothing = junit_of_nothing("x");
+        balanced(&nothing);
+        assert!(nothing.contains("tests=\"0\"") && !nothing.contains("<testcase"), "{nothing}");
     }
 
     #[test]

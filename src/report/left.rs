@@ -1,9 +1,11 @@
 //! What a run has left different: one list for the summary, JSON and rehearsals, so that all say the same.
 
+use super::blocked::steps_to;
 use super::view::{RunView, StepView};
 use crate::event::{Outcome, UndoStatus};
 use crate::model::effect::Done;
 use crate::model::ids::StepPath;
+use crate::model::runbook::{Rollback, Step};
 
 /// How much of what a step does is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,22 @@ pub fn left(view: &RunView) -> Vec<Left> {
         .collect()
 }
 
+/// Whether `runbook rollback` would undo something of it: the runbook's own way back, or an inverse that the plan knew.
+/// Of a step that the plan did not know it is open, and that command says so.
+pub(super) fn can_be_rolled_back(view: &RunView) -> bool {
+    let Some(plan) = &view.plan else { return false };
+    let undoes = |left: &Left| {
+        let steps = steps_to(plan, &left.path);
+        let by_author = |step: &&Step| matches!(step.rollback, Rollback::Steps(_));
+        let never = matches!(steps.last().map(|step| &step.rollback), Some(Rollback::None(_)));
+        let planned = plan.steps.iter().find(|step| step.path == left.path);
+        steps.iter().any(by_author) || !never && planned.is_none_or(|step| step.can_be_undone())
+    };
+    let open = |left: &Left| left.extent != Extent::Perhaps;
+    let listed = |left: &Left| matches!(view.step(&left.path).map(|step| &step.undo), Some(UndoStatus::Listed(_)));
+    left(view).iter().any(|left| open(left) && !listed(left) && undoes(left))
+}
+
 fn extent(view: &RunView, step: &StepView) -> Extent {
     match (&step.outcome, &step.undo) {
         (Outcome::InDoubt(_), _) => Extent::Perhaps,
@@ -63,5 +81,31 @@ mod tests {
         let whole = |path: &str| (path.to_owned(), Extent::Whole);
         assert_eq!(of(sample::failed_run()), [whole("maintenance"), whole("move[104]")]);
         assert_eq!(of(sample::rolled_back_run()), [whole("maintenance")]);
+    }
+
+    #[test]
+    fn a_rollback_is_for_what_is_left_and_has_a_way_back() {
+        let with = |change: &dyn Fn(&mut crate::model::plan::Plan)| {
+            let mut view = RunView::of(&sample::failed_run());
+            let mut plan = sample::plan();
+            change(&mut plan);
+            view.plan = Some(std::sync::Arc::new(plan));
+            can_be_rolled_back(&view)
+        };
+        assert!(with(&|_| {}));
+        let nothing = |plan: &mut crate::model::plan::Plan| {
+            plan.steps.iter_mut().for_each(|step| step.undo = "nothing can undo it".into());
+        };
+        assert!(!with(&nothing));
+        assert!(with(&|plan| {
+            nothing(plan);
+            std::sync::Arc::make_mut(&mut plan.procedure).steps[4].rollback = Rollback::Steps(Vec::new());
+        }));
+        assert!(!with(&|plan| {
+            for step in &mut std::sync::Arc::make_mut(&mut plan.procedure).steps {
+                step.rollback = Rollback::None("it is not worth it".into());
+            }
+        }));
+        assert!(!can_be_rolled_back(&RunView::of(&sample::rolled_back_run())), "what is left is a person's to undo");
     }
 }

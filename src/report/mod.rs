@@ -35,7 +35,7 @@ pub use figures::{bytes, clock, date, duration, speed};
 pub use graph::Graph;
 pub use human::{Human, Pause};
 pub use jsonl::JsonLines;
-pub use junit::junit;
+pub use junit::{junit, junit_of_nothing, junit_refused};
 pub use left::{Extent, Left, left};
 pub use metrics::{RunFigures, metrics};
 pub use notify::{Notice, moments, notice, rehearsal};

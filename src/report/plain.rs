@@ -8,7 +8,7 @@ use super::style::Look;
 use super::text::clean;
 use super::view::RunView;
 use crate::engine::ports::Observer;
-use crate::event::{Body, Ending, Event, Fact, Note, RunStatus, Signal, Verdict};
+use crate::event::{Body, Ending, Event, Fact, Note, Question, RunStatus, Signal, Verdict};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::StepPath;
 
@@ -23,11 +23,26 @@ pub struct Plain<W> {
     view: RunView,
     /// When progress of a step was last written, and how far it was.
     written: HashMap<StepPath, (u64, f64)>,
+    /// Questions that waited when this process came.
+    asked: HashMap<StepPath, Question>,
 }
 
 impl<W: Write + Send> Plain<W> {
     pub fn new(out: W, look: Look) -> Self {
-        Self { out, look, view: RunView::default(), written: HashMap::new() }
+        Self { out, look, view: RunView::default(), written: HashMap::new(), asked: HashMap::new() }
+    }
+
+    /// Goes on with a run of which so much was seen before, by others.
+    pub fn since(mut self, view: RunView) -> Self {
+        self.asked = view.questions().map(|(step, question)| (step.path.clone(), question.clone())).collect();
+        self.view = view;
+        self
+    }
+
+    /// A question that waited already is put again where the run is taken up: that is nothing new.
+    fn is_asked_again(&mut self, event: &Event) -> bool {
+        let Some(Fact::Asked { path, question }) = event.fact() else { return false };
+        self.asked.remove(path).is_some_and(|asked| asked == *question)
     }
 
     /// What was seen so far: for the summary at the end.
@@ -52,6 +67,9 @@ impl<W: Write + Send> Plain<W> {
 impl<W: Write + Send> Observer for Plain<W> {
     fn see(&mut self, event: &Event) {
         self.view.see(event);
+        if self.is_asked_again(event) {
+            return;
+        }
         if let Body::Note(Note::Progress { path, share, .. }) = &event.body
             && !self.is_due(path, *share, event.at)
         {
@@ -183,6 +201,20 @@ mod tests {
     #[test]
     fn a_line_an_event() {
         insta::assert_snapshot!(shown(&sample::rolled_back_run()));
+    }
+
+    #[test]
+    fn a_question_that_waited_is_not_told_again_by_who_takes_the_run_up() {
+        let events = sample::failed_run();
+        let at = events.iter().position(|event| matches!(event.fact(), Some(Fact::Asked { .. }))).unwrap();
+        let asked = &events[at];
+        let told = |mut plain: Plain<Vec<u8>>| {
+            plain.see(asked);
+            String::from_utf8(plain.into_inner()).unwrap()
+        };
+        let plain = || Plain::new(Vec::new(), Look::default());
+        assert!(told(plain()).contains("asks: These guests"));
+        assert_eq!(told(plain().since(RunView::of(&events[..=at]))), "");
     }
 
     #[test]

@@ -185,8 +185,13 @@ impl PlanText<'_> {
             out.push_str(&self.paint_lines(Ink::Warn, &text));
         }
         let mut say = |head: &str, ink: Ink, text: &str| {
-            let text = hang(&format!("{INDENT}{head}"), text, self.look.width);
+            // What stands below the first line is shown as it is: a diff, commands.
+            let (first, below) = text.split_once('\n').unwrap_or((text, ""));
+            let text = hang(&format!("{INDENT}{head}"), first, self.look.width);
             out.push_str(&self.paint_lines(ink, &text));
+            for line in below.lines() {
+                out.push_str(&self.paint_lines(Ink::Dim, &format!("{INDENT}{line}")));
+            }
         };
         if !step.undo.is_empty() && !matches!(step.change, Change::Read | Change::None) {
             say("undo: ", Ink::Dim, &step.undo);
@@ -407,8 +412,10 @@ mod tests {
     fn the_head_shows_parameters_as_they_are_written() {
         let mut plan = sample::plan();
         let types = [("keep_free", ValueType::Percent), ("wait", ValueType::Duration), ("room", ValueType::Size)];
-        plan.procedure.params = types.map(|(name, ty)| Param::new(name, ty)).to_vec();
-        plan.procedure.params.push(Param::new("stay", ValueType::List).items(ValueType::Guest));
+        std::sync::Arc::make_mut(&mut plan.procedure).params = types.map(|(name, ty)| Param::new(name, ty)).to_vec();
+        std::sync::Arc::make_mut(&mut plan.procedure)
+            .params
+            .push(Param::new("stay", ValueType::List).items(ValueType::Guest));
         let given = [("keep_free", 15.into()), ("wait", 300_000.into()), ("room", (32u64 << 30).into())];
         plan.inputs.params = given.map(|(name, value): (_, serde_json::Value)| (name.to_owned(), value)).into();
         plan.inputs.params.insert("stay".into(), serde_json::json!([104, 107]));

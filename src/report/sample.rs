@@ -10,7 +10,7 @@ use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 use crate::model::plan::{Change, Inputs, Plan, PlanFailure, PlanStep, Planned, Summary};
 use crate::model::runbook::{
-    Amount, Confirm, Expr, ForEach, LockScope, OnFailure, Place, Rollback, Runbook, Step, Target, Template, Verb,
+    Amount, Confirm, Expr, ForEach, LockScope, OnFailure, Place, Runbook, Step, Target, Template, Verb,
 };
 use crate::model::world::{Guard, Predicate};
 
@@ -26,26 +26,7 @@ fn expr(source: &str) -> Expr {
 }
 
 fn written(id: &str, needs: &[&str], verb: Verb) -> Step {
-    Step {
-        id: id.into(),
-        named: true,
-        place: Place::default(),
-        verb,
-        needs: needs.iter().map(|n| (*n).to_owned()).collect(),
-        when: None,
-        skip_if: None,
-        for_each: None,
-        optional: false,
-        gate: Vec::new(),
-        timeout: None,
-        deadline: None,
-        retry: None,
-        verify: Vec::new(),
-        rollback: Rollback::Auto,
-        on_failure: None,
-        effect: None,
-        outputs: Vec::new(),
-    }
+    Step { needs: needs.iter().map(|n| (*n).to_owned()).collect(), ..Step::new(id, verb) }
 }
 
 fn uses(action: &str) -> Verb {
@@ -245,7 +226,7 @@ pub fn plan() -> Plan {
             runbook_digest: "0".into(),
             config_digest: "0".into(),
         },
-        procedure: runbook(),
+        procedure: std::sync::Arc::new(runbook()),
     }
 }
 

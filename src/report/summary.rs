@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::figures::{count, duration};
-use super::left::{Extent, left};
+use super::left::{Extent, can_be_rolled_back, left};
 use super::question;
 use super::style::{Ink, Look, mark};
 use super::table::{Cell, Column, Table};
@@ -291,6 +291,9 @@ pub(super) fn commands(view: &RunView, id: &str) -> Vec<String> {
         // What is done already shows as unchanged in a new plan.
         RunStatus::Failed | RunStatus::Cancelled | RunStatus::Stopped | RunStatus::RolledBack => {
             commands.extend(view.plan.as_deref().map(again));
+            if can_be_rolled_back(view) {
+                commands.push(format!("runbook rollback {id}"));
+            }
         }
         RunStatus::Paused => {
             commands.push(format!("runbook resume {id}"));

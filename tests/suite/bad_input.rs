@@ -108,7 +108,7 @@ fn a_privilege_that_is_missing_is_named() {
     let got = world.lab(&lab, "runbook doctor");
     got.exits(4).says(&[
         "ops@pve!nothing lacks Sys.Audit on /",
-        "missing: Datastore.AllocateSpace, Datastore.Audit, Sys.Audit, VM.Audit, VM.Migrate",
+        "missing: Datastore.AllocateSpace, Datastore.Audit, Sys.Audit, VM.Audit, VM.Config.Disk",
     ]);
 }
 
@@ -123,7 +123,10 @@ fn a_token_that_may_only_look_plans_and_says_what_it_could_not_verify() {
         "ops@pve!readonly lacks VM.Migrate on /vms/104",
     ]);
     let got = world.lab(&lab, "runbook doctor");
-    got.exits(4).says(&["missing: Datastore.AllocateSpace, VM.Migrate, VM.PowerMgmt", "pveum acl modify"]);
+    got.exits(4).says(&[
+        "missing: Datastore.AllocateSpace, VM.Config.Disk, VM.Config.Options, VM.Migrate, VM.PowerMgmt",
+        "pveum acl modify",
+    ]);
     // Not half-way: maintenance goes over SSH, which does not ask the token.
     let got = world.lab(&lab, "runbook run evacuate pve2 --apply --yes");
     got.exits(4).complains(&["missing: VM.Migrate on /vms/104", "nothing was changed", "pveum acl modify"]);

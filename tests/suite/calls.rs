@@ -27,6 +27,19 @@ fn a_guest_that_a_call_names_becomes_its_vmid() {
 }
 
 #[test]
+fn a_guest_that_a_step_names_becomes_its_vmid() {
+    let down = |guest: &str| format!("  - id: a\n    uses: proxmox.guest_shutdown\n    with: {{guest: {guest}}}\n");
+    planned(&down("web")).exits(0).says(&["VM 104 (web)"]);
+    planned(&down("'104'")).exits(0).says(&["VM 104 (web)"]);
+    planned(&down("wbe")).exits(5).complains(&[
+        "step a: parameter guest of proxmox.guest_shutdown: there is no guest \"wbe\" [site::unknown_guest]",
+        "hint: name a guest by its VMID or by a name that only it has",
+    ]);
+    // A step before it might have made it: the step itself says that it is not there.
+    planned(&down("999")).exits(6).says(&["look for guest 999", "no node has it"]);
+}
+
+#[test]
 fn a_key_that_would_not_fit_into_a_path_is_refused() {
     let fan = |list: &str| {
         format!(

@@ -187,7 +187,7 @@ fn commands_that_need_no_site() {
     world.runbook(&["list"]).exits(0).says(&["node-evacuation", "evacuate", "shipped"]);
     assert_eq!(
         world.runbook(&["list", "-o", "name"]).exits(0).stdout,
-        "backup-guests\nnode-evacuation\nrestore-guest\n"
+        "ansible-playbook\nnode-evacuation\nreverse-proxy\ntaskfile\n"
     );
     let list = world.runbook(&["list", "-o", "json"]).exits(0).json();
     assert_eq!(list["runbooks"][1]["aliases"], json!(["evacuate"]));
@@ -213,6 +213,9 @@ fn the_catalogue_of_actions() {
     assert_eq!(
         names.exits(0).stdout.lines().collect::<Vec<_>>(),
         [
+            "ansible.playbook",
+            "file.write",
+            "git.commit",
             "local.run",
             "proxmox.api",
             "proxmox.backups",
@@ -237,6 +240,8 @@ fn the_catalogue_of_actions() {
             "proxmox.task_wait",
             "proxmox.tasks",
             "proxmox.updates",
+            "task.run",
+            "yaml.set",
         ]
     );
     let one = world.runbook(&["actions", "proxmox.guest_migrate", "-o", "json"]).exits(0).json();

@@ -74,18 +74,12 @@ async fn an_answer_that_never_comes_is_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_was_not_taken_is_sent_again_or_fails_having_done_nothing() {
+async fn a_request_without_an_answer_or_a_trace_is_in_doubt_and_never_sent_again() {
     for fault in ["reset-before:POST /nodes/*/qemu/104/migrate*1", "596:POST /nodes/*/qemu/104/migrate*1"] {
         let rig = rig(300.0, &[fault]).await;
-        match ended(&rig).await {
-            (Exit::Done, RunStatus::Succeeded) => rig.assert_evacuated(fault),
-            (Exit::Failed, RunStatus::Failed) => {
-                assert!(failure(&rig, MOVE).attempted.contains("migrate VM 104 (web) from pve2"), "{fault}");
-                assert_eq!(rig.migrations().get(&WEB), None, "{fault}");
-                assert_eq!(rig.node_of(WEB), "pve2", "{fault}");
-            }
-            other => panic!("{fault}: {other:?}"),
-        }
+        assert_eq!(ended(&rig).await, (Exit::Incomplete, RunStatus::Paused), "{fault}");
+        assert_eq!(rig.migrations().get(&WEB), None, "{fault}");
+        assert_eq!(rig.node_of(WEB), "pve2", "{fault}");
         rig.house.leave().await;
     }
 }

@@ -17,6 +17,36 @@ fn world(steps: &str) -> World {
 const APPLY: [&str; 4] = ["run", "x.yaml", "--apply", "--yes"];
 
 #[test]
+fn a_run_that_is_over_says_how_to_do_the_same_again() {
+    let world = world("steps:\n  - {uses: local.run, with: {argv: [/bin/true]}}\n");
+    for (run, again) in [
+        (&["do", "local.run", "argv=/bin/true", "--apply", "--yes"][..], "`runbook do …`"),
+        (&APPLY[..], "`runbook plan x …`"),
+    ] {
+        world.runbook(run).exits(0);
+        let refused = world.runbook(&["resume", "last"]);
+        refused.exits(6).complains(&["run::over", again]);
+        assert!(!refused.stderr.contains("Going on with"), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn an_unknown_local_name_is_told_of_the_action_and_of_the_procedures() {
+    let world = world("steps:\n  - {uses: local.command, with: {argv: [/bin/true]}}\n  - uses: local.rum\n");
+    let lint = world.runbook(&["lint", "./x.yaml"]);
+    lint.exits(2).complains(&[
+        "`local.command` is neither an action nor defined in this file",
+        "`local.run` is an action, and `define` has nothing",
+        "did you mean `local.run`?",
+    ]);
+    world.write(
+        "x.yaml",
+        &format!("{HEAD}steps:\n  - uses: local.command\ndefine:\n  drain: {{steps: [{{confirm: A}}]}}\n"),
+    );
+    world.runbook(&["lint", "./x.yaml"]).exits(2).complains(&["and `define` has `local.drain`"]);
+}
+
+#[test]
 fn a_run_of_local_commands_needs_no_configuration_and_no_site() {
     let world = world(
         r#"

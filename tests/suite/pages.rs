@@ -41,6 +41,23 @@ fn a_run_is_handed_on_as_a_page_and_as_junit_however_it_ended() {
 }
 
 #[test]
+fn a_run_that_was_refused_is_one_case_in_error_and_one_with_nothing_to_do_none() {
+    let script = "runbook freeze --reason 'a change of power' && \
+                  runbook run evacuate pve2 --apply --yes --junit frozen.xml; echo run $?; runbook unfreeze; \
+                  runbook run evacuate nowhere --apply --yes --junit node.xml; echo run $?; \
+                  runbook do proxmox.ha_maintenance node=pve2 enabled=false --apply --yes --junit nothing.xml; echo do $?";
+    let (world, got) = lab_exec("tiny", &[], script);
+    got.exits(0).says(&["run 6", "run 5", "do 0"]);
+    for (file, code) in [("frozen.xml", "site::frozen"), ("node.xml", "site::unknown_node")] {
+        let xml = world.read(file);
+        assert_eq!(xml.matches("tests=\"1\" failures=\"0\" errors=\"1\"").count(), 2, "{file}: {xml}");
+        assert!(xml.contains(&format!("name=\"run\" time=\"0\"><error type=\"{code}\"")), "{file}: {xml}");
+    }
+    assert!(world.read("frozen.xml").contains("a change of power"), "{}", world.read("frozen.xml"));
+    assert!(world.read("nothing.xml").contains("tests=\"0\""), "{}", world.read("nothing.xml"));
+}
+
+#[test]
 fn a_graph_of_a_runbook_and_of_a_saved_plan() {
     let script = "runbook graph evacuate && runbook graph evacuate --format dot && runbook graph evacuate --format mermaid && \
                   runbook plan evacuate pve2 --out p.plan >/dev/null && runbook graph p.plan && \

@@ -9,15 +9,16 @@ use runbook::sys::process::{self, Daemon, Spec};
 
 const LONG: Duration = Duration::from_secs(30);
 
-struct Sshd {
-    dir: tempfile::TempDir,
-    port: u16,
+/// One on a loopback port of its own, with keys of its own; it ends with this.
+pub struct Sshd {
+    pub dir: tempfile::TempDir,
+    pub port: u16,
     daemon: Daemon,
 }
 
 impl Sshd {
     /// Fails where sshd is not installed (`make test` sees to that) or cannot run (as root it wants `/run/sshd`).
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let sshd = ["/usr/sbin/sshd", "/usr/bin/sshd"].map(PathBuf::from).into_iter().find(|p| p.exists());
         let sshd = sshd.expect("sshd is not installed, and this test needs it; `make test` installs openssh-server");
         let dir = tempfile::tempdir().unwrap();
@@ -50,25 +51,36 @@ impl Sshd {
 
     /// `key`: whose key the client shows; `known`: whose key it takes for the host's (none: an empty file).
     fn ssh(&self, key: &str, known: Option<&str>) -> Ssh {
+        let (config, known_hosts) = self.client("pve1", key, known);
+        Ssh::new(SshSettings {
+            config: Some(config),
+            known_hosts: Some(known_hosts),
+            control_dir: Some(self.dir.path().join("c")),
+            ..SshSettings::default()
+        })
+    }
+
+    /// The files that `ssh` takes for this host under a name: its configuration and the known hosts, which the
+    /// configuration names as well.
+    pub fn client(&self, name: &str, key: &str, known: Option<&str>) -> (PathBuf, PathBuf) {
         let path = |name: &str| self.dir.path().join(name);
         let hosts = known.map(|name| {
             let public = files::read_text(path(&format!("{name}.pub"))).unwrap();
             format!("[127.0.0.1]:{} {public}", self.port)
         });
         let tag = format!("{key}-{}", known.unwrap_or("nobody"));
-        files::write_private(path(&format!("known-{tag}")), hosts.unwrap_or_default().as_bytes()).unwrap();
+        let known_hosts = path(&format!("known-{tag}"));
+        files::write_private(&known_hosts, hosts.unwrap_or_default().as_bytes()).unwrap();
         let config = format!(
-            "Host pve1\n HostName 127.0.0.1\n Port {}\n IdentityFile {}\n IdentitiesOnly yes\n IdentityAgent none\n",
+            "Host {name}\n HostName 127.0.0.1\n Port {}\n IdentityFile {}\n IdentitiesOnly yes\n IdentityAgent none\n \
+             UserKnownHostsFile {}\n GlobalKnownHostsFile /dev/null\n",
             self.port,
             path(key).display(),
+            known_hosts.display(),
         );
-        files::write_private(path(&format!("config-{tag}")), config.as_bytes()).unwrap();
-        Ssh::new(SshSettings {
-            config: Some(path(&format!("config-{tag}"))),
-            known_hosts: Some(path(&format!("known-{tag}"))),
-            control_dir: Some(path("c")),
-            ..SshSettings::default()
-        })
+        let file = path(&format!("config-{tag}"));
+        files::write_private(&file, config.as_bytes()).unwrap();
+        (file, known_hosts)
     }
 }
 

@@ -13,6 +13,7 @@ use runbook::model::action_spec::ActionSpec;
 use runbook::model::failure::Failure;
 use serde_json::{Value, json};
 
+use super::harness;
 use super::rig::torture;
 
 const MIGRATE: &str = "proxmox.guest_migrate";
@@ -61,12 +62,39 @@ async fn an_evacuation_is_disturbed_at_each_step_and_after_each_fact() {
         }
     }
     assert_eq!(of(Kind::RollBack).len(), steps.len());
+    let acting = ["maintenance", "move[104]", "move[105]", "move[108]"].map(|step| format!("fail-after:{step}"));
+    assert_eq!(of(Kind::FailAfter), acting);
+    let after = report.ended.iter().find(|e| e.case.ends_with("fail-after:move[104]")).unwrap();
+    assert_eq!((after.status.as_deref(), after.end), (Some("succeeded"), Some(End::Goal)), "it is found out");
+    assert!(after.command.contains("--inject 'fail-after:move[104]'"), "{}", after.command);
     assert_eq!(of(Kind::FailUndo).len(), 4, "{:?}", of(Kind::FailUndo));
     assert!(of(Kind::Crash).len() > 20 && of(Kind::CrashRollBack).len() > 10, "{:?}", of(Kind::Crash));
     let crash = report.ended.iter().find(|e| e.kind == Kind::Crash).unwrap();
     assert!(
         crash.command.contains("lab exec --scenario tiny -- sh -c 'runbook run evacuate pve2 --inject crash-after:1")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_question_is_answered_with_no_once() {
+    let world = harness::World::new();
+    let text = "runbook: asks\nschema: 1\ntarget: proxmox\nsteps:\n  - {id: sure, confirm: Sure?}\n  \
+                - {id: enter, uses: proxmox.ha_maintenance, with: {node: pve2, enabled: true}}\n  \
+                - {id: word, confirm: {message: Really?, type: pve2}}\n";
+    world.write("asks.yaml", text);
+    let settings = Settings { cwd: world.path("."), actor: "test@here".into(), ..Settings::default() };
+    let wanted = Wanted { name: "asks.yaml".into(), scenario: Some("tiny".into()), jobs: 2, ..Wanted::default() };
+    let report = rehearse::rehearse(&settings, &wanted, &mut |_| {}).await.unwrap();
+    assert_eq!(report.findings().count(), 0, "{}", story(&report));
+    let declined: Vec<_> = report.ended.iter().filter(|e| e.kind == Kind::Decline).collect();
+    let ends: Vec<_> = declined.iter().map(|e| (e.case.as_str(), e.status.as_deref(), e.end)).collect();
+    let stopped = Some("stopped");
+    // All was done when the second one was asked.
+    assert_eq!(
+        ends,
+        [("given/decline:sure", stopped, Some(End::Start)), ("given/decline:word", stopped, Some(End::Goal))]
+    );
+    assert!(declined[1].command.contains("--inject decline:word"), "{}", declined[1].command);
 }
 
 /// An action that is the real one but for one lie.
@@ -192,6 +220,12 @@ async fn a_recovery_that_lies_is_found() {
     let found = found("crash-after:*", |actions| lying(actions, Lie::Recover)).await;
     assert!(!found.is_empty());
     assert!(found.iter().any(|f| f.contains("it ends as failed, undisturbed as succeeded")), "{found:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_that_is_looked_into_wrongly_is_found() {
+    let found = found("fail-after:*", |actions| lying(actions, Lie::Recover)).await;
+    assert!(found.iter().any(|f| f.contains("fail-after:move[104]")), "{found:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -198,6 +198,30 @@ async fn a_lock_that_was_broken_meanwhile_is_taken_again_or_its_new_holder_is_na
     rig.house.leave().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_lock_is_broken_under_it_begins_nothing_more() {
+    let rig = rig().await;
+    let (plan, site) = (rig.plan().await, rig.site().await);
+    let breaks = async {
+        while rig.migrations().is_empty() {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        site_lock::break_(&site, "somebody believes it is gone").await.unwrap()
+    };
+    let ((ended, _), broken) = tokio::join!(rig.apply(plan, &[]), breaks);
+    assert!(broken.is_some());
+    assert_eq!(ended.unwrap().status, RunStatus::Failed);
+    let lost = |event: &runbook::event::Event| match event.fact() {
+        Some(Fact::LockLost { why }) => why.contains("the pool runbook-lock is gone from the site"),
+        _ => false,
+    };
+    assert!(rig.events().iter().any(lost), "{:?}", rig.events());
+    let begun = rig.migrations().len();
+    assert!(begun < 3, "{begun} guests were moved");
+    assert_eq!(rig.lock_calls(), (1, 1), "what was broken is not given back again");
+    rig.house.leave().await;
+}
+
 #[test]
 fn a_token_that_may_create_no_pools_locks_its_host_and_says_so() {
     let world = World::new();

@@ -1,12 +1,12 @@
 //! Acts on the machine that runbook runs on, and the source of what is read of it.
 
-mod order;
+pub(in crate::actions) mod order;
 pub mod resource;
 mod run;
-mod source;
+pub(in crate::actions) mod source;
 #[cfg(test)]
 mod tests;
-mod work;
+pub(in crate::actions) mod work;
 
 pub use run::LocalRun;
 pub use source::LocalSource;

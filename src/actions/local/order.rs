@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::clients::local::Command;
 use crate::engine::ports::Call;
 use crate::model::failure::{Class, Failure};
+use crate::model::shell::quote as quoted;
 
 /// Bytes kept of each stream: enough for what a step hands on, little enough for every step of a large run.
 pub const KEEP: usize = 64 << 10;
@@ -40,16 +41,7 @@ impl Order {
     /// Not exactly one of `argv` and `script`, or a word or variable that is no text.
     pub fn of(call: &Call, folder: &Path) -> Result<Self, Failure> {
         let refuse = |cause: String| Failure::new(Class::Precondition, "run a local command", cause);
-        let argv: Option<Vec<Value>> = call.arg("argv")?;
-        let script: Option<String> = call.arg("script")?;
-        if argv.is_some() == script.is_some() {
-            return Err(refuse("give one of `argv` (words) and `script` (text for /bin/sh -eu)".into()));
-        }
-        let word = |value: &Value| text(value).ok_or_else(|| refuse(format!("argv: {value} is no word")));
-        let argv = argv.unwrap_or_default().iter().map(word).collect::<Result<Vec<_>, _>>()?;
-        if script.is_none() && argv.first().is_none_or(String::is_empty) {
-            return Err(refuse("`argv` names no program".into()));
-        }
+        let (argv, script) = asked(call, refuse)?;
         let given: Option<PathBuf> = call.arg("cwd")?;
         Ok(Self {
             argv,
@@ -65,13 +57,8 @@ impl Order {
     }
 
     pub fn command(&self) -> Command {
-        let words = match &self.script {
-            // The word behind the script is its name in the shell's messages.
-            Some(script) => ["/bin/sh", "-eu", "-c", script, "script"].map(str::to_owned).to_vec(),
-            None => self.argv.clone(),
-        };
         Command {
-            argv: words,
+            argv: program(&self.argv, self.script.as_deref()),
             env: self.env.clone(),
             cwd: self.cwd.clone(),
             stdin: self.stdin.clone().into_bytes(),
@@ -82,20 +69,7 @@ impl Order {
 
     /// `systemctl restart x`, or a script's first line; one line that is not too long.
     pub fn title(&self) -> String {
-        const MOST: usize = 100;
-        let text = match &self.script {
-            Some(script) => {
-                let mut lines = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-                let first = lines.next().unwrap_or("(empty)");
-                format!("script: {first}{}", if lines.next().is_some() { " …" } else { "" })
-            }
-            None => self.argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
-        };
-        let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect();
-        if line.len() < text.len() {
-            line.push('…');
-        }
-        line
+        title(&self.argv, self.script.as_deref())
     }
 
     /// What a person would type.
@@ -114,14 +88,58 @@ impl Order {
     }
 }
 
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "._-=/:@%+,".contains(c));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+/// The words, or the script, that a step gives.
+///
+/// # Errors
+/// What `refuse` makes of it: not exactly one of them, or a word that is no text.
+pub fn asked(call: &Call, refuse: impl Fn(String) -> Failure) -> Result<(Vec<String>, Option<String>), Failure> {
+    let argv: Option<Vec<Value>> = call.arg("argv")?;
+    let script: Option<String> = call.arg("script")?;
+    if argv.is_some() == script.is_some() {
+        return Err(refuse("give one of `argv` (words) and `script` (text for /bin/sh -eu)".into()));
+    }
+    let argv = words(&argv.unwrap_or_default()).map_err(&refuse)?;
+    if script.is_none() && argv.first().is_none_or(String::is_empty) {
+        return Err(refuse("`argv` names no program".into()));
+    }
+    Ok((argv, script))
+}
+
+/// # Errors
+/// Which of them is no word.
+pub fn words(given: &[Value]) -> Result<Vec<String>, String> {
+    given.iter().map(|value| text(value).ok_or_else(|| format!("argv: {value} is no word"))).collect()
+}
+
+/// What is run.
+pub fn program(argv: &[String], script: Option<&str>) -> Vec<String> {
+    match script {
+        // The word behind the script is its name in the shell's messages.
+        Some(script) => ["/bin/sh", "-eu", "-c", script, "script"].map(str::to_owned).to_vec(),
+        None => argv.to_vec(),
+    }
+}
+
+/// `systemctl restart x`, or a script's first line; one line that is not too long.
+pub fn title(argv: &[String], script: Option<&str>) -> String {
+    const MOST: usize = 100;
+    let text = match script {
+        Some(script) => {
+            let mut lines = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            let first = lines.next().unwrap_or("(empty)");
+            format!("script: {first}{}", if lines.next().is_some() { " …" } else { "" })
+        }
+        None => argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+    };
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect();
+    if line.len() < text.len() {
+        line.push('…');
+    }
+    line
 }
 
 /// A text, a number or a truth as one word; nothing else is one.
-fn text(value: &Value) -> Option<String> {
+pub fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
@@ -130,7 +148,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// Null takes a variable away.
-fn variables(given: &Map<String, Value>) -> Result<Vec<(String, Option<String>)>, String> {
+pub fn variables(given: &Map<String, Value>) -> Result<Vec<(String, Option<String>)>, String> {
     let fits = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
     let one = |(name, value): (&String, &Value)| match (fits(name), value, text(value)) {
         (false, ..) => Err(format!("env: {name:?} is no name of a variable")),

@@ -3,6 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `local/path/PATH` | `{exists}` of an absolute path |
+//! | `local/file/PATH` | `{size, sha256, text}` of the file of an absolute path, the text where it is short; null: none |
 //! | `local/folder` | `{path}`: the folder that runbook was started in, which relative paths begin at |
 //! | `local/now` | `{text}`: the time, as a person reads it |
 //! | `local/process/BOOT/PID/START` | `{running}` of one process and no other |
@@ -19,6 +20,7 @@ use crate::model::ids::{ResourceKey, RunId, StepPath};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
     Path(PathBuf),
+    File(PathBuf),
     Folder,
     Now,
     Process(Process),
@@ -36,6 +38,7 @@ impl fmt::Display for Resource {
         match self {
             // An absolute path brings its own slash.
             Self::Path(path) => write!(f, "local/path{}", path.display()),
+            Self::File(path) => write!(f, "local/file{}", path.display()),
             Self::Folder => f.write_str("local/folder"),
             Self::Now => f.write_str("local/now"),
             Self::Process(process) => write!(f, "local/process/{}/{}/{}", process.boot, process.pid, process.start),
@@ -59,6 +62,7 @@ impl FromStr for Resource {
             ("folder", "") => Ok(Self::Folder),
             ("now", "") => Ok(Self::Now),
             ("path", rest) => Ok(Self::Path(format!("/{rest}").into())),
+            ("file", rest) => Ok(Self::File(format!("/{rest}").into())),
             ("process", rest) => {
                 let parts: Vec<&str> = rest.split('/').collect();
                 let [boot, pid, start] = parts[..] else { return Err(bad()) };
@@ -84,6 +88,7 @@ mod tests {
         for resource in [
             Resource::Path("/var/lib/x y".into()),
             Resource::Path("/".into()),
+            Resource::File("/etc/motd".into()),
             Resource::Folder,
             Resource::Now,
             Resource::Process(process),

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::order::Order;
 use super::resource::Resource;
-use super::work::{Handle, Work, unseen};
+use super::work::{Handle, Watch, Work, ended_unseen, known, left_behind, unseen};
 use crate::clients::local::Local;
-use crate::engine::ports::{Action, Call, Mutate, Observed, Prediction, Probe, Recovery, Unreadable, World};
+use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
@@ -77,13 +77,6 @@ fn attempted(order: &Order) -> String {
     format!("run `{}`", order.title())
 }
 
-async fn known(world: &dyn World, resource: Resource) -> Result<Value, Failure> {
-    match world.read(&resource.key()).await? {
-        Observed::Known(value) => Ok((*value).clone()),
-        Observed::Unknown(why) => Err(Failure::new(Class::Internal, "read this machine in a run", why)),
-    }
-}
-
 async fn exists(world: &dyn World, path: &Path) -> Result<bool, Failure> {
     Ok(known(world, Resource::Path(path.to_owned())).await?["exists"] == true)
 }
@@ -140,16 +133,15 @@ impl Action for LocalRun {
     async fn apply(&self, call: &Call, _: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
         let order = self.order(call)?;
         let local = mutate.client::<Local>()?;
-        Work { attempted: attempted(&order), order: &order, mutate }.run(&local, call).await
+        Work { order: &order, watch: Watch { mutate, attempted: attempted(&order) } }.run(&local, call).await
     }
 
     async fn attach(&self, call: &Call, _: &Intent, handle: &Value, mutate: &Mutate) -> Result<Value, Failure> {
         let order = self.order(call)?;
         let local = mutate.client::<Local>()?;
-        let work = Work { attempted: attempted(&order), order: &order, mutate };
-        let handle = serde_json::from_value(handle.clone())
-            .map_err(|e| Failure::new(Class::Internal, &work.attempted, format!("its handle: {e}")))?;
-        work.attach(&local, handle).await
+        let watch = Watch { mutate, attempted: attempted(&order) };
+        let handle = Handle::of(handle, &watch.attempted)?;
+        Work { order: &order, watch }.attach(&local, handle).await
     }
 
     async fn verify(&self, call: &Call, _: &Value, _: &Value, world: &dyn World) -> Result<(), Failure> {
@@ -171,38 +163,18 @@ impl Action for LocalRun {
         world: &dyn World,
     ) -> Result<Recovery, Failure> {
         let order = self.order(call)?;
-        let handle: Option<Handle> = handle.and_then(|value| serde_json::from_value(value.clone()).ok());
-        if let Some(how) = handle.as_ref().and_then(|handle| handle.ended.as_ref()) {
-            return Ok(Recovery::Partial(format!("`{}` was {how}; what it had done by then stays", order.title())));
-        }
-        if let Some(running) = running(call, handle, world).await? {
-            return Ok(Recovery::Running(json!(running)));
+        if let Some(found) = left_behind(call, handle, &order.title(), world).await? {
+            return Ok(found);
         }
         if let Some(path) = &order.creates
             && exists(world, path).await?
         {
             return Ok(Recovery::Done(unseen()));
         }
-        let since = intent.prepared["text"].as_str().unwrap_or("a time that is not known");
-        Ok(Recovery::InDoubt(format!(
-            "`{}` was begun in {} at {since} and does not run any more; how it ended was not seen",
-            order.title(),
-            order.cwd.display()
-        )))
+        Ok(ended_unseen(&order.title(), &order.cwd, intent))
     }
 
     fn commands(&self, call: &Call, _: &Probe) -> Vec<String> {
         self.order(call).map(|order| order.typed()).into_iter().collect()
     }
-}
-
-/// The command of this step, where it still runs: by its handle, else by the variables that it was given.
-async fn running(call: &Call, handle: Option<Handle>, world: &dyn World) -> Result<Option<Handle>, Failure> {
-    if let Some(handle) = handle {
-        let seen = known(world, Resource::Process(handle.process.clone())).await?;
-        return Ok((seen["running"] == true).then_some(handle));
-    }
-    let Some(run) = call.run.clone() else { return Ok(None) };
-    let found = known(world, Resource::Command(run, call.path.clone())).await?;
-    Ok(serde_json::from_value(found).ok().map(|process| Handle { process, ended: None }))
 }

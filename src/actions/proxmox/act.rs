@@ -44,6 +44,9 @@ pub struct Trail {
     pub kinds: &'static [&'static str],
     /// What its task is about (`104@local`), where the lists have tasks about other things, too.
     pub about: Option<String>,
+    /// Tasks of others, or of other steps of ours, show there that cannot be told from this one: none is taken for it,
+    /// and the object is looked at when all have ended.
+    pub shared: bool,
 }
 
 impl Request {
@@ -56,13 +59,13 @@ impl Request {
         kinds: &'static [&'static str],
     ) -> Self {
         let lists = vec![Resource::GuestTasks(node.clone(), vmid)];
-        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds, about: None }) }
+        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }) }
     }
 
     /// A POST that starts a task on a node about no guest, or about one that is not there yet.
     pub fn on_node(node: &NodeName, path: String, params: Params, kinds: &'static [&'static str]) -> Self {
         let lists = kinds.iter().map(|kind| Resource::TasksOf(node.clone(), (*kind).to_owned())).collect();
-        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds, about: None }) }
+        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }) }
     }
 
     /// A request that is done when it is answered.
@@ -74,6 +77,14 @@ impl Request {
     pub fn about(mut self, id: String) -> Self {
         if let Ends::WithTask(trail) = &mut self.ends {
             trail.about = Some(id);
+        }
+        self
+    }
+
+    /// The same where its task cannot be told from others: see [`Trail::shared`].
+    pub fn among_others(mut self) -> Self {
+        if let Ends::WithTask(trail) = &mut self.ends {
+            trail.shared = true;
         }
         self
     }
@@ -99,14 +110,16 @@ pub enum Seen {
     Partial(String),
     /// Not the object that it was, or nothing that the act explains.
     Strange(String),
+    /// Another's work is in its place: the act was certainly not done.
+    Theirs(String),
 }
 
 impl Seen {
     /// `Ok` where it is as wanted, else what is seen.
-    pub fn as_wanted(self) -> Result<Value, String> {
+    pub fn into_wanted(self) -> Result<Value, String> {
         match self {
             Self::Done(outputs) => Ok(outputs),
-            Self::Untouched(is) | Self::Partial(is) | Self::Strange(is) => Err(is),
+            Self::Untouched(is) | Self::Partial(is) | Self::Strange(is) | Self::Theirs(is) => Err(is),
         }
     }
 }
@@ -140,8 +153,8 @@ pub trait Act: Send + Sync {
     /// Parameters that do not fit together.
     fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure>;
 
-    /// How the object is now. `answer` is what the request gave back (its task's id, where that has ended well), or
-    /// what the step puts out, where that was heard.
+    /// How the object is now. `answer` is what the request gave back, (its task's id, where that has ended well), or what
+    /// the step puts out, where that was heard: then the request has been carried out.
     ///
     /// # Errors
     /// It cannot be read.
@@ -156,6 +169,12 @@ pub trait Act: Send + Sync {
     /// How many looks in a row must find it as wanted.
     fn looks(&self) -> u32 {
         1
+    }
+
+    /// For how long it must then be seen as wanted without a break.
+    fn steady(&self, call: &Call) -> std::time::Duration {
+        let _ = call;
+        std::time::Duration::ZERO
     }
 
     /// How long the object may take to be as it should after its task has ended.
@@ -182,6 +201,18 @@ pub trait Act: Send + Sync {
     /// Where a person sees that it is done, for `plan --as commands`: see [`typed::check`].
     fn check(&self, call: &Call, before: &Value) -> Option<String> {
         let _ = (call, before);
+        None
+    }
+
+    /// Whether a request that is refused since somebody changed the object in between may be made anew from another look:
+    /// where what is wanted does not depend on what was changed.
+    fn looks_again(&self) -> bool {
+        false
+    }
+
+    /// What kind of failure these words are, where the act knows better than the client.
+    fn class(&self, call: &Call, cause: &str) -> Option<Class> {
+        let _ = (call, cause);
         None
     }
 

@@ -1,22 +1,11 @@
 //! From a client's error to what a person must be told: class, what was attempted, the literal words, what to do.
 
-use crate::clients::Class as Told;
+use crate::actions::class;
 use crate::clients::proxmox::{ProxmoxError, Site};
-use crate::clients::ssh::SshError;
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 
-fn class(told: Told) -> Class {
-    match told {
-        Told::Transient => Class::Transient,
-        Told::Timeout => Class::Timeout,
-        Told::Unreachable => Class::Unreachable,
-        Told::Locked => Class::Locked,
-        Told::Refused => Class::Refused,
-        Told::Precondition => Class::Precondition,
-        Told::Failed => Class::Failed,
-    }
-}
+pub(super) use crate::actions::ssh::failure as ssh;
 
 /// `token ops@pve!runbook` or `user ops@pve`.
 pub fn who(user: &str) -> String {
@@ -51,15 +40,20 @@ pub fn hidden(attempted: &str, we: &str, privilege: &str, path: &str) -> Failure
     Failure::new(Class::Refused, attempted, cause).remedy(grant(we, privilege, path))
 }
 
-/// What a call to Proxmox failed with; `done` is unknown where the answer was lost or does not say that nothing was begun,
-/// else none.
+/// What a call to Proxmox failed with; `done` is unknown where the answer was lost (which it says) or does not say that
+/// nothing was begun, else none.
 pub fn proxmox(we: &str, attempted: impl Into<String>, error: &ProxmoxError) -> Failure {
     let failure = Failure::new(class(error.class()), attempted, error.to_string());
-    let unknown = error.outcome_unknown() || error.may_have_been_begun();
-    let done = if unknown { Done::Unknown } else { Done::None };
+    let failure = if error.answer_lost() {
+        failure.lost()
+    } else if error.outcome_unknown() || error.may_have_been_begun() {
+        failure.done(Done::Unknown)
+    } else {
+        failure
+    };
     match remedy(we, error) {
-        Some(remedy) => failure.done(done).remedy(remedy),
-        None => failure.done(done),
+        Some(remedy) => failure.remedy(remedy),
+        None => failure,
     }
 }
 
@@ -89,16 +83,11 @@ fn remedy(we: &str, error: &ProxmoxError) -> Option<String> {
     })
 }
 
-/// What a command over SSH failed with.
-pub fn ssh(attempted: impl Into<String>, error: &SshError) -> Failure {
-    let done = if error.outcome_unknown() { Done::Unknown } else { Done::None };
-    Failure::new(class(error.class()), attempted, error.to_string()).done(done)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clients::proxmox::{At, Verb};
+    use crate::clients::ssh::SshError;
 
     fn at(verb: Verb) -> Box<At> {
         Box::new(At { verb, path: "/nodes/pve2/qemu/104/migrate".into(), node: "pve2".into() })
@@ -125,10 +114,17 @@ mod tests {
             message: "Connection timed out".into(),
             may_have_been_taken: verb == Verb::Post,
         };
-        assert_eq!(proxmox("user a@pam", "x", &lost(Verb::Post)).done, Done::Unknown);
-        assert_eq!(proxmox("user a@pam", "x", &lost(Verb::Get)).done, Done::None);
-        let timeout = ProxmoxError::Timeout { at: at(Verb::Post), sent: true };
-        assert_eq!(proxmox("user a@pam", "x", &timeout).done, Done::Unknown);
+        let said = |error: &ProxmoxError| {
+            let failure = proxmox("user a@pam", "x", error);
+            (failure.done, failure.lost)
+        };
+        assert_eq!(said(&lost(Verb::Post)), (Done::Unknown, true));
+        assert_eq!(said(&lost(Verb::Get)), (Done::None, false));
+        assert_eq!(said(&ProxmoxError::Timeout { at: at(Verb::Post), sent: true }), (Done::Unknown, true));
+        assert_eq!(said(&ProxmoxError::Timeout { at: at(Verb::Post), sent: false }), (Done::None, false));
+        let server = |status| ProxmoxError::Server { at: at(Verb::Post), status, message: "got timeout".into() };
+        assert_eq!(said(&server(500)), (Done::Unknown, false), "its own answer: it is not at work on it any more");
+        assert_eq!(said(&server(504)), (Done::Unknown, true), "somebody else's answer, in its place");
         let refused = ProxmoxError::Unreachable { at: at(Verb::Post), cause: "refused".into(), sent: false };
         let failure = proxmox("user a@pam", "x", &refused);
         assert_eq!((failure.class, failure.done), (Class::Unreachable, Done::None));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::act::Seen;
 use super::object::{Guest, Node};
 use super::resource::Resource;
 use crate::engine::ports::{Unreadable, World};
@@ -31,7 +32,9 @@ pub async fn live<T: DeserializeOwned>(world: &dyn World, resource: Resource) ->
 pub fn settled(error: Unreadable) -> Failure {
     match error {
         Unreadable::Failed(failure) => failure,
-        Unreadable::Unknown(why) => Failure::new(Class::Internal, "read the world in a run", why),
+        Unreadable::Unknown(why) | Unreadable::Later(why) => {
+            Failure::new(Class::Internal, "read the world in a run", why)
+        }
     }
 }
 
@@ -46,6 +49,24 @@ pub async fn guest(world: &dyn World, vmid: Vmid) -> Result<Guest, Unreadable> {
     let attempted = format!("look for guest {vmid}");
     let none = || Failure::new(Class::Precondition, attempted, "no node has it").remedy("check the VMID");
     Ok(found.ok_or_else(none)?)
+}
+
+/// The guest as it is now, if it is still the one that it was.
+pub async fn still(world: &dyn World, before: &Guest) -> Result<Result<Guest, Seen>, Failure> {
+    Ok(match live::<Option<Guest>>(world, Resource::Guest(before.vmid)).await? {
+        None => Err(Seen::Strange(format!("{} is on no node", before.title()))),
+        Some(now) if !now.is_same_as(before) => {
+            Err(Seen::Strange(format!("{} is another guest now: {}", before.vmid, now.title())))
+        }
+        Some(now) => Ok(now),
+    })
+}
+
+/// That nothing holds the guest.
+pub fn unlocked(guest: &Guest, attempted: &str) -> Result<(), Failure> {
+    let Some(lock) = &guest.lock else { return Ok(()) };
+    let failure = Failure::new(Class::Locked, attempted, format!("{} is locked ({lock})", guest.title()));
+    Err(failure.remedy(format!("wait until the {lock} has ended")))
 }
 
 /// The node, or that there is none of that name.

@@ -3,10 +3,12 @@
 mod act;
 pub mod api;
 pub mod backup;
+mod config;
 pub mod evacuation;
 mod failures;
 pub mod guest;
 pub mod ha;
+pub mod image;
 mod look;
 pub mod node;
 pub mod object;
@@ -16,6 +18,7 @@ pub mod resource;
 pub mod source;
 pub mod storage;
 pub mod task;
+mod state;
 #[cfg(test)]
 mod testing;
 mod typed;

@@ -88,10 +88,24 @@ pub struct Guest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cores: Option<u64>,
     pub tags: Vec<String>,
+    /// `order=1,up=30,down=60`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup: Option<String>,
+    /// Neither it nor its disks can be deleted.
+    #[serde(default)]
+    pub protection: bool,
     pub disks: BTreeMap<String, Disk>,
     pub nets: BTreeMap<String, Net>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// VMs: another one after each return to a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
+    /// The snapshot that its present state comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// The HA manager's state of it, if HA knows it (`ignored` included).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ha: Option<String>,
@@ -110,6 +124,17 @@ impl Guest {
     /// `VM 104 (web-1)`
     pub fn title(&self) -> String {
         title(self.kind, self.vmid, &self.name)
+    }
+
+    /// Whether its description has this line.
+    pub fn has_line(&self, line: &str) -> bool {
+        self.description.as_deref().is_some_and(|text| text.lines().any(|one| one.trim() == line))
+    }
+
+    /// Its volumes; images in drives are no volumes of its own.
+    pub fn volumes(&self) -> impl Iterator<Item = (&StorageId, &str)> {
+        let own = self.disks.values().filter(|disk| !disk.cdrom || disk.volid.contains("-cloudinit"));
+        own.filter_map(|disk| Some((disk.storage.as_ref()?, disk.volid.as_str())))
     }
 
     /// Whether it is the same guest under the same number. A VM is its uuid; a container its MAC addresses, or its
@@ -164,6 +189,28 @@ impl GuestEntry {
     pub fn title(&self) -> String {
         title(self.kind, self.vmid, &self.name)
     }
+}
+
+/// A snapshot.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    #[serde(default)]
+    pub description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Seconds since 1970; absent while it is being taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<i64>,
+    /// Whether memory is in it.
+    #[serde(default)]
+    pub vmstate: bool,
+}
+
+/// A guest with its snapshots.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshots {
+    pub guest: Guest,
+    pub list: BTreeMap<String, Snapshot>,
 }
 
 /// A storage as a node has it. Bytes.
@@ -247,6 +294,9 @@ pub struct Service {
     pub state: String,
     /// What is asked for: `started`, `stopped`, `disabled`, `ignored`.
     pub request_state: String,
+    /// The node in maintenance that it was moved away from and goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<NodeName>,
 }
 
 impl Ha {
@@ -263,6 +313,11 @@ impl Ha {
     pub fn started_on(&self, node: &NodeName) -> Vec<(&str, &Service)> {
         let here = |s: &Service| s.request_state == "started" && s.node.as_ref() == Some(node);
         self.services.iter().filter(|(_, s)| here(s)).map(|(sid, s)| (sid.as_str(), s)).collect()
+    }
+
+    /// Services that are to run and were moved away from the node for its maintenance: what its end brings back.
+    pub fn started_of(&self, node: &NodeName) -> impl Iterator<Item = &Service> {
+        self.services.values().filter(move |s| s.request_state == "started" && s.home.as_ref() == Some(node))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Makes an action of an [`Act`]: the way that every single request goes, with its recovery, written once.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -20,14 +21,25 @@ use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Upid;
 
+/// How long the tasks are waited for that cannot be told from the one that is looked for.
+const OTHERS: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
 /// The action.
 pub struct One<A>(pub A);
+
+/// How often a request is made anew where another was faster.
+const CONFLICTS: u32 = 5;
+
+/// Whether it was refused, with nothing done, since the object is not any more what the request was made from.
+fn is_conflict(failure: &Failure) -> bool {
+    failure.done == Done::None && failure.cause.contains("by other user?")
+}
 
 /// What is read again when nothing is under way any more.
 fn settled(seen: Seen) -> Recovery {
     match seen {
         Seen::Done(outputs) => Recovery::Done(outputs),
-        Seen::Untouched(_) => Recovery::NotApplied,
+        Seen::Untouched(_) | Seen::Theirs(_) => Recovery::NotApplied,
         Seen::Partial(what) => Recovery::Partial(what),
         Seen::Strange(what) => Recovery::InDoubt(what),
     }
@@ -77,7 +89,8 @@ impl Trail {
 }
 
 impl<A: Act> One<A> {
-    fn failed(&self, failure: Failure) -> Failure {
+    fn failed(&self, call: &Call, mut failure: Failure) -> Failure {
+        failure.class = self.0.class(call, &failure.cause).unwrap_or(failure.class);
         match self.0.remedy(&failure.cause) {
             Some(remedy) if failure.remedy.is_none() => failure.remedy(remedy),
             _ => failure,
@@ -89,39 +102,49 @@ impl<A: Act> One<A> {
         let source = ProxmoxSource::new((*work.site).clone());
         let answer = json!(upid);
         if end.is_success() {
-            let seen = self.settle(call, before, Some(&answer), &source, 1).await;
-            return seen.map_err(|failure| failure.done(Done::Whole));
+            return self.settle(call, before, Some(&answer), &source, 1).await;
         }
         let done = match self.0.judge(call, before, Some(&answer), &source).await {
             Ok(Seen::Done(_)) => Done::Whole,
-            Ok(Seen::Untouched(_)) => Done::None,
+            Ok(Seen::Untouched(_) | Seen::Theirs(_)) => Done::None,
             Ok(Seen::Partial(_)) => Done::Partial,
             Ok(Seen::Strange(_)) | Err(_) => Done::Unknown,
         };
-        Err(self.failed(work.failed(&end).done(done)))
+        Err(self.failed(call, work.failed(&end).done(done)))
     }
 
     /// Sends a request that is done when it is answered.
     async fn send(&self, call: &Call, before: &Value, work: &Work<'_>, request: &Request) -> Result<Value, Failure> {
-        let answer = work.change(request.verb, &request.path, &request.params).await.map_err(|f| self.failed(f))?;
         let source = ProxmoxSource::new((*work.site).clone());
-        let seen = self.settle(call, before, Some(&answer), &source, 1).await;
-        seen.map_err(|failure| failure.done(Done::Whole))
+        let mut answer = work.change(request.verb, &request.path, &request.params).await;
+        for _ in 0..CONFLICTS {
+            if !(self.0.looks_again() && answer.as_ref().is_err_and(is_conflict)) {
+                break;
+            }
+            let probe = self.0.look(call, &source).await.map_err(look::settled)?;
+            if probe.satisfied {
+                answer = Ok(Value::Null);
+                break;
+            }
+            let request = self.0.request(call, &probe.before)?;
+            answer = work.change(request.verb, &request.path, &request.params).await;
+        }
+        let answer = answer.map_err(|f| self.failed(call, f))?;
+        self.settle(call, before, Some(&answer), &source, 1).await
     }
 
     /// Sends a request of which only the answer says whether it has started a task.
     async fn ask(&self, call: &Call, before: &Value, work: &Work<'_>, request: &Request) -> Result<Value, Failure> {
         let asked = work.ask(request.verb, &request.path, &request.params, |upid| json!({"upid": upid}));
-        let (answer, upid) = asked.await.map_err(|f| self.failed(f))?;
+        let (answer, upid) = asked.await.map_err(|f| self.failed(call, f))?;
         if let Some(upid) = upid {
             return self.finish(call, before, work, &upid).await;
         }
         let source = ProxmoxSource::new((*work.site).clone());
-        let seen = self.settle(call, before, Some(&answer), &source, 1).await;
-        seen.map_err(|failure| failure.done(Done::Whole))
+        self.settle(call, before, Some(&answer), &source, 1).await
     }
 
-    /// Looks until the object was as wanted so many times in a row: its outputs.
+    /// Looks until the object was as wanted so many times in a row: its outputs. Else all was done, and not seen.
     async fn settle(
         &self,
         call: &Call,
@@ -130,20 +153,29 @@ impl<A: Act> One<A> {
         world: &dyn World,
         looks: u32,
     ) -> Result<Value, Failure> {
-        let until = Instant::now() + self.0.settles_in(call);
-        let mut good = 0;
+        let steady = if looks == 1 { Duration::ZERO } else { self.0.steady(call) };
+        let until = Instant::now() + self.0.settles_in(call) + steady;
+        let (mut good, mut since) = (0, Instant::now());
         loop {
             let seen = match self.0.judge(call, before, answer, world).await {
-                Ok(seen) => seen.as_wanted(),
+                Ok(Seen::Theirs(is)) => {
+                    let attempted = self.0.attempted(call, before);
+                    return Err(self.failed(call, Failure::new(Class::Transient, attempted, is)));
+                }
+                Ok(seen) => seen.into_wanted(),
                 Err(failure) if look::may_pass(&failure) => Err(failure.to_string()),
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(failure.done(Done::Whole)),
             };
             good = if seen.is_ok() { good + 1 } else { 0 };
+            if good <= 1 {
+                since = Instant::now();
+            }
             match seen {
-                Ok(outputs) if good >= looks => return Ok(outputs),
+                Ok(outputs) if good >= looks && since.elapsed() >= steady => return Ok(outputs),
                 Err(seen) if Instant::now() >= until => {
                     let attempted = format!("verify: {}", self.0.attempted(call, before));
-                    return Err(Failure::new(Class::Verify, attempted, format!("seen last: {seen}")));
+                    let failure = Failure::new(Class::Verify, attempted, format!("seen last: {seen}"));
+                    return Err(failure.done(Done::Whole));
                 }
                 _ => tokio::time::sleep(self.0.timing().poll).await,
             }
@@ -156,14 +188,27 @@ impl<A: Act> One<A> {
         let request = self.0.request(call, &intent.before)?;
         loop {
             let seen = self.0.judge(call, &intent.before, None, world).await?;
-            if let Seen::Done(outputs) = seen {
-                return Ok(Recovery::Done(outputs));
+            match seen {
+                Seen::Done(outputs) => return Ok(Recovery::Done(outputs)),
+                Seen::Theirs(_) => return Ok(Recovery::NotApplied),
+                _ => {}
             }
             if let Ends::WithTask(trail) = &request.ends {
                 let tasks = match trail.new_tasks(world, &known).await? {
                     Ok(tasks) => tasks,
                     Err(why) => return Ok(Recovery::InDoubt(format!("the node's tasks cannot be read: {why}"))),
                 };
+                if trail.shared {
+                    if tasks.iter().all(|task| !task.running) && Instant::now() >= until {
+                        return Ok(settled(seen));
+                    }
+                    if Instant::now() >= until + OTHERS {
+                        let upids: Vec<&str> = tasks.iter().map(|task| task.upid.as_str()).collect();
+                        return Ok(Recovery::InDoubt(format!("one of these may be it: {}", upids.join(", "))));
+                    }
+                    tokio::time::sleep(self.0.timing().poll).await;
+                    continue;
+                }
                 if let Some(task) = tasks.iter().find(|t| t.running) {
                     return Ok(Recovery::Running(json!({"upid": task.upid})));
                 }
@@ -175,7 +220,14 @@ impl<A: Act> One<A> {
                 }
             }
             if Instant::now() >= until {
-                return Ok(settled(seen));
+                let waited = self.0.timing().late_task.as_secs();
+                return Ok(match seen {
+                    Seen::Untouched(is) => {
+                        let evidence = format!("{is}, and nothing of it has shown within {waited} s");
+                        Recovery::Unseen { done: Done::None, evidence }
+                    }
+                    seen => settled(seen),
+                });
             }
             tokio::time::sleep(self.0.timing().poll).await;
         }
@@ -230,12 +282,11 @@ impl<A: Act> Action for One<A> {
             return self.ask(call, &intent.before, &work, &request).await;
         }
         let started = work.start_or_done(request.verb, &request.path, &request.params, |upid| json!({"upid": upid}));
-        match started.await.map_err(|f| self.failed(f))? {
+        match started.await.map_err(|f| self.failed(call, f))? {
             Some(upid) => self.finish(call, &intent.before, &work, &upid).await,
             None => {
                 let source = ProxmoxSource::new((*work.site).clone());
-                let seen = self.settle(call, &intent.before, Some(&Value::Null), &source, 1).await;
-                seen.map_err(|failure| failure.done(Done::Whole))
+                self.settle(call, &intent.before, Some(&Value::Null), &source, 1).await
             }
         }
     }

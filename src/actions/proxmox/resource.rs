@@ -12,7 +12,10 @@
 //! | `proxmox/node/NAME/tasks_of/TYPE` | the same of all tasks of a type (`vzdump`), whatever they are about |
 //! | `proxmox/guests` | map by VMID of `{vmid, kind, name, node, status, template, tags, pool, lock, maxmem, hastate}`: the cluster's list, up to 10 s old but for `node` and `lock` |
 //! | `proxmox/guest/VMID` | [`Guest`](super::object::Guest), asked of its own node; null when it exists nowhere |
+//! | `proxmox/guest/VMID/config` | [`GuestConfig`](super::config::GuestConfig): `{digest, values, pending}`, null as above |
+//! | `proxmox/guest/VMID/state` | [`GuestState`](super::state::GuestState), null as above |
 //! | `proxmox/guest/VMID/evacuation` | [`GuestFacts`](crate::placement::evacuation::facts::GuestFacts), null as above |
+//! | `proxmox/guest/VMID/snapshots` | [`Snapshots`](super::object::Snapshots): the guest and its snapshots by name, null as above |
 //! | `proxmox/node/NAME/storages` | map by name of [`NodeStorage`](super::object::NodeStorage) |
 //! | `proxmox/node/NAME/content/STORAGE` | map by volume id of [`Volume`](super::object::Volume) |
 //! | `proxmox/api/PATH?NAME=VALUE…` | what a GET of that path answers, as it comes |
@@ -41,7 +44,10 @@ pub enum Resource {
     TasksOf(NodeName, String),
     Guests,
     Guest(Vmid),
+    GuestConfig(Vmid),
+    GuestState(Vmid),
     GuestEvacuation(Vmid),
+    GuestSnapshots(Vmid),
     Storages(NodeName),
     Content(NodeName, StorageId),
     /// A path, percent-encoded, and parameters.
@@ -73,6 +79,9 @@ impl Resource {
             Self::TasksOf(node, kind) => format!("the {kind} tasks of {node}"),
             Self::Guests => "the guests of the site".to_owned(),
             Self::Guest(vmid) | Self::GuestEvacuation(vmid) => format!("guest {vmid}"),
+            Self::GuestConfig(vmid) => format!("the configuration of guest {vmid}"),
+            Self::GuestState(vmid) => format!("the state of guest {vmid}"),
+            Self::GuestSnapshots(vmid) => format!("the snapshots of guest {vmid}"),
             Self::Storages(node) => format!("the storages of {node}"),
             Self::Content(node, storage) => format!("what is on {storage} of {node}"),
             Self::Api(path, _) => format!("GET {path}"),
@@ -103,7 +112,10 @@ impl fmt::Display for Resource {
             Self::TasksOf(node, kind) => write!(f, "proxmox/node/{node}/tasks_of/{kind}"),
             Self::Guests => f.write_str("proxmox/guests"),
             Self::Guest(vmid) => write!(f, "proxmox/guest/{vmid}"),
+            Self::GuestConfig(vmid) => write!(f, "proxmox/guest/{vmid}/config"),
+            Self::GuestState(vmid) => write!(f, "proxmox/guest/{vmid}/state"),
             Self::GuestEvacuation(vmid) => write!(f, "proxmox/guest/{vmid}/evacuation"),
+            Self::GuestSnapshots(vmid) => write!(f, "proxmox/guest/{vmid}/snapshots"),
             Self::Storages(node) => write!(f, "proxmox/node/{node}/storages"),
             Self::Content(node, storage) => write!(f, "proxmox/node/{node}/content/{storage}"),
             Self::Api(path, params) => {
@@ -148,7 +160,10 @@ impl FromStr for Resource {
             ["proxmox", "node", node, "tasks_of", kind] => Ok(Self::TasksOf(node.into(), kind.to_owned())),
             ["proxmox", "guests"] => Ok(Self::Guests),
             ["proxmox", "guest", guest] => Ok(Self::Guest(vmid(guest)?)),
+            ["proxmox", "guest", guest, "config"] => Ok(Self::GuestConfig(vmid(guest)?)),
+            ["proxmox", "guest", guest, "state"] => Ok(Self::GuestState(vmid(guest)?)),
             ["proxmox", "guest", guest, "evacuation"] => Ok(Self::GuestEvacuation(vmid(guest)?)),
+            ["proxmox", "guest", guest, "snapshots"] => Ok(Self::GuestSnapshots(vmid(guest)?)),
             ["proxmox", "node", node, "storages"] => Ok(Self::Storages(node.into())),
             ["proxmox", "node", node, "content", storage] => Ok(Self::Content(node.into(), storage.into())),
             ["proxmox", "placement", node] => Ok(Self::Placement(node.into())),
@@ -186,7 +201,10 @@ mod tests {
             Resource::TasksOf(node.clone(), "vzdump".into()),
             Resource::Guests,
             Resource::Guest(vmid),
+            Resource::GuestConfig(vmid),
+            Resource::GuestState(vmid),
             Resource::GuestEvacuation(vmid),
+            Resource::GuestSnapshots(vmid),
             Resource::Storages(node.clone()),
             Resource::Content(node.clone(), "local-lvm".into()),
             Resource::Api("/version".into(), Vec::new()),

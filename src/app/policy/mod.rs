@@ -34,6 +34,12 @@ fn guests_of(identities: &[Identity]) -> impl Iterator<Item = (Vmid, &Identity)>
     identities.iter().filter_map(|identity| Some((guest_of(&identity.resource)?, identity)))
 }
 
+/// How many guests a step that destroys takes away. What it is about may be no guest (a snapshot, an image); where that is
+/// not known yet, one.
+fn lost(identities: &[Identity]) -> usize {
+    if identities.is_empty() { 1 } else { guests_of(identities).count() }
+}
+
 /// The guests of the site, templates left out; nothing where a plan cannot know.
 async fn guests(world: &dyn World) -> Result<Option<BTreeMap<Vmid, GuestEntry>>, Failure> {
     let Observed::Known(value) = world.read(&Resource::Guests.key()).await? else { return Ok(None) };

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::quorum::touched;
-use super::{forbidden_loss, guests, guests_of, protected, too_many};
+use super::{forbidden_loss, guests, guests_of, lost, protected, too_many};
 use crate::engine::ports::{Action, Actions, Call, Mutate, Prediction, Probe, Reading, Recovery, Unreadable, World};
 use crate::event::{Intent, Invocation};
 use crate::model::action_spec::ActionSpec;
@@ -22,7 +22,16 @@ use crate::model::site::{Policy, QuorumGroup};
 #[derive(Clone)]
 pub struct Onlooker {
     groups: Arc<[QuorumGroup]>,
-    seen: Arc<Mutex<BTreeMap<StepPath, Vec<Failure>>>>,
+    seen: Arc<Mutex<BTreeMap<StepPath, Refusals>>>,
+}
+
+/// What would be wrong with a step.
+#[derive(Clone, Default)]
+struct Refusals {
+    /// Where it takes its objects down.
+    down: Vec<Failure>,
+    /// Where it only moves them.
+    moved: Vec<Failure>,
 }
 
 impl Onlooker {
@@ -50,13 +59,16 @@ impl Onlooker {
         let Some(guests) = guests(world).await? else { return Ok(()) };
         let groups = touched(&self.groups, &guests, &probe.identities);
         let refusals = groups.iter().filter_map(|group| group.refusal(path.as_str(), &group.down_as_listed()));
-        let refusals: Vec<Failure> = refusals.collect();
+        let moved = groups.iter().filter_map(|group| group.together(path.as_str())).collect();
+        let refusals = Refusals { down: refusals.collect(), moved };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), refusals);
         Ok(())
     }
 
-    fn refusals(&self, path: &StepPath) -> Vec<Failure> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned().unwrap_or_default()
+    fn refusals(&self, path: &StepPath, effect: Effect) -> Vec<Failure> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Refusals { down, moved } = seen.get(path).cloned().unwrap_or_default();
+        if effect >= Effect::Disrupt { down } else { moved }
     }
 }
 
@@ -88,12 +100,12 @@ async fn violations(plan: &Plan, policy: &Policy, by: &Onlooker, world: &dyn Wor
             }
         }
     }
-    let destroyed: usize = destroying.iter().map(|step| step.identities.len().max(1)).sum();
+    let destroyed: usize = destroying.iter().map(|step| lost(&step.identities)).sum();
     if destroyed > policy.max_destroyed as usize {
         found.push(too_many(destroyed, policy.max_destroyed));
     }
-    let disrupting = plan.steps.iter().filter(runs).filter(|step| step.effect >= Effect::Disrupt);
-    found.extend(disrupting.flat_map(|step| by.refusals(&step.path)));
+    let changing = plan.steps.iter().filter(runs).filter(|step| step.effect > Effect::Read);
+    found.extend(changing.flat_map(|step| by.refusals(&step.path, step.effect)));
     Ok(found)
 }
 

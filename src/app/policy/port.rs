@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::quorum::{Turns, touched};
-use super::{forbidden_loss, guests, guests_of, protected, too_many};
+use super::{forbidden_loss, guests, guests_of, lost, protected, too_many};
 use crate::actions::proxmox::object::Guest;
 use crate::actions::proxmox::resource::Resource;
 use crate::engine::ports::{Doing, Permit, Policy, Stop, World};
@@ -48,7 +48,7 @@ impl SitePolicy {
         }
         let mut destroyed = self.destroyed.lock().unwrap_or_else(PoisonError::into_inner);
         let earlier: usize = destroyed.iter().filter(|(path, _)| *path != doing.path).map(|(_, n)| n).sum();
-        let own = doing.identities.len().max(1);
+        let own = lost(doing.identities);
         if earlier + own > self.policy.max_destroyed as usize {
             return Err(too_many(earlier + own, self.policy.max_destroyed));
         }
@@ -64,6 +64,11 @@ impl SitePolicy {
         let guests = guests(world).await?.unwrap_or_default();
         let groups = touched(&self.policy.quorum_groups, &guests, doing.identities);
         let Some(turn) = self.turns.take(&groups, stop).await else { return Ok(Box::new(())) };
+        if doing.effect < Effect::Disrupt
+            && let Some(failure) = groups.iter().find_map(|group| group.together(doing.path.as_str()))
+        {
+            return Err(failure);
+        }
         if doing.effect >= Effect::Disrupt {
             for group in &groups {
                 let down = group.down_now(world).await;
@@ -99,10 +104,10 @@ fn destroyed(before: &[Event]) -> BTreeMap<StepPath, usize> {
     for fact in before.iter().filter_map(Event::fact) {
         match fact {
             Fact::RunCreated { plan, .. } => {
-                planned = plan.steps.iter().map(|step| (step.path.clone(), step.identities.len())).collect();
+                planned = plan.steps.iter().map(|step| (step.path.clone(), lost(&step.identities))).collect();
             }
             Fact::Started { path, intent, .. } if intent.effect == Effect::Destroy && !is_own_undo(path) => {
-                let objects = planned.get(path).copied().unwrap_or_default().max(1);
+                let objects = planned.get(path).copied().unwrap_or(1);
                 destroyed.insert(path.clone(), objects);
             }
             _ => {}

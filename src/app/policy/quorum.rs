@@ -24,6 +24,18 @@ pub(super) struct Touched<'a> {
 }
 
 impl Touched<'_> {
+    /// What is wrong with moving the step's members: one step has several in flight together.
+    pub fn together(&self, path: &str) -> Option<Failure> {
+        let names: Vec<String> = self.own.iter().map(|guest| guest.title()).collect();
+        if names.len() < 2 {
+            return None;
+        }
+        let attempted = format!("move {} (step {path})", names.join(" and "));
+        let cause = format!("policy.quorum_groups {:?}: they are members of one group", self.group.name);
+        let remedy = "move all but one of them away first, one after the other";
+        Some(Failure::new(Class::Precondition, attempted, cause).remedy(remedy))
+    }
+
     /// What is wrong with taking the step's members down while these others are not running (each with what it is).
     pub fn refusal(&self, path: &str, down: &[(String, String)]) -> Option<Failure> {
         let names: Vec<String> = self.own.iter().map(|guest| guest.title()).collect();

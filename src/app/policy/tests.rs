@@ -131,6 +131,16 @@ async fn no_member_is_taken_down_while_another_is_not_running() {
     assert!(refused.contains("VM 153 (g153) is unknown (read it: no route to host)"), "{refused}");
 }
 
+#[tokio::test]
+async fn no_step_has_two_members_in_flight_together() {
+    let (policy, site) = (SitePolicy::new(&policy(), &[]), Site::default());
+    let refused = ask(&policy, &site, "maintenance", Effect::Change, &[151, 105, 152]).await.unwrap_err();
+    let expected = "move VM 151 (g151) and VM 152 (g152) (step maintenance): policy.quorum_groups \"cp\": they are \
+                    members of one group";
+    assert_eq!(refused, expected);
+    assert_eq!(ask(&policy, &site, "maintenance", Effect::Change, &[151, 105]).await, Ok(()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_step_waits_until_the_other_member_is_back_and_leaves_when_told_to_stop() {
     let (policy, site) = (SitePolicy::new(&policy(), &[]), Site::default());

@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use crate::engine::inject::Inject;
 use crate::event::{Event, Fact, Outcome, UndoStatus, Verdict};
+use crate::model::effect::Effect;
 use crate::model::ids::StepPath;
 use crate::model::plan::{Plan, Planned};
 use crate::model::rehearsal::Case;
+use crate::model::shell::quote;
 use crate::report::RunView;
 
 /// What is done to a run.
@@ -19,6 +21,10 @@ pub enum Kind {
     Undisturbed,
     /// A step fails; what the runbook says happens then.
     Fail,
+    /// A step acts, and its answer is lost.
+    FailAfter,
+    /// A question is answered with no.
+    Decline,
     /// A step fails, and the run is rolled back whatever the runbook says.
     RollBack,
     /// The last step fails, all is rolled back, and one undo fails.
@@ -37,6 +43,8 @@ impl Kind {
         match self {
             Self::Undisturbed => "undisturbed",
             Self::Fail => "fail",
+            Self::FailAfter => "fail-after",
+            Self::Decline => "decline",
             Self::RollBack => "roll-back",
             Self::FailUndo => "fail-undo",
             Self::Repeat => "repeat",
@@ -94,6 +102,15 @@ pub(super) fn of_run(steps: &[StepPath], events: &[Event], torture: bool) -> Vec
     for path in steps {
         let inject = Inject { fail: vec![path.clone()], ..Inject::default() };
         all.push(Injection::new(Kind::Fail, format!("fail:{path}"), inject, Some(path)));
+    }
+    let view = RunView::of(events);
+    for step in view.steps().filter(|step| step.effect > Effect::Read && step.attempts > 0) {
+        let (path, inject) = (&step.path, Inject { fail_after: vec![step.path.clone()], ..Inject::default() });
+        all.push(Injection::new(Kind::FailAfter, format!("fail-after:{path}"), inject, Some(path)));
+    }
+    for step in view.steps().filter(|step| step.question.is_some() && step.outcome == Outcome::Ok) {
+        let (path, inject) = (&step.path, Inject { decline: vec![step.path.clone()], ..Inject::default() });
+        all.push(Injection::new(Kind::Decline, format!("decline:{path}"), inject, Some(path)));
     }
     for path in steps.iter().filter(|path| last(steps) != Some(path)) {
         all.push(Injection::roll_back(path));
@@ -165,31 +182,23 @@ pub(super) fn command(name: &str, case: &Case, plan: &Plan, injection: &Injectio
         }
     }
     inject.fail.iter().for_each(|path| option("--inject", format!("fail:{path}")));
+    inject.fail_after.iter().for_each(|path| option("--inject", format!("fail-after:{path}")));
     inject.fail_undo.iter().for_each(|path| option("--inject", format!("fail-undo:{path}")));
+    inject.decline.iter().for_each(|path| option("--inject", format!("decline:{path}")));
     inject.repeat.iter().for_each(|path| option("--inject", format!("repeat:{path}")));
     if inject.roll_back {
         option("--inject", "roll-back".into());
     }
     inject.crash_after.iter().for_each(|n| option("--inject", format!("crash-after:{n}")));
     run.extend(["--apply".to_owned(), "--yes".to_owned()]);
-    let faults: String = case.faults.iter().map(|fault| format!(" --fault {}", quoted(fault))).collect();
-    let run = run.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let faults: String = case.faults.iter().map(|fault| format!(" --fault {}", quote(fault))).collect();
+    let run = run.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
     if inject.crash_after.is_none() {
         return format!("runbook --lab={}{faults} {run}", case.scenario);
     }
     // The injected failures belong to the run, not to one process.
     let again: String =
-        inject.fail.iter().map(|path| format!(" --inject {}", quoted(&format!("fail:{path}")))).collect();
+        inject.fail.iter().map(|path| format!(" --inject {}", quote(&format!("fail:{path}")))).collect();
     let both = format!("runbook {run}; runbook resume last --yes{again}");
-    format!("runbook{faults} lab exec --scenario {} -- sh -c {}", case.scenario, quoted(&both))
-}
-
-/// As a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=:./,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
+    format!("runbook{faults} lab exec --scenario {} -- sh -c {}", case.scenario, quote(&both))
 }

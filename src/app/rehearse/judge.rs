@@ -53,11 +53,21 @@ pub(super) fn untruths_of(start: &Objects, end: &Objects, listed: &Listed) -> Ve
     for object in names {
         let (was, is) = (start.get(object).unwrap_or(&nothing), end.get(object).unwrap_or(&nothing));
         let said = listed.now.get(object);
+        if listed.is_gone(object) {
+            found.extend((!is.is_empty()).then(|| format!("{object} is listed as gone; it is there")));
+            continue;
+        }
         if !listed.perhaps.contains(object) {
             let fields: BTreeSet<&String> = was.keys().chain(is.keys()).filter(|f| was.get(*f) != is.get(*f)).collect();
             let told = |field: &String| said.is_some_and(|said| said.contains_key(named(field)));
-            // A digest is of the configuration's lines, and a lock is one of them.
-            let follows = |field: &String| field == "digest" && told(&"lock".to_owned());
+            // A digest is of the configuration's lines, of which any may be what was told; a lock is one, a snapshot's name
+            // is one. What QEMU says follows from whether it runs.
+            let follows = |field: &String| match (object.strip_suffix("/config"), field.as_str()) {
+                (Some(guest), _) => listed.tells_of(guest),
+                (None, "digest") => listed.tells_of(object),
+                (None, "qmpstatus") => told(&"status".to_owned()),
+                _ => false,
+            };
             let unsaid = fields.into_iter().filter(|field| !told(field) && !follows(field));
             found.extend(unsaid.map(|field| {
                 format!(

@@ -8,6 +8,7 @@ mod files;
 mod judge;
 mod objects;
 mod one;
+mod outside;
 mod stage;
 mod trial;
 mod wire;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::engine::ports::{Actions, Call, Probe};
-use crate::event::{Event, Fact, Invocation, Verdict};
+use crate::event::{Event, Fact, Invocation, UndoStatus, Verdict};
 use crate::model::ids::StepPath;
 use crate::model::world::Delta;
 use crate::report::{Extent, RunView, left};
@@ -19,18 +19,52 @@ pub(super) type Fields = BTreeMap<String, Value>;
 pub(super) struct Listed {
     /// Fields and what they are now; null: something else than before.
     pub now: BTreeMap<String, Fields>,
+    /// Objects that are no more, with all that is below them.
+    pub gone: BTreeSet<String>,
     /// Objects that may be different: of steps that are in doubt or were done in part.
     pub perhaps: BTreeSet<String>,
 }
 
 impl Listed {
-    /// A state without the fields of which only is said that they are another now: another choice
-    /// is as good.
+    fn add(&mut self, object: String, becomes: Option<Fields>) {
+        match becomes {
+            Some(fields) => {
+                self.gone.remove(&object);
+                self.now.entry(object).or_default().extend(fields);
+            }
+            None => {
+                let below = format!("{object}/");
+                self.now.retain(|name, _| *name != object && !name.starts_with(&below));
+                self.gone.insert(object);
+            }
+        }
+    }
+
+    /// Whether it, or what it is a part of, is no more.
+    pub fn is_gone(&self, object: &str) -> bool {
+        self.gone
+            .iter()
+            .any(|gone| object == gone || object.strip_prefix(gone).is_some_and(|rest| rest.starts_with('/')))
+    }
+
+    /// Whether anything is said of it or of a part of it.
+    pub fn tells_of(&self, object: &str) -> bool {
+        let part =
+            |name: &String| name.strip_prefix(object).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.now.keys().chain(&self.perhaps).any(part)
+    }
+
+    /// A state without the fields of which only is said that they are another now: another choice is as good. A guest's
+    /// digest is of its lines: of those only the ones that are told are kept then.
     pub fn without_open(&self, state: &BTreeMap<String, Fields>) -> BTreeMap<String, Fields> {
         let mut state = state.clone();
         for (object, said) in &self.now {
             let Some(fields) = state.get_mut(object) else { continue };
             fields.retain(|field, _| said.get(field) != Some(&Value::Null));
+            let lines = format!("{object}/config");
+            if let Some(config) = state.get_mut(&lines).filter(|_| said.get("digest") == Some(&Value::Null)) {
+                config.retain(|line, _| self.now.get(&lines).is_some_and(|told| told.contains_key(line)));
+            }
         }
         state
     }
@@ -40,12 +74,29 @@ impl Listed {
 pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
     let mut objects: BTreeMap<String, Fields> = BTreeMap::new();
     let mut put = |object: String, field: &str, value: &Value| {
-        objects.entry(object).or_default().insert(field.to_owned(), value.clone());
+        if !value.is_null() {
+            objects.entry(object).or_default().insert(field.to_owned(), value.clone());
+        }
     };
     for (section, content) in entries(state) {
         for (name, fields) in entries(content) {
             match (section.as_str(), name.as_str()) {
-                ("guests", id) => entries(fields).for_each(|(k, v)| put(format!("proxmox/guest/{id}"), k, v)),
+                ("guests", id) => {
+                    for (field, value) in entries(fields) {
+                        match field.as_str() {
+                            "config" | "snapshots" => {
+                                let part = format!("proxmox/guest/{id}/{field}");
+                                entries(value).for_each(|(k, v)| put(part.clone(), k, v));
+                            }
+                            _ => put(format!("proxmox/guest/{id}"), field, value),
+                        }
+                    }
+                }
+                ("files", place) => {
+                    let (node, storage) = place.split_once('/').unwrap_or((place, ""));
+                    let object = format!("proxmox/node/{node}/content/{storage}");
+                    entries(fields).for_each(|(volid, v)| put(object.clone(), volid, v));
+                }
                 ("nodes", node) => entries(fields).for_each(|(k, v)| put(format!("proxmox/node/{node}"), k, v)),
                 ("ha", "maintenance_asked") => {
                     for node in fields.as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -74,19 +125,31 @@ fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 pub(super) fn listed<'a>(events: impl IntoIterator<Item = &'a Event>, actions: &Actions) -> Listed {
     let events: Vec<&Event> = events.into_iter().collect();
     let calls = calls(&events);
+    let view = RunView::of(events);
     let mut listed = Listed::default();
-    for left in left(&RunView::of(events)) {
+    for left in left(&view) {
         let Some((invocation, before)) = calls.get(&left.path) else { continue };
         let Some(action) = actions.get(&invocation.uses) else { continue };
         let call = Call { run: None, path: left.path.clone(), attempt: 1, with: invocation.with.clone() };
         let prediction = action.predict(&call, &Probe::new("", before.clone()));
         let certain = left.extent == Extent::Whole;
-        for (object, fields) in prediction.deltas.into_iter().flat_map(by_object) {
+        for (object, becomes) in prediction.deltas.into_iter().flat_map(by_object) {
             if certain {
-                listed.now.entry(object).or_default().extend(fields);
+                listed.add(object, becomes);
             } else {
                 listed.perhaps.insert(object);
             }
+        }
+    }
+    // What else was done to a guest that the run has made and taken away again is gone with it.
+    for step in view.steps().filter(|step| step.undo == UndoStatus::RolledBack) {
+        let Some((invocation, before)) = calls.get(&step.path) else { continue };
+        let made: Option<u32> = before["vmid"].as_u64().and_then(|vmid| u32::try_from(vmid).ok());
+        let creates = actions.get(&invocation.uses).is_some_and(|action| action.spec().creates);
+        if let Some(vmid) = made.filter(|_| creates) {
+            let object = format!("proxmox/guest/{vmid}");
+            listed.now.remove(&object);
+            listed.perhaps.remove(&object);
         }
     }
     listed
@@ -112,17 +175,35 @@ fn calls(events: &[&Event]) -> BTreeMap<StepPath, (Invocation, Value)> {
     calls
 }
 
-/// A delta on a list of objects is one on each of them; what is no single object's (the HA manager's view) is derived.
-fn by_object(delta: Delta) -> Vec<(String, Fields)> {
-    let fields = |value: &Value| -> Fields { entries(value).map(|(k, v)| (k.clone(), v.clone())).collect() };
+/// A configuration's lines, and under `pending/` those that wait. Its digest is one of the guest's own fields.
+fn lines(patch: &Value) -> Option<Fields> {
+    let waiting = entries(&patch["pending"]).map(|(key, what)| (format!("pending/{key}"), what.clone()));
+    Some(entries(&patch["values"]).map(|(key, line)| (key.clone(), line.clone())).chain(waiting).collect())
+}
+
+/// A delta on a list of objects is one on each of them, none for one that goes; what is no single object's (the HA
+/// manager's view) is derived.
+fn by_object(delta: Delta) -> Vec<(String, Option<Fields>)> {
+    let fields = |value: &Value| -> Option<Fields> {
+        (!value.is_null()).then(|| entries(value).map(|(k, v)| (k.clone(), v.clone())).collect())
+    };
     let key = delta.resource.as_str();
     let each = |kind: &str| {
         entries(&delta.patch).map(|(name, patch)| (format!("proxmox/{kind}/{name}"), fields(patch))).collect()
+    };
+    // Of a file the lab compares whether it is there.
+    let there = |(name, value): (&String, &Value)| {
+        (name.clone(), if value.is_null() { Value::Null } else { Value::Bool(true) })
     };
     match key {
         "proxmox/guests" => each("guest"),
         "proxmox/nodes" => each("node"),
         "proxmox/ha" => Vec::new(),
+        object if object.ends_with("/config") => vec![(object.to_owned(), lines(&delta.patch))],
+        object if object.ends_with("/snapshots") => vec![(object.to_owned(), fields(&delta.patch["list"]))],
+        object if object.contains("/content/") => {
+            vec![(object.to_owned(), Some(entries(&delta.patch).map(there).collect()))]
+        }
         object => vec![(object.to_owned(), fields(&delta.patch))],
     }
 }

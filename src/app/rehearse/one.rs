@@ -1,6 +1,6 @@
 //! One run in a lab of its own, and what is to be said of its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,12 +8,15 @@ use serde_json::Value;
 use super::cases::{Injection, Kind};
 use super::judge::{self, End};
 use super::objects;
+use super::outside::Outside;
 use super::stage::{Act, Setting, Stage, status};
 use crate::app::books::Book;
 use crate::app::error::AppError;
 use crate::app::planning::{self, Request};
-use crate::event::{Event, Outcome, RunStatus, UndoStatus};
+use crate::event::{Ending, Event, Fact, Outcome, RunStatus, UndoStatus};
 use crate::lab::world::diff;
+use crate::model::effect::{Done, Effect};
+use crate::model::ids::StepPath;
 use crate::model::plan::Plan;
 use crate::model::rehearsal::Expect;
 use crate::report::RunView;
@@ -59,6 +62,14 @@ pub(super) async fn plan(setting: &Setting, book: &Book, request: &Request) -> R
     planning::still_holds(&stage.site, &plan).await?;
     planning::may_be_done(&stage.site, &plan).await?;
     Ok(plan)
+}
+
+impl Scene {
+    /// Where its end is another; what the run itself says may be this or that is left out.
+    fn differs_from(&self, goal: &Value) -> Vec<String> {
+        let known = |state: &Value| self.listed.without_open(&objects::objects(state));
+        judge::different(&known(goal), &known(&self.end))
+    }
 }
 
 async fn play(setting: &Setting, plan: &Plan, injection: &Injection) -> Result<Scene, AppError> {
@@ -122,23 +133,49 @@ pub(super) async fn judged(
         Kind::Crash => same(found, &scene, verdict.status, goal),
         Kind::CrashRollBack => same(found, &scene, verdict.status, back.unwrap_or(goal)),
         Kind::Repeat => same(found, &scene, verdict.status, goal),
-        Kind::Fail => found.extend(judge::extra(&goal.asked, &scene.asked, false)),
+        Kind::Fail | Kind::FailAfter | Kind::Decline if !undid(&scene.act.events) => {
+            found.extend(judge::extra(&goal.asked, &scene.asked, false));
+        }
         Kind::FailUndo if verdict.status != Some(RunStatus::RollbackIncomplete) => {
             found.push("an undo failed, and the run does not end as rollback_incomplete".into());
         }
-        Kind::Undisturbed | Kind::RollBack | Kind::FailUndo => {}
+        Kind::Undisturbed | Kind::Fail | Kind::FailAfter | Kind::Decline | Kind::RollBack | Kind::FailUndo => {}
     }
     Ok(verdict)
 }
 
 /// Ends as the run without the disturbance ended, having asked for the same.
 fn same(found: &mut Vec<String>, scene: &Scene, status: Option<RunStatus>, usual: &Base) {
+    if was_given_up(&scene.act.events) {
+        return;
+    }
     if let Some(status) = status.filter(|status| *status != usual.status) {
         found.push(format!("it ends as {}, undisturbed as {}", status.as_str(), usual.status.as_str()));
         found.extend(why(&scene.act.events));
     }
-    found.extend(diff(&usual.end, &scene.end).into_iter().map(|line| format!("not as undisturbed: {line}")));
+    found.extend(scene.differs_from(&usual.end).into_iter().map(|line| format!("not as undisturbed: {line}")));
     found.extend(judge::extra(&usual.asked, &scene.asked, true));
+}
+
+/// Whether a step that destroys was interrupted before it was sent: it is not sent afterwards, so that the run cannot end
+/// as the undisturbed one.
+fn was_given_up(events: &[Event]) -> bool {
+    let mut destroying = BTreeSet::new();
+    events.iter().filter_map(Event::fact).any(|fact| match fact {
+        Fact::Started { path, intent, .. } => {
+            if intent.effect == Effect::Destroy {
+                destroying.insert(path);
+            }
+            false
+        }
+        Fact::Finished { path, ending: Ending::NotApplied, .. } => destroying.contains(path),
+        _ => false,
+    })
+}
+
+/// Whether the runbook itself has undone something, for which more is asked than undisturbed.
+fn undid(events: &[Event]) -> bool {
+    RunView::of(events).steps().any(|step| step.undo != UndoStatus::None)
 }
 
 /// What holds for every end.
@@ -153,13 +190,14 @@ fn judged_scene(scene: &Scene, injection: &Injection, goal: &Value) -> Verdict {
     };
     let end = judge::end_of(&scene.start, goal, &scene.end);
     if status == RunStatus::Succeeded {
-        findings
-            .extend(diff(goal, &scene.end).into_iter().map(|line| format!("it succeeded, short of the goal: {line}")));
+        let short = scene.differs_from(goal).into_iter();
+        findings.extend(short.map(|line| format!("it succeeded, short of the goal: {line}")));
     }
     if matches!(status, RunStatus::Running | RunStatus::RollingBack) {
         findings.push(format!("it was left as {}", status.as_str()));
     }
-    if status == RunStatus::RolledBack && end != End::Start {
+    let rest = Outside::without_lasting(&scene.end, &scene.listed);
+    if status == RunStatus::RolledBack && !diff(&scene.start, &rest).is_empty() {
         findings.push("it says that all was rolled back, and something is different".into());
     }
     findings.extend(judge::untruths(&scene.start, &scene.end, &scene.listed));
@@ -174,9 +212,18 @@ fn missed(events: &[Event], injection: &Injection) -> Option<String> {
     let step = view.step(path)?;
     let met = match injection.kind {
         Kind::FailUndo => step.undo == UndoStatus::RollbackFailed,
+        Kind::Decline => step.outcome == Outcome::Cancelled,
+        // What becomes of the step is found out: that the answer was lost is all that is sure.
+        Kind::FailAfter => events.iter().any(|event| is_lost(event, path)),
         _ => matches!(step.outcome, Outcome::Failed(_)),
     };
     (!met).then(|| format!("the failure of {path} was not met: {}, undo {}", step.outcome.as_str(), step.undo.as_str()))
+}
+
+fn is_lost(event: &Event, of: &StepPath) -> bool {
+    let ended = matches!(event.fact(), Some(Fact::Finished { path, .. }) if path == of);
+    ended
+        && matches!(event.fact(), Some(Fact::Finished { ending: Ending::Failed { failure }, .. }) if failure.done == Done::Unknown)
 }
 
 /// The failures of a run, a line each.

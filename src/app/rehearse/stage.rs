@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::outside::Outside;
 use super::wire::LabWire;
 use crate::app::error::{AppError, Exit};
 use crate::app::lab::{configuration, profile};
@@ -23,7 +24,7 @@ use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd};
 use crate::engine::inject::{CrashingJournal, Inject};
 use crate::engine::ports::{Actions, Answer, Anything, Approver, Clock, JournalError, Observer};
 use crate::engine::world::LiveWorld;
-use crate::event::{Event, Question, RunStatus, Signal};
+use crate::event::{Decision, Event, Question, RunStatus, Signal};
 use crate::journal::memory::{MemoryJournal, MemoryLocks};
 use crate::lab::front::{Lab, LabOptions, Listen};
 use crate::lab::ledger::Entry;
@@ -69,6 +70,7 @@ impl Setting {
 pub(super) struct Stage {
     lab: Arc<Lab>,
     pub site: OpenSite,
+    outside: Outside,
     locks: MemoryLocks,
     clock: Arc<LabTime>,
 }
@@ -102,9 +104,10 @@ impl Stage {
             lab.faults().add_text(fault).map_err(|why| AppError::new(Exit::Usage, "lab::fault", why))?;
         }
         let lab = Arc::new(lab);
-        let site = open(&lab, &site, setting)?;
+        let outside = Outside::default();
+        let site = open(&lab, &site, setting, &outside)?;
         let clock = Arc::new(LabTime { began: Instant::now(), at: u64::try_from(clock::now_ms()).unwrap_or_default() });
-        Ok(Self { lab, site, locks: MemoryLocks::default(), clock })
+        Ok(Self { lab, site, outside, locks: MemoryLocks::default(), clock })
     }
 
     /// # Errors
@@ -166,14 +169,14 @@ impl Stage {
     fn ports(&self, journal: &MemoryJournal, inject: &Inject) -> Ports {
         Ports {
             requests: mpsc::unbounded_channel().1,
-            actions: self.site.actions.clone(),
+            actions: inject.over_actions(self.site.actions.clone()),
             world: Arc::new(LiveWorld(self.site.source.clone())),
             clients: self.site.clients.clone(),
             journal: Box::new(CrashingJournal::new(journal.clone(), inject)),
             locks: Arc::new(self.locks.clone()),
             policy: Arc::new(Anything),
             clock: self.clock.clone(),
-            approver: Arc::new(Nods),
+            approver: inject.over_approver(Arc::new(Nods)),
             observer: Box::new(Unseen),
             inject: inject.clone(),
             actor: "rehearsal".into(),
@@ -199,7 +202,8 @@ impl Stage {
     }
 
     pub fn state(&self) -> Value {
-        self.lab.with_world_as::<World, _>(|world| world.snapshot_state()).unwrap_or_default()
+        let state = self.lab.with_world_as::<World, _>(|world| world.snapshot_state()).unwrap_or_default();
+        self.outside.beside(state)
     }
 
     /// What was taken that changed, or queued a change of, the world.
@@ -216,7 +220,7 @@ fn is_locked(state: &Value) -> bool {
     guests.is_some_and(|guests| guests.values().any(|guest| !guest["lock"].is_null()))
 }
 
-fn open(lab: &Arc<Lab>, site: &str, setting: &Setting) -> Result<OpenSite, AppError> {
+fn open(lab: &Arc<Lab>, site: &str, setting: &Setting, outside: &Outside) -> Result<OpenSite, AppError> {
     let nodes = lab.with_world(|world| world.nodes());
     let nodes = nodes.into_iter().map(|name| json!({"name": name, "host": name})).collect();
     // Named as a person would; what is used is given below.
@@ -233,6 +237,7 @@ fn open(lab: &Arc<Lab>, site: &str, setting: &Setting) -> Result<OpenSite, AppEr
         ssh: Ssh::via(SshVia::Direct(SharedCommands(wire))),
     };
     let mut site = OpenSite::assemble(&settings, config, &Redactor::new(), way)?;
+    site.actions = outside.stand_in(site.actions);
     if let Some(double) = setting.double {
         site.actions = double(site.actions);
     }
@@ -251,13 +256,18 @@ impl Clock for LabTime {
     }
 }
 
-/// Says yes to everything, with the word that is asked for.
+/// Says yes to everything, with the word that is asked for; what has failed is to be left at that.
 struct Nods;
 
 #[async_trait]
 impl Approver for Nods {
     async fn ask(&self, _: &StepPath, question: &Question) -> Answer {
-        Answer::Approved { who: "rehearsal".into(), word: question.word.clone() }
+        let who = "rehearsal".to_owned();
+        if question.options.is_empty() {
+            Answer::Approved { who, word: question.word.clone() }
+        } else {
+            Answer::Decided { who, decision: Decision::Stop }
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub async fn run(face: &Face, args: Do) -> Result<Exit, AppError> {
     let book = doing::book(&args.action, &args.with)?;
     let inject = apply::inject(&args.answers)?;
     if args.apply && book.runbook.lock == LockScope::Site {
-        let config = Config::load(&face.settings)?;
+        let config = Config::load_for(&face.settings, &book.runbook)?;
         running::refuse_if_locked(&face.settings, &config.site.cluster.name)?;
     }
     let request = Request { args: Vec::new(), set: args.with.clone(), cluster: args.cluster.clone() };

@@ -1,7 +1,7 @@
 //! `runbook run --apply`, `runbook apply` and `runbook resume`: ask, do, and say what became of it.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
@@ -13,6 +13,7 @@ use crate::app::running::{self, Attendance, Ended, Purpose as Taken};
 use crate::app::{AppError, Exit, control, freeze, handing, inspect, planning};
 use crate::cli::args::{Answers, Apply, Output, Progress, Resume, What};
 use crate::cli::ask::{self, Person};
+use crate::cli::junit::JunitFile;
 use crate::cli::{Face, signals};
 use crate::event::{Event, Question, Signal};
 use crate::model::ids::StepPath;
@@ -23,12 +24,12 @@ use crate::report::{Human, JsonLines, Pause, Plain, PlanText, Purpose, Quiet, Ru
 /// Plans, shows, asks, does it.
 pub async fn run(face: &Face, what: What, out: Option<&Path>, answers: Answers) -> Result<Exit, AppError> {
     let inject = inject(&answers)?;
-    let runbook = crate::app::books::find(&face.settings, &what.name)?.runbook;
-    if runbook.lock == LockScope::Site {
-        let config = Config::load_for(&face.settings, &runbook)?;
+    let book = crate::app::books::find(&face.settings, &what.name)?;
+    if book.runbook.lock == LockScope::Site {
+        let config = Config::load_for(&face.settings, &book.runbook)?;
         running::refuse_if_locked(&face.settings, &config.site.cluster.name)?;
     }
-    let (site, plan) = super::plan::make(face, &what).await?;
+    let (site, plan) = super::plan::make_of(face, &book, &what).await?;
     if let Some(path) = out {
         planning::save(&plan, path)?;
     }
@@ -86,7 +87,7 @@ pub async fn carry_out(
         return Err(AppError::new(exit, "plan::failed", "the plan cannot be carried out, and nothing was changed")
             .hint(failed.failure.remedy.clone().unwrap_or_else(|| "see the plan above".into())));
     }
-    if !plan.summary.changes() {
+    if !plan.has_work() {
         face.printer.note("Nothing to do: everything is as it should be.");
         if json {
             face.printer.json(&serde_json::json!({
@@ -115,9 +116,9 @@ pub async fn carry_out(
     }
     let junit = answers.junit.clone();
     let notifier = Notifier::start(&face.settings, &site.config, &face.redactor, None);
-    let (attendance, seen, by) = attend(face, &notifier, answers, inject);
+    let (attendance, seen, by) = attend(face, &notifier, answers, inject, &[]);
     let ended = running::apply(&face.settings, site, plan, attendance).await;
-    Ok(by.exit(tell(face, ended, &seen, notifier, junit.as_deref()).await?))
+    Ok(by.exit(tell(face, ended, &seen, notifier, junit.as_ref()).await?))
 }
 
 /// Goes on with a run.
@@ -127,6 +128,7 @@ pub async fn resume(face: &Face, args: Resume) -> Result<Exit, AppError> {
     if args.force {
         handing::take_back(&face.settings, found.header.id.as_str())?;
     }
+    running::refuse_if_over(&found.header, &found.short)?;
     let first = control::resolved(&found, &args.resolve)?;
     face.printer.note(&format!("Going on with run {} of {}.", found.short, found.header.runbook));
     take_up(face, found, Taking { purpose: Taken::GoOn, first, answers: args.answers, given: None }).await
@@ -150,14 +152,12 @@ pub async fn take_up(face: &Face, found: Inspected, taking: Taking) -> Result<Ex
     let known = (&found.header.id, found.header.events);
     let junit = answers.junit.clone();
     let notifier = Notifier::start(&face.settings, &site.config, &face.redactor, Some(known));
-    let (mut attendance, seen, by) = attend(face, &notifier, answers, inject);
+    let (mut attendance, seen, by) = attend(face, &notifier, answers, inject, &found.events);
     if let Some((path, answer)) = given {
         attendance.approver = Arc::new(Given { path, answer, person: attendance.approver });
     }
-    // What happened before this process came is part of the story.
-    found.events.iter().for_each(|event| seen.lock().unwrap_or_else(PoisonError::into_inner).see(event));
     let ended = running::take_up(&face.settings, &site, found.header.id.as_str(), purpose, first, attendance).await;
-    Ok(by.exit(tell(face, ended, &seen, notifier, junit.as_deref()).await?))
+    Ok(by.exit(tell(face, ended, &seen, notifier, junit.as_ref()).await?))
 }
 
 /// Somebody who has answered one question already.
@@ -174,11 +174,27 @@ impl Approver for Given {
     }
 }
 
-type Seen = Arc<Mutex<RunView>>;
+/// What was seen of the run, here and, where it was taken up, before.
+#[derive(Default)]
+struct Witness {
+    view: RunView,
+    /// Something of it happened here.
+    here: bool,
+}
 
-fn attend(face: &Face, notifier: &Notifier, answers: Answers, inject: Inject) -> (Attendance, Seen, signals::Ended) {
-    let seen = Seen::default();
-    let (shown, pause) = observer(face);
+type Seen = Arc<Mutex<Witness>>;
+
+/// `before`: what happened before this process came is part of the story.
+fn attend(
+    face: &Face,
+    notifier: &Notifier,
+    answers: Answers,
+    inject: Inject,
+    before: &[Event],
+) -> (Attendance, Seen, signals::Ended) {
+    let view = RunView::of(before);
+    let (shown, pause) = observer(face, &view);
+    let seen = Arc::new(Mutex::new(Witness { view, here: false }));
     let observer = notifier.observer(Box::new(Both { seen: seen.clone(), shown }));
     let auto_expand = answers.auto_expand;
     let person = Person { answers, who: face.settings.actor.clone(), printer: face.printer.clone(), pause };
@@ -194,12 +210,16 @@ struct Both {
 
 impl Observer for Both {
     fn see(&mut self, event: &Event) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).see(event);
+        let mut seen = witness(&self.seen);
+        seen.here = true;
+        seen.view.see(event);
+        drop(seen);
         self.shown.see(event);
     }
 }
 
-fn observer(face: &Face) -> (Box<dyn Observer>, Option<Pause>) {
+/// Goes on with what was seen before.
+fn observer(face: &Face, before: &RunView) -> (Box<dyn Observer>, Option<Pause>) {
     use std::io::IsTerminal;
     let look = *face.printer.err_look();
     let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
@@ -207,14 +227,14 @@ fn observer(face: &Face) -> (Box<dyn Observer>, Option<Pause>) {
     match face.args.progress {
         Progress::Quiet => (Box::new(Quiet), None),
         Progress::Jsonl => (Box::new(JsonLines::new(out())), None),
-        Progress::Live => human(look),
-        Progress::Auto if live => human(look),
-        Progress::Plain | Progress::Auto => (Box::new(Plain::new(out(), look)), None),
+        Progress::Live => human(look, before),
+        Progress::Auto if live => human(look, before),
+        Progress::Plain | Progress::Auto => (Box::new(Plain::new(out(), look).since(before.clone())), None),
     }
 }
 
-fn human(look: crate::report::Look) -> (Box<dyn Observer>, Option<Pause>) {
-    let human = Human::on_stderr(look);
+fn human(look: crate::report::Look, before: &RunView) -> (Box<dyn Observer>, Option<Pause>) {
+    let human = Human::on_stderr(look).since(before.clone());
     let pause = human.pause();
     (Box::new(human), Some(pause))
 }
@@ -225,12 +245,18 @@ async fn tell(
     ended: Result<Ended, AppError>,
     seen: &Seen,
     notifier: Notifier,
-    junit: Option<&Path>,
+    junit: Option<&JunitFile>,
 ) -> Result<Exit, AppError> {
-    super::export::junit_file(face, junit, &seen.lock().unwrap_or_else(PoisonError::into_inner))?;
+    if let Some(file) = junit.filter(|_| ended.is_ok() || witness(seen).here) {
+        file.write(face, &witness(seen).view)?;
+    }
     let told = sum_up(face, ended, seen);
     notifier.finish().await.iter().for_each(|note| face.printer.note(note));
     told
+}
+
+fn witness(seen: &Seen) -> MutexGuard<'_, Witness> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn sum_up(face: &Face, ended: Result<Ended, AppError>, seen: &Seen) -> Result<Exit, AppError> {
@@ -238,11 +264,10 @@ fn sum_up(face: &Face, ended: Result<Ended, AppError>, seen: &Seen) -> Result<Ex
     if let Some(holder) = &ended.lock_holder {
         return Err(running::locked(holder));
     }
-    let view = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    let id =
-        inspect::run(&face.settings, ended.run.as_str()).map_or_else(|_| ended.run.to_string(), |found| found.short);
-    if !face.printer.json(&run_json(&view, ended.status.as_str())) {
-        face.printer.data(&summary(&view, &id, face.printer.look()));
+    let view = &witness(seen).view;
+    let id = inspect::short_id(&face.settings, &ended.run);
+    if !face.printer.json(&run_json(view, ended.status.as_str())) {
+        face.printer.data(&summary(view, &id, face.printer.look()));
     }
     Ok(ended.exit)
 }

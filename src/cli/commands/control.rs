@@ -19,11 +19,11 @@ pub async fn approve(face: &Face, args: Approve) -> Result<Exit, AppError> {
     face.printer.note(report::question(&open.question, face.printer.err_look()).trim_end());
     let answer = answer(face, &args, &open)?;
     if found.header.owned || args.record {
-        let (path, said) = (Some(open.path.clone()), answer.clone());
+        let (path, attempt, said) = (Some(open.path.clone()), Some(open.attempt), answer.clone());
         let request = match said {
-            Answer::Approved { word, .. } => Request::Approve { path, word },
-            Answer::Declined { why, .. } => Request::Decline { path, why },
-            Answer::Decided { decision, .. } => Request::Decide { path, decision },
+            Answer::Approved { word, .. } => Request::Approve { path, attempt, word },
+            Answer::Declined { why, .. } => Request::Decline { path, attempt, why },
+            Answer::Decided { decision, .. } => Request::Decide { path, attempt, decision },
             Answer::Nobody => return Ok(Exit::Gate),
         };
         let next = if found.header.owned { "it goes on where it runs" } else { "whoever resumes it goes on" };

@@ -1,4 +1,4 @@
-//! `runbook export`, `runbook import`, and `--junit`.
+//! `runbook export` and `runbook import`.
 
 use std::io::Read;
 use std::path::Path;
@@ -33,11 +33,6 @@ fn to_read(face: &Face, args: &Export, text: impl Fn(&Inspected, &RunFacts) -> S
         None => face.printer.data(&text),
     }
     Ok(Exit::Done)
-}
-
-/// `--junit`: written however the run ended.
-pub fn junit_file(face: &Face, path: Option<&Path>, view: &RunView) -> Result<(), AppError> {
-    path.map_or(Ok(()), |path| export::write(&face.settings, path, &face.redactor.redact(&junit(view))))
 }
 
 fn jsonl(face: &Face, args: &Export) -> Result<Exit, AppError> {

@@ -22,6 +22,7 @@ mod test;
 
 use super::Face;
 use super::args::{Command, RunsCommand};
+use super::junit::JunitFile;
 use crate::app::open::OpenSite;
 use crate::app::{AppError, Exit};
 use crate::model::runbook::Runbook;
@@ -35,6 +36,20 @@ async fn open(face: &Face, runbook: &Runbook) -> Result<OpenSite, AppError> {
     Ok(site)
 }
 
+/// Does it; `--junit` is written also where no run began.
+async fn reported(
+    face: &Face,
+    junit: Option<JunitFile>,
+    name: &str,
+    act: impl Future<Output = Result<Exit, AppError>>,
+) -> Result<Exit, AppError> {
+    let ended = act.await;
+    match junit {
+        Some(file) => file.see_to(face, name, ended),
+        None => ended,
+    }
+}
+
 pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
     match command {
         Command::List => list::run(face),
@@ -42,12 +57,24 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Graph { name, format } => graph::run(face, &name, format),
         Command::Plan(args) => plan::run(face, &args).await,
         Command::Run(args) if args.apply => {
-            apply::run(face, args.plan.what, args.plan.out.as_deref(), args.answers).await
+            let (what, out, junit) = (args.plan.what, args.plan.out, args.answers.junit.clone());
+            let name = what.name.clone();
+            reported(face, junit, &name, apply::run(face, what, out.as_deref(), args.answers)).await
         }
         Command::Run(args) => plan::run(face, &args.plan).await,
-        Command::Apply(args) => apply::apply(face, args).await,
-        Command::Do(args) => act::run(face, args).await,
-        Command::Resume(args) => apply::resume(face, args).await,
+        Command::Apply(args) => {
+            let (junit, name) = (args.answers.junit.clone(), args.plan.clone());
+            reported(face, junit, &name, apply::apply(face, args)).await
+        }
+        Command::Do(args) if !args.apply => act::run(face, args).await,
+        Command::Do(args) => {
+            let (junit, name) = (args.answers.junit.clone(), args.action.clone());
+            reported(face, junit, &name, act::run(face, args)).await
+        }
+        Command::Resume(args) => {
+            let (junit, name) = (args.answers.junit.clone(), args.run.clone());
+            reported(face, junit, &name, apply::resume(face, args)).await
+        }
         Command::Approve(args) => control::approve(face, args).await,
         Command::Cancel(args) => control::cancel(face, args).await,
         Command::Pause { run } => control::pause(face, &run),

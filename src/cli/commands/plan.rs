@@ -57,12 +57,16 @@ pub struct Typed {
 
 /// Opens the site and plans.
 pub async fn make(face: &Face, what: &What) -> Result<(OpenSite, Plan), AppError> {
-    let book = books::find(&face.settings, &what.name)?;
+    make_of(face, &books::find(&face.settings, &what.name)?, what).await
+}
+
+/// The same of a runbook that was read.
+pub async fn make_of(face: &Face, book: &books::Book, what: &What) -> Result<(OpenSite, Plan), AppError> {
     let request = planning::Request { args: what.args.clone(), set: what.set.clone(), cluster: what.cluster.clone() };
     // A wrong parameter is said before anything is contacted.
     planning::bind(&book.runbook, &request)?;
     let site = super::open(face, &book.runbook).await?;
-    let plan = planning::plan(&site, &book, &request).await?;
+    let plan = planning::plan(&site, book, &request).await?;
     Ok((site, plan))
 }
 

@@ -122,6 +122,16 @@ impl ProxmoxError {
         }
     }
 
+    /// Whether nobody has answered a change who could have carried it out: it may still be under way, or wait to be
+    /// taken. A gateway speaks for itself and not for what is behind it.
+    pub fn answer_lost(&self) -> bool {
+        match self {
+            Self::TaskLost { .. } | Self::TaskRunning { .. } => false,
+            Self::Server { at, status: 502..=504, .. } => at.is_change() && self.may_have_been_begun(),
+            _ => self.outcome_unknown(),
+        }
+    }
+
     /// Whether a change was answered with a server's error that does not say that nothing was begun. Mostly nothing was;
     /// the object knows.
     pub fn may_have_been_begun(&self) -> bool {

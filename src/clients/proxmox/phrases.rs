@@ -37,7 +37,8 @@ static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Texts of a 500 by which a handler that starts a task says no before it has forked a worker.
 ///
-/// Source: the `die`s of migrate, start, stop and shutdown in PVE::API2::Qemu, PVE::API2::LXC and PVE::QemuMigrate.
+/// Source: the `die`s of migrate, start, stop, shutdown, create, clone, destroy and template in PVE::API2::Qemu,
+/// PVE::API2::LXC and PVE::QemuMigrate, and of download-url in PVE::API2::Storage::Status.
 static REFUSAL: LazyLock<Regex> = LazyLock::new(|| {
     regex(concat!(
         r"^(?:(?:VM|CT) (?:\d+ )?(?:is )?(?:not running|already running|paused)",
@@ -45,7 +46,11 @@ static REFUSAL: LazyLock<Regex> = LazyLock::new(|| {
         r"|target is local node",
         r"|storage '[^']+' is not available on node",
         r"|failed to parse storage map",
-        r"|you can't (?:start|migrate)\b)",
+        r"|you can't (?:start|migrate|convert)\b",
+        r"|unable to create (?:VM|CT|template)\b|unable to (?:destroy|remove) (?:VM|CT) \d+",
+        r"|can't (?:clone|remove) (?:VM|CT)\b|(?:VM|CT) \d+ is running - destroy failed",
+        r"|(?:Linked|Full) clone (?:feature is not supported|of a running)",
+        r"|can't upload to storage type|storage '[^']+' is not configured for content-type)",
     ))
 });
 
@@ -133,6 +138,11 @@ mod tests {
             "VM is paused - cannot shutdown",
             "can't migrate running VM without --online",
             "storage 'x' is not available on node 'pve3'",
+            "unable to create VM 100 - VM 100 already exists on node 'pve1'",
+            "can't clone VM to node 'pve3' (VM uses local storage)",
+            "VM 100 is running - destroy failed",
+            "can't remove VM 100 - protection mode enabled",
+            "unable to create template, because VM contains snapshots",
         ] {
             assert!(is_refusal(text), "{text}");
         }

@@ -1,12 +1,14 @@
 //! Commands on nodes over SSH: the system's own `ssh` with the user's configuration, agent and known hosts.
 //!
 //! A command is a list of words, each quoted for the remote shell; never a script. Nothing is repeated by itself.
-//! When the time is up the remote command goes on: its outcome is unknown.
+//! When the time is up the remote command goes on: its outcome is unknown. A [`Job`] can be ended.
 
 mod direct;
 mod error;
+mod job;
 mod mux;
 mod socket;
+mod stream;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use std::time::Duration;
 
 pub use direct::{Commands, SharedCommands};
 pub use error::SshError;
+pub use job::{Ended, Heard, Job, Redact, RemoteProcess};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// How to reach hosts.
 #[derive(Debug, Clone)]
@@ -77,10 +81,18 @@ impl Output {
     }
 }
 
+/// For looking at a host's processes, connecting included.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// For ending a process, beyond its grace: within what a step that is told to stop at its timeout is given.
+const ASK: Duration = Duration::from_millis(2_500);
+/// A lab's commands end at once.
+const LAB_JOB: Duration = Duration::from_secs(600);
+
 /// Runs commands on hosts. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
 pub struct Ssh {
     transport: Transport,
+    redact: Redact,
 }
 
 #[derive(Debug, Clone)]
@@ -102,7 +114,13 @@ impl Ssh {
             SshVia::Socket(path) => Transport::Socket(Arc::new(path)),
             SshVia::Direct(commands) => Transport::Direct(commands),
         };
-        Self { transport }
+        Self { transport, redact: Redact::default() }
+    }
+
+    /// What jobs write is kept without secrets.
+    pub fn redacting(mut self, redact: Redact) -> Self {
+        self.redact = redact;
+        self
     }
 
     /// Runs `argv` on `host` and waits for its end, at most `deadline`, connecting included. An exit code other than
@@ -126,6 +144,77 @@ impl Ssh {
             Transport::Socket(path) => socket::run(path, host, argv, input, deadline).await,
             Transport::Direct(commands) => direct::run(commands, host, argv, deadline).await,
         }
+    }
+
+    /// Runs a job to its end, however long that takes; dropping this leaves it running on the host. An exit code other
+    /// than 0 is no error here. A lab has no processes: there a job is a command, and its variables are not known.
+    pub async fn job(&self, host: &str, job: &Job, hear: UnboundedSender<Heard>) -> Result<Ended, SshError> {
+        let argv: Vec<&str> = job.argv.iter().map(String::as_str).collect();
+        check(host, &argv)?;
+        let ended = match &self.transport {
+            Transport::System(mux) => {
+                let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
+                let work = mux.job(host, job, &tell);
+                tokio::pin!(work);
+                let ended = loop {
+                    tokio::select! {
+                        biased;
+                        Some(news) = heard.recv() => self.pass_on(news, &hear),
+                        ended = &mut work => break ended,
+                    }
+                };
+                while let Ok(news) = heard.try_recv() {
+                    self.pass_on(news, &hear);
+                }
+                ended?
+            }
+            Transport::Socket(_) | Transport::Direct(_) => {
+                let _ = hear.send(Heard::Sent);
+                let output = self.run_with_input(host, &argv, &job.stdin, LAB_JOB).await?;
+                stream::whole(output, job.keep)
+            }
+        };
+        let (stdout, stderr) = (self.redact.text(&ended.stdout), self.redact.text(&ended.stderr));
+        Ok(Ended { stdout, stderr, ..ended })
+    }
+
+    fn pass_on(&self, news: Heard, hear: &UnboundedSender<Heard>) {
+        let news = match news {
+            Heard::Line(line) => Heard::Line(self.redact.text(&line)),
+            other => other,
+        };
+        // Whoever does not listen any more does not want to know.
+        let _ = hear.send(news);
+    }
+
+    /// TERM to the process and its group, KILL after `grace`. `true`: nothing is left of it.
+    pub async fn end(&self, host: &str, process: &RemoteProcess, grace: Duration) -> Result<bool, SshError> {
+        let tenths = u64::try_from(grace.as_millis() / 100).unwrap_or(u64::MAX);
+        let said = self.ask(host, job::end(process, tenths), grace + ASK).await?;
+        Ok(said == "gone")
+    }
+
+    /// Whether that process still runs.
+    pub async fn runs(&self, host: &str, process: &RemoteProcess) -> Result<bool, SshError> {
+        Ok(self.ask(host, job::look(process), PATIENCE).await? == "running")
+    }
+
+    /// The oldest process of ours there whose environment has both.
+    pub async fn marked(&self, host: &str, marks: [(&str, &str); 2]) -> Result<Option<RemoteProcess>, SshError> {
+        Ok(job::process(&self.ask(host, job::find(marks), PATIENCE).await?))
+    }
+
+    /// What a script of ours answers; nothing where the host has no such shell, as a lab's.
+    async fn ask(&self, host: &str, argv: Vec<String>, deadline: Duration) -> Result<String, SshError> {
+        let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+        let output = match &self.transport {
+            Transport::System(mux) => {
+                check(host, &argv)?;
+                mux.urgent(host, &argv, deadline).await?
+            }
+            Transport::Socket(_) | Transport::Direct(_) => self.run(host, &argv, deadline).await?,
+        };
+        Ok(output.stdout.lines().next_back().unwrap_or_default().trim().to_owned())
     }
 
     /// Ends the shared connections. Without it they end when the last clone is dropped.

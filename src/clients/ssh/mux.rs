@@ -2,19 +2,24 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::{Output, SshError, SshSettings};
+use super::job::{Ended, Heard, Job};
+use super::{Output, SshError, SshSettings, stream};
 use crate::sys::{files, process};
 
-/// sshd allows 10 sessions in a connection (`MaxSessions`); two are left to others that share ours.
+/// sshd allows 10 sessions in a connection (`MaxSessions`); one is left to others that share ours.
 const SESSIONS: usize = 8;
+/// For commands that end another, which must not queue behind it.
+const SPARE: usize = 1;
 
 /// A Unix socket's path holds 107 bytes; below the folder come `/.ssh-connection` and six random letters, `/master`,
 /// and while ssh binds it a dot and 16 letters more.
@@ -33,6 +38,14 @@ pub(super) struct Mux {
 struct Host {
     session: Mutex<Option<Arc<Session>>>,
     permits: Semaphore,
+    spare: Semaphore,
+}
+
+/// Which of a connection's sessions a command may take.
+#[derive(Debug, Clone, Copy)]
+enum Room {
+    Shared,
+    Spare,
 }
 
 impl Mux {
@@ -41,13 +54,25 @@ impl Mux {
     }
 
     pub async fn run(&self, host: &str, argv: &[&str], input: &[u8], deadline: Duration) -> Result<Output, SshError> {
+        self.bounded(host, argv, input, deadline, Room::Shared).await
+    }
+
+    /// A short command that must get through whatever else runs there.
+    pub async fn urgent(&self, host: &str, argv: &[&str], deadline: Duration) -> Result<Output, SshError> {
+        self.bounded(host, argv, &[], deadline, Room::Spare).await
+    }
+
+    async fn bounded(
+        &self,
+        host: &str,
+        argv: &[&str],
+        input: &[u8],
+        deadline: Duration,
+        room: Room,
+    ) -> Result<Output, SshError> {
         let until = Instant::now() + deadline;
         let slot = self.slot(host).await;
-        let connected = tokio::time::timeout_at(until, async {
-            let permit = slot.permits.acquire().await;
-            let permit = permit.map_err(|_| SshError::Setup { host: host.to_owned(), message: "closed".into() })?;
-            Ok((permit, self.session(host, &slot).await?))
-        });
+        let connected = tokio::time::timeout_at(until, self.take(host, &slot, room));
         let (_permit, session) =
             connected.await.unwrap_or_else(|_| Err(SshError::ConnectTimeout { host: host.to_owned() }))?;
         match tokio::time::timeout_at(until, execute(&session, host, argv, input)).await {
@@ -56,8 +81,32 @@ impl Mux {
         }
     }
 
+    /// Runs it for as long as it takes.
+    pub async fn job(&self, host: &str, job: &Job, hear: &UnboundedSender<Heard>) -> Result<Ended, SshError> {
+        let slot = self.slot(host).await;
+        let (_permit, session) = self.take(host, &slot, Room::Shared).await?;
+        stream::run(&session, host, job, hear).await
+    }
+
+    async fn take<'a>(
+        &self,
+        host: &str,
+        slot: &'a Host,
+        room: Room,
+    ) -> Result<(SemaphorePermit<'a>, Arc<Session>), SshError> {
+        let permit = match room {
+            Room::Shared => slot.permits.acquire().await,
+            Room::Spare => slot.spare.acquire().await,
+        };
+        let permit = permit.map_err(|_| SshError::Setup { host: host.to_owned(), message: "closed".into() })?;
+        Ok((permit, self.session(host, slot).await?))
+    }
+
     async fn slot(&self, host: &str) -> Arc<Host> {
-        let new = || Arc::new(Host { session: Mutex::new(None), permits: Semaphore::new(SESSIONS) });
+        let new = || {
+            let (permits, spare) = (Semaphore::new(SESSIONS), Semaphore::new(SPARE));
+            Arc::new(Host { session: Mutex::new(None), permits, spare })
+        };
         self.hosts.lock().await.entry(host.to_owned()).or_insert_with(new).clone()
     }
 
@@ -121,7 +170,7 @@ fn of_connect(host: &str, error: &openssh::Error) -> SshError {
 }
 
 /// An error with its causes: openssh's own text names only the phase.
-fn told(error: &dyn std::error::Error) -> String {
+pub(super) fn told(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {}", told(cause)),
         None => error.to_string(),
@@ -158,12 +207,24 @@ async fn execute(session: &Session, host: &str, argv: &[&str], input: &[u8]) -> 
         }
     };
     tokio::try_join!(feed, read_out, read_err).map_err(broken)?;
-    let status = child.wait().await.map_err(dropped)?;
-    let Some(exit) = status.code() else {
-        return Err(SshError::Dropped { host: host.to_owned(), message: "no exit code".into() });
-    };
+    let exit = exit_of(child.wait().await).map_err(|message| SshError::Dropped { host: host.to_owned(), message })?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Output { exit, stdout: text(stdout), stderr: text(stderr) })
+}
+
+/// What a remote command ended with.
+///
+/// # Errors
+/// It was killed there, or the connection was: ssh does not say which.
+pub(super) fn exit_of(waited: Result<ExitStatus, openssh::Error>) -> Result<i32, String> {
+    match waited {
+        Ok(status) => {
+            status.code().ok_or_else(|| "no exit code: it was killed there, or the connection was".to_owned())
+        }
+        // openssh makes an error of 127, whoever has said it.
+        Err(openssh::Error::Remote(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(127),
+        Err(error) => Err(told(&error)),
+    }
 }
 
 /// A folder of ours with a path short enough for sockets: the wanted one, else one in the runtime or temporary folder.

@@ -217,6 +217,7 @@ const FILES: &[(&str, &str)] = &[
     ("tiny", include_str!("tiny.yaml")),
     ("empty-node", include_str!("empty-node.yaml")),
     ("fleet", include_str!("fleet.yaml")),
+    ("herd", include_str!("herd.yaml")),
 ];
 
 impl Scenario {

@@ -189,6 +189,20 @@ pub(super) fn option<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
 }
 
+/// A disk's line with another size, in the largest unit that says it wholly.
+pub(super) fn with_size(line: &str, size: u64) -> String {
+    let unit =
+        [("T", 40), ("G", 30), ("M", 20), ("K", 10)].into_iter().find(|(_, shift)| size.is_multiple_of(1 << shift));
+    let text = unit.map_or_else(|| size.to_string(), |(unit, shift)| format!("{}{unit}", size >> shift));
+    let kept = line.split(',').filter(|part| !part.starts_with("size="));
+    let mut parts: Vec<String> = kept.map(str::to_owned).chain([format!("size={text}")]).collect();
+    // The volume first, the rest by the alphabet.
+    if let Some(options) = parts.get_mut(1..) {
+        options.sort();
+    }
+    parts.join(",")
+}
+
 fn is_disk_key(key: &str) -> bool {
     matches!(key, "rootfs" | "efidisk0" | "tpmstate0")
         || (matches!(stem(key), "scsi" | "sata" | "ide" | "virtio" | "unused" | "mp") && stem(key) != key)

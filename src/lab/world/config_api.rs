@@ -99,12 +99,7 @@ fn only_for_root<'a>(mut changes: impl Iterator<Item = (&'a str, &'a str)>) -> R
 }
 
 fn check(guest: &super::guest::Guest, change: &Change) -> Result<(), PveError> {
-    if change.digest.as_ref().is_some_and(|digest| *digest != guest.digest()) {
-        return Err(PveError::die(match guest.kind {
-            GuestKind::Qemu => "checksum mismatch (file change by other user?)",
-            GuestKind::Lxc => "detected modified configuration - file changed by other user? Try again.",
-        }));
-    }
+    guest.check_digest(change.digest.as_deref())?;
     if !change.skiplock {
         guest.check_lock()?;
     }
@@ -158,7 +153,7 @@ fn detach(config: &mut Config, key: &str) {
 }
 
 /// Tags as they are stored: lower case, each once, in order, joined by semicolons.
-fn normal_tags(text: &str) -> String {
+pub(super) fn normal_tags(text: &str) -> String {
     let mut tags: Vec<String> =
         text.split([',', ';', ' ']).filter(|tag| !tag.is_empty()).map(str::to_lowercase).collect();
     tags.sort();
@@ -167,7 +162,7 @@ fn normal_tags(text: &str) -> String {
 }
 
 /// A network line without an address gets a new one, as on the real server.
-fn with_mac(kind: GuestKind, text: &str, fresh: String) -> String {
+pub(super) fn with_mac(kind: GuestKind, text: &str, fresh: String) -> String {
     let parts: Vec<&str> = text.split(',').collect();
     if kind == GuestKind::Lxc {
         let has = parts.iter().any(|part| part.starts_with("hwaddr="));

@@ -3,21 +3,28 @@
 use serde_json::{Value, json};
 
 use super::World;
+use super::guest::Guest;
+use crate::model::ids::GuestKind;
 
 impl World {
-    /// The comparable state. Per guest: `kind`, `node`, `status`, `lock`, `digest`, `name`, `uuid`, `tags`, `pool`,
-    /// `volumes`, `backups`; per node: `up`, `version`, `maintenance`; HA: `resources`, `rules`. Figures, times and tasks are not
-    /// in it.
+    /// The comparable state. Per guest: `kind`, `node`, `status`, `qmpstatus` (VMs), `lock`, `digest`, `name`, `uuid`,
+    /// `tags`, `pool`, `volumes`, `backups`, `template`, `snapshots` by name, `config` (its lines in force and, under `pending`, those
+    /// that wait); per node: `up`, `version`, `maintenance`; files that belong to no guest by node and storage; HA:
+    /// `resources`, `rules`. Figures, times and tasks are not in it.
     pub fn snapshot_state(&self) -> Value {
         let guests: serde_json::Map<String, Value> = self
             .guests
             .values()
             .map(|guest| {
                 let volumes: Vec<String> = guest.config.disks().into_iter().map(|disk| disk.volid).collect();
-                let state = json!({"kind": guest.kind.as_str(), "node": guest.node.as_str(), "status": guest.status(),
+                let mut state = json!({"kind": guest.kind.as_str(), "node": guest.node.as_str(), "status": guest.status(),
                 "lock": guest.config.get("lock"), "digest": guest.digest(), "name": guest.name(),
-                "uuid": guest.uuid(), "backups": self.backups.iter().filter(|backup| backup.vmid == guest.vmid).count(),
-                "tags": guest.config.get("tags"), "pool": guest.pool, "volumes": volumes});
+                "uuid": guest.uuid(), "tags": tags(guest), "pool": guest.pool, "volumes": volumes,
+                "backups": self.backups.iter().filter(|backup| backup.vmid == guest.vmid).count(),
+                "template": guest.is_template(), "snapshots": snapshots(guest), "config": guest.comparable_config()});
+                if guest.kind == GuestKind::Qemu {
+                    state["qmpstatus"] = json!(guest.qmp_status());
+                }
                 (guest.vmid.to_string(), state)
             })
             .collect();
@@ -30,7 +37,43 @@ impl World {
                 (name.to_string(), state)
             })
             .collect();
-        json!({"nodes": nodes, "guests": guests, "ha": self.ha.comparable()})
+        json!({"nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable()})
+    }
+
+    /// By `NODE/STORAGE`: which files are there.
+    fn files(&self) -> Value {
+        let mut all = serde_json::Map::new();
+        for node in self.nodes.keys() {
+            for (id, storage) in self.storages.iter().filter(|(_, storage)| storage.on(node.as_str())) {
+                let files = storage.files_on(node).into_keys().map(|path| (format!("{id}:{path}"), json!(true)));
+                all.insert(format!("{node}/{id}"), files.collect());
+            }
+        }
+        Value::Object(all)
+    }
+}
+
+fn tags(guest: &super::guest::Guest) -> Vec<&str> {
+    guest.config.get("tags").map(|tags| tags.split(';').collect()).unwrap_or_default()
+}
+
+fn snapshots(guest: &super::guest::Guest) -> Value {
+    let each = guest.snapshots.iter();
+    each.map(|one| (one.name.clone(), json!({"description": one.description, "vmstate": one.vmstate}))).collect()
+}
+
+impl Guest {
+    /// Its lines but for the lock, which is compared by itself, and what waits for its next start.
+    fn comparable_config(&self) -> Value {
+        let lines = self.config.0.iter().filter(|(key, _)| *key != "lock");
+        let mut config: serde_json::Map<String, Value> = lines.map(|(key, line)| (key.clone(), json!(line))).collect();
+        for (key, line) in &self.pending {
+            config.insert(
+                format!("pending/{key}"),
+                line.as_ref().map_or_else(|| json!({"delete": true}), |line| json!({"value": line})),
+            );
+        }
+        Value::Object(config)
     }
 }
 

@@ -18,6 +18,8 @@ pub enum FaultKind {
     KeepLock,
     /// It does its work, and nothing remembers it afterwards.
     Forget,
+    /// The storage that it copies a disk to is full, half-way.
+    Full,
 }
 
 /// A fault and the tasks that it is for.

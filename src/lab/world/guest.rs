@@ -38,6 +38,11 @@ pub(super) struct Snapshot {
     pub parent: Option<String>,
     /// Seconds since 1970.
     pub time: i64,
+    pub description: String,
+    /// Whether memory is in it.
+    pub vmstate: bool,
+    /// The configuration of that time.
+    pub config: Config,
 }
 
 /// A running guest.
@@ -48,6 +53,8 @@ pub(super) struct Run {
     pub pid: u32,
     pub machine: String,
     pub qemu: String,
+    /// It stands still.
+    pub paused: bool,
 }
 
 /// What it uses at present, as shares of what it has.
@@ -89,6 +96,26 @@ impl Guest {
 
     pub fn status(&self) -> &'static str {
         if self.running() { "running" } else { "stopped" }
+    }
+
+    pub fn paused(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.paused)
+    }
+
+    /// The state in QEMU's own words.
+    pub fn qmp_status(&self) -> &'static str {
+        if self.paused() { "paused" } else { self.status() }
+    }
+
+    /// That a change was made from the configuration as it is.
+    pub fn check_digest(&self, digest: Option<&str>) -> Result<(), PveError> {
+        if digest.is_none_or(|digest| digest == self.digest()) {
+            return Ok(());
+        }
+        Err(PveError::die(match self.kind {
+            GuestKind::Qemu => "checksum mismatch (file change by other user?)",
+            GuestKind::Lxc => "detected modified configuration - file changed by other user? Try again.",
+        }))
     }
 
     /// Bytes of the boot disk, which is what lists call `maxdisk`.
@@ -156,7 +183,8 @@ impl World {
         let (machine, qemu) = self.qemu_of(&node);
         if let Some(guest) = self.guests.get_mut(&vmid) {
             guest.settle_pending();
-            guest.run = Some(Run { since, pid, machine: machine.into(), qemu: qemu.into() });
+            guest.wake();
+            guest.run = Some(Run { since, pid, machine: machine.into(), qemu: qemu.into(), paused: false });
         }
     }
 
@@ -184,7 +212,15 @@ pub(super) fn from_spec(spec: &GuestSpec, plugin: impl Fn(&str) -> String, rng: 
     let mut snapshots: Vec<Snapshot> = Vec::new();
     for name in &spec.snapshots {
         let parent = snapshots.last().map(|last| last.name.clone());
-        snapshots.push(Snapshot { name: name.clone(), parent, time: now - 86_400 });
+        let (description, config) = (String::new(), config.clone());
+        snapshots.push(Snapshot {
+            name: name.clone(),
+            parent,
+            time: now - 86_400,
+            description,
+            vmstate: false,
+            config,
+        });
     }
     if let Some(last) = snapshots.last() {
         config.set("parent", last.name.clone());
@@ -277,19 +313,19 @@ fn first_disk(spec: &GuestSpec, plugin: &impl Fn(&str) -> String, options: &str)
 pub(super) fn snapshot_rows(guest: &Guest) -> serde_json::Value {
     let mut rows: Vec<serde_json::Value> = Vec::new();
     for snapshot in &guest.snapshots {
-        let mut row = json!({"name": snapshot.name, "description": "", "snaptime": snapshot.time});
+        let mut row = json!({"name": snapshot.name, "description": snapshot.description, "snaptime": snapshot.time});
         if let Some(parent) = &snapshot.parent {
             row["parent"] = json!(parent);
         }
         if guest.kind == GuestKind::Qemu {
-            row["vmstate"] = json!(0);
+            row["vmstate"] = json!(u8::from(snapshot.vmstate));
         }
         rows.push(row);
     }
     let mut current = json!({"name": "current", "description": "You are here!", "digest": guest.digest(),
         "running": u8::from(guest.running())});
-    if let Some(last) = guest.snapshots.last() {
-        current["parent"] = json!(last.name);
+    if let Some(parent) = guest.config.get("parent") {
+        current["parent"] = json!(parent);
     }
     rows.push(current);
     json!(rows)

@@ -50,7 +50,7 @@ pub(super) fn current(world: &mut World, call: &Call) -> Result<Reply, PveError>
     }
     out.insert("ha".into(), ha);
     if guest.kind == GuestKind::Qemu {
-        out.insert("qmpstatus".into(), json!(guest.status()));
+        out.insert("qmpstatus".into(), json!(guest.qmp_status()));
         if guest.has_agent() {
             out.insert("agent".into(), json!(1));
         }

@@ -4,7 +4,7 @@ use super::clock::Event;
 use super::config_api::{self, Change};
 use super::fault::FaultKind;
 use super::task::TaskKey;
-use super::{World, backup, ha, lifecycle, migrate};
+use super::{World, backup, ha, life, lifecycle, migrate, resize, suspend};
 use crate::model::ids::Vmid;
 
 /// The work of one task, with how far it is.
@@ -19,8 +19,21 @@ pub(super) enum Job {
     Shutdown(lifecycle::Shutdown),
     Reboot {
         vmid: Vmid,
+        /// Milliseconds that its shutdown may take.
+        timeout: u64,
         step: u8,
     },
+    Reset {
+        vmid: Vmid,
+    },
+    Suspend {
+        vmid: Vmid,
+        to_disk: bool,
+    },
+    Resume {
+        vmid: Vmid,
+    },
+    Resize(resize::Resize),
     Config {
         vmid: Vmid,
         change: Change,
@@ -28,6 +41,8 @@ pub(super) enum Job {
     Migrate(Box<migrate::Migration>),
     /// Backups are made, restored or pruned.
     Backup(Box<backup::Work>),
+    /// A guest, a snapshot or an image comes or goes.
+    Life(Box<life::Work>),
     /// Queues a command for the HA manager, no more.
     HaQueue(ha::Request),
 }
@@ -76,11 +91,11 @@ pub(super) fn step(world: &mut World, key: TaskKey) {
             if let (Err(_), Job::Backup(work)) = (&result, &job) {
                 backup::give_up(world, work);
             }
+            if let (Err(_), Job::Life(work)) = (&result, &job) {
+                life::give_up(world, key, work);
+            }
             if result.is_ok() && world.has_fault(key, &FaultKind::Warn) {
-                world.say(key, "WARN: injected by the lab");
-                if let Some(task) = world.tasks.all.get_mut(&key) {
-                    task.warnings += 1;
-                }
+                world.warn(key, "injected by the lab");
             }
             world.finish(key, result);
         }
@@ -92,10 +107,15 @@ fn work(world: &mut World, key: TaskKey, job: &mut Job, first: bool) -> Next {
         Job::Start { vmid } => lifecycle::start_step(world, key, *vmid, first),
         Job::Stop { vmid } => lifecycle::stop_step(world, key, *vmid, first),
         Job::Shutdown(shutdown) => lifecycle::shutdown_step(world, key, shutdown),
-        Job::Reboot { vmid, step } => lifecycle::reboot_step(world, key, *vmid, step),
+        Job::Reboot { vmid, timeout, step } => lifecycle::reboot_step(world, key, *vmid, *timeout, step),
+        Job::Reset { vmid } => suspend::reset_step(world, *vmid),
+        Job::Suspend { vmid, to_disk } => suspend::suspend_step(world, *vmid, *to_disk, first),
+        Job::Resume { vmid } => suspend::resume_step(world, key, *vmid, first),
+        Job::Resize(asked) => resize::step(world, key, asked, first),
         Job::Config { vmid, change } => Next::Done(config_api::apply(world, *vmid, change).map_err(|e| e.message)),
         Job::Migrate(migration) => migrate::step(world, key, migration),
         Job::Backup(work) => backup::step(world, key, work, first),
+        Job::Life(work) => life::step(world, key, work, first),
         Job::HaQueue(request) => ha::queue_step(world, key, request, first),
     }
 }
@@ -109,8 +129,10 @@ pub(super) fn interrupt(world: &mut World, key: TaskKey) {
             world.finish(key, Err(result));
         }
         job => {
-            if let Some(Job::Backup(work)) = &job {
-                backup::give_up(world, work);
+            match &job {
+                Some(Job::Backup(work)) => backup::give_up(world, work),
+                Some(Job::Life(work)) => life::give_up(world, key, work),
+                _ => {}
             }
             world.finish(key, Err("received interrupt".into()));
         }

@@ -36,7 +36,7 @@ pub(super) fn task_type(kind: GuestKind, verb: &str) -> &'static str {
     }
 }
 
-fn forked(world: &mut World, call: &Call, node: &NodeName, kind: &str, vmid: Vmid, job: Job) -> Reply {
+pub(super) fn forked(world: &mut World, call: &Call, node: &NodeName, kind: &str, vmid: Vmid, job: Job) -> Reply {
     let key = world.fork(Start { node, kind, id: vmid.to_string(), user: &call.user }, job);
     Reply::changed(world.upid(key))
 }
@@ -90,6 +90,9 @@ pub(super) fn shutdown(world: &mut World, call: &Call) -> Result<Reply, PveError
     if world.ha.manages(&sid) {
         return Ok(forked(world, call, &node, "hastop", vmid, Job::HaQueue(ha::Request::Stop { sid, now: false })));
     }
+    if guest.paused() && !force {
+        return Err(PveError::die("VM is paused - cannot shutdown"));
+    }
     let job = Job::Shutdown(Shutdown { vmid, timeout: seconds.saturating_mul(1000), force, waiting: false });
     Ok(forked(world, call, &node, task_type(kind, "shutdown"), vmid, job))
 }
@@ -105,7 +108,9 @@ pub(super) fn reboot(world: &mut World, call: &Call) -> Result<Reply, PveError> 
         return Err(PveError::die(format!("{what} {} not running", guest.vmid)));
     }
     let (vmid, node, kind) = (guest.vmid, guest.node.clone(), guest.kind);
-    Ok(forked(world, call, &node, task_type(kind, "reboot"), vmid, Job::Reboot { vmid, step: 0 }))
+    let seconds = call.params.get("timeout").and_then(|n| n.parse().ok()).or_else(|| startup_down(guest));
+    let timeout = seconds.unwrap_or(60_u64).saturating_mul(1000);
+    Ok(forked(world, call, &node, task_type(kind, "reboot"), vmid, Job::Reboot { vmid, timeout, step: 0 }))
 }
 
 /// Why a guest cannot start on a node: log lines, then the cause. Bridges and memory, as the real start finds out.
@@ -200,9 +205,10 @@ pub(super) fn shutdown_step(world: &mut World, key: TaskKey, job: &mut Shutdown)
         }
         job.waiting = true;
         guest.held_by = Some(key);
-        return Next::In(guest.shutdown_ms.min(job.timeout));
+        // What stands still is only ever switched off.
+        return Next::In(if guest.paused() { 0 } else { guest.shutdown_ms.min(job.timeout) });
     }
-    if guest.shutdown_ms <= job.timeout {
+    if guest.shutdown_ms <= job.timeout && !guest.paused() {
         world.power_off(vmid);
         return Next::Done(Ok(()));
     }
@@ -219,7 +225,7 @@ pub(super) fn shutdown_step(world: &mut World, key: TaskKey, job: &mut Shutdown)
     }))
 }
 
-pub(super) fn reboot_step(world: &mut World, key: TaskKey, vmid: Vmid, step: &mut u8) -> Next {
+pub(super) fn reboot_step(world: &mut World, key: TaskKey, vmid: Vmid, timeout: u64, step: &mut u8) -> Next {
     *step += 1;
     let Some(guest) = world.guests.get_mut(&vmid) else { return Next::Done(Err(no_guest(vmid))) };
     match *step {
@@ -228,9 +234,9 @@ pub(super) fn reboot_step(world: &mut World, key: TaskKey, vmid: Vmid, step: &mu
                 return Next::Done(Err(error.message));
             }
             guest.held_by = Some(key);
-            Next::In(guest.shutdown_ms.min(60_000))
+            Next::In(guest.shutdown_ms.min(timeout))
         }
-        2 if guest.shutdown_ms > 60_000 => Next::Done(Err("VM quit/powerdown failed".into())),
+        2 if guest.shutdown_ms > timeout => Next::Done(Err("VM quit/powerdown failed".into())),
         2 => {
             world.power_off(vmid);
             Next::In(2000)
@@ -242,7 +248,7 @@ pub(super) fn reboot_step(world: &mut World, key: TaskKey, vmid: Vmid, step: &mu
     }
 }
 
-fn no_guest(vmid: Vmid) -> String {
+pub(super) fn no_guest(vmid: Vmid) -> String {
     format!("unable to find configuration file for VM {vmid} - no such machine")
 }
 

@@ -1,9 +1,8 @@
 //! Which handler answers which path: the one table.
 
-use super::{
-    World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending,
-};
-use super::{node_api, pools, storage_api, task_api};
+use super::life::{clone, create, destroy, image, snapshot, template};
+use super::{World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending};
+use super::{node_api, pools, resize, storage_api, suspend, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
 
 pub(super) type Handler = fn(&mut World, &Call) -> Result<Reply, PveError>;
@@ -58,12 +57,13 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Get, "/nodes/{node}/storage", storage_api::list),
     (Get, "/nodes/{node}/storage/{storage}/status", storage_api::status),
     (Get, "/nodes/{node}/storage/{storage}/content", storage_api::content),
+    (Delete, "/nodes/{node}/storage/{storage}/content/{volume}", image::remove),
+    (Post, "/nodes/{node}/storage/{storage}/download-url", image::download),
+    (Get, "/nodes/{node}/query-url-metadata", image::metadata),
     (Get, "/nodes/{node}/storage/{storage}/prunebackups", backup::prune::preview),
     (Delete, "/nodes/{node}/storage/{storage}/prunebackups", backup::prune::take),
     (Post, "/nodes/{node}/vzdump", backup::dump::take),
     (Get, "/nodes/{node}/vzdump/extractconfig", backup::restore::config),
-    (Post, "/nodes/{node}/qemu", backup::restore::take),
-    (Post, "/nodes/{node}/lxc", backup::restore::take),
     (Get, "/nodes/{node}/time", node_api::time),
     (Get, "/nodes/{node}/tasks", task_api::list),
     (Get, "/nodes/{node}/tasks/{upid}/status", task_api::status),
@@ -71,6 +71,8 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Delete, "/nodes/{node}/tasks/{upid}", task_api::stop),
     (Get, "/nodes/{node}/qemu", guest_api::list),
     (Get, "/nodes/{node}/lxc", guest_api::list),
+    (Post, "/nodes/{node}/qemu", create::take),
+    (Post, "/nodes/{node}/lxc", create::take),
 ];
 
 /// What follows `/nodes/{node}/qemu/{vmid}` or `/nodes/{node}/lxc/{vmid}`.
@@ -83,7 +85,14 @@ const GUEST_TABLE: &[(Verb, &str, Handler)] = &[
     (Post, "/status/stop", lifecycle::stop),
     (Post, "/status/shutdown", lifecycle::shutdown),
     (Post, "/status/reboot", lifecycle::reboot),
+    (Put, "/resize", resize::take),
     (Get, "/snapshot", guest_api::snapshots),
+    (Post, "/snapshot", snapshot::take),
+    (Delete, "/snapshot/{snapname}", snapshot::delete),
+    (Post, "/snapshot/{snapname}/rollback", snapshot::rollback),
+    (Post, "/clone", clone::take),
+    (Post, "/template", template::take),
+    (Delete, "", destroy::take),
     (Get, "/migrate", migrate::precondition::read),
     (Post, "/migrate", migrate::request::take),
 ];
@@ -97,6 +106,9 @@ pub(super) fn find(call: &Call) -> Option<Handler> {
         if let Some(rest) = call.template.strip_prefix(&format!("/nodes/{{node}}/{kind}/{{vmid}}")) {
             return match (kind, call.verb, rest) {
                 ("qemu", Post, "/config") => Some(config_api::change_in_task),
+                ("qemu", Post, "/status/suspend") => Some(suspend::suspend),
+                ("qemu", Post, "/status/resume") => Some(suspend::resume),
+                ("qemu", Post, "/status/reset") => Some(suspend::reset),
                 ("qemu", Get, "/agent/network-get-interfaces") => Some(guest_api::agent_interfaces),
                 ("lxc", Get, "/interfaces") => Some(guest_api::container_interfaces),
                 _ => table(GUEST_TABLE, rest),
@@ -131,6 +143,9 @@ pub(super) fn all() -> Vec<(Verb, String)> {
     });
     let single = [
         (Post, "/nodes/{node}/qemu/{vmid}/config"),
+        (Post, "/nodes/{node}/qemu/{vmid}/status/suspend"),
+        (Post, "/nodes/{node}/qemu/{vmid}/status/resume"),
+        (Post, "/nodes/{node}/qemu/{vmid}/status/reset"),
         (Get, "/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces"),
         (Get, "/nodes/{node}/lxc/{vmid}/interfaces"),
     ];

@@ -79,6 +79,10 @@ impl SiteWorld for World {
                 self.lay(FaultKind::Forget, task_type, *vmid);
                 Ok(())
             }
+            WorldFault::TaskFull { task_type, vmid } => {
+                self.lay(FaultKind::Full, task_type, *vmid);
+                Ok(())
+            }
             WorldFault::Quorum { lost } => {
                 self.set_quorum_lost(*lost);
                 Ok(())

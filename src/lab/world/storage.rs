@@ -13,6 +13,8 @@ pub(super) struct Storage {
     size: u64,
     node_sizes: BTreeMap<NodeName, u64>,
     pub base_used: u64,
+    /// Files that came or went since the beginning, by where they are; absent: gone.
+    changed: BTreeMap<(Option<NodeName>, String), Option<u64>>,
 }
 
 /// A guest's volume as a storage lists it.
@@ -47,6 +49,7 @@ impl Storage {
             node_sizes,
             base_used: bytes(spec.used_gib) + (files << 20),
             spec: spec.clone(),
+            changed: BTreeMap::new(),
         }
     }
 
@@ -61,6 +64,45 @@ impl Storage {
 
     pub fn has_content(&self, content: &str) -> bool {
         self.spec.content.split(',').any(|part| part == content)
+    }
+
+    /// A shared storage is one for all nodes.
+    fn place(&self, node: &NodeName) -> Option<NodeName> {
+        (!self.spec.shared).then(|| node.clone())
+    }
+
+    /// Volumes that belong to no guest, as seen on this node: `iso/x.iso` and its bytes.
+    pub fn files_on(&self, node: &NodeName) -> BTreeMap<String, u64> {
+        let mut files: BTreeMap<String, u64> =
+            self.spec.files.iter().map(|(path, mib)| (path.clone(), mib << 20)).collect();
+        let place = self.place(node);
+        for ((_, path), size) in self.changed.iter().filter(|((at, _), _)| *at == place) {
+            match size {
+                Some(size) => files.insert(path.clone(), *size),
+                None => files.remove(path),
+            };
+        }
+        files
+    }
+
+    pub fn add_file(&mut self, node: &NodeName, path: &str, size: u64) {
+        self.changed.insert((self.place(node), path.to_owned()), Some(size));
+    }
+
+    /// Whether it was there.
+    pub fn take_file(&mut self, node: &NodeName, path: &str) -> bool {
+        let there = self.files_on(node).contains_key(path);
+        if there {
+            self.changed.insert((self.place(node), path.to_owned()), None);
+        }
+        there
+    }
+
+    /// Bytes of the host's own things and of files.
+    fn own_use(&self, node: &NodeName) -> u64 {
+        let at_first: u64 = self.spec.files.values().sum();
+        let now: u64 = self.files_on(node).values().sum();
+        (self.base_used + now).saturating_sub(at_first << 20)
     }
 
     /// Content types in the server's order of the moment: as configured.
@@ -121,6 +163,6 @@ impl World {
         let Some(storage) = self.storages.get(id) else { return 0 };
         let local = usage.local.get(id).and_then(|nodes| nodes.get(node));
         let volumes = usage.shared.get(id).or(local).copied().unwrap_or(0);
-        (storage.base_used + volumes).min(storage.size_on(node))
+        (storage.own_use(node) + volumes).min(storage.size_on(node))
     }
 }

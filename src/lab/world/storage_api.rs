@@ -104,7 +104,7 @@ pub(super) fn content(world: &mut World, call: &Call) -> Result<Reply, PveError>
     let wants = |content: &str| call.params.get("content").is_none_or(|wanted| wanted == content);
     let vmid = call.params.get("vmid");
     let mut rows: Vec<Value> = Vec::new();
-    for (path, mib) in storage.spec.files.iter().filter(|_| vmid.is_none()) {
+    for (path, size) in storage.files_on(&name).iter().filter(|_| vmid.is_none()) {
         let (kind, file) = path.split_once('/').unwrap_or(("iso", path));
         if wants(kind) {
             let format = match kind {
@@ -113,7 +113,7 @@ pub(super) fn content(world: &mut World, call: &Call) -> Result<Reply, PveError>
                 _ => file.rsplit('.').next().unwrap_or("raw"),
             };
             rows.push(json!({"volid": format!("{}:{path}", storage.spec.id), "content": kind, "format": format,
-                "size": mib << 20, "ctime": world.epoch - 2_592_000}));
+                "size": size, "ctime": world.epoch - 2_592_000}));
         }
     }
     rows.extend(world.backup_rows(&storage.spec.id, &name, vmid.map(String::as_str)).filter(|_| wants("backup")));

@@ -111,6 +111,14 @@ impl World {
         }
     }
 
+    /// A warning, which the task's end counts.
+    pub(super) fn warn(&mut self, key: TaskKey, text: &str) {
+        self.say(key, format!("WARN: {text}"));
+        if let Some(task) = self.tasks.all.get_mut(&key) {
+            task.warnings += 1;
+        }
+    }
+
     /// A line with date and time before it, as migrations log.
     pub(super) fn say_at(&mut self, key: TaskKey, line: &str) {
         let stamp = log_time(self.seconds());

@@ -293,7 +293,7 @@ fn checks() {
 #[test]
 fn local_procedures() {
     assert_snapshot!(report("runbook: x\nschema: 1\ntarget: proxmox\nsteps:\n  - uses: local.onne\n  - uses: local.one\n    with: {b: 1}\ndefine:\n  one: {params: {a: {type: int}}, steps: [{confirm: \"{{ params.b }}\"}], stpes: []}\n"), @r#"
-    error RB015 x.yaml:5:11: `define` has no `onne`
+    error RB015 x.yaml:5:11: `local.onne` is neither an action nor defined in this file
        5 |   - uses: local.onne
          |           ^^^^^^^^^^
       help: did you mean `local.one`?

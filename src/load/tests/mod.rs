@@ -11,6 +11,7 @@ mod schema;
 mod values;
 
 use super::*;
+use crate::model::action_spec::Catalogue;
 use catalogue::catalogue;
 
 /// All diagnostics of a runbook called `x`, as plain text.
@@ -32,6 +33,10 @@ fn said(found: &Findings) -> String {
 
 /// Reads the first of these files, which may call the others: by stem, or beside itself.
 fn read_of(files: &[(&str, &str)]) -> Loaded {
+    read_with(files, &catalogue())
+}
+
+fn read_with(files: &[(&str, &str)], catalogue: &Catalogue) -> Loaded {
     let library = |from: &Source, uses: &str| {
         let folder = from.name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
         let beside = format!("{folder}{}", uses.trim_start_matches("./"));
@@ -43,7 +48,7 @@ fn read_of(files: &[(&str, &str)]) -> Loaded {
         let found = sources.into_iter().find(wanted);
         found.ok_or_else(|| NotFound { message: format!("there is no `{uses}`"), hint: Some("write one".into()) })
     };
-    read_runbook(&Source::new(files[0].0, files[0].1), &catalogue(), &library)
+    read_runbook(&Source::new(files[0].0, files[0].1), catalogue, &library)
 }
 
 /// [`report`] of a file with these steps; line 4 is `steps:`.

@@ -1,7 +1,28 @@
 //! Addresses that no configured server has: requests to them would reach what trusts whoever is near (a cloud's
 //! metadata service at 169.254.169.254), not a machine of the site.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// The machine's own names, without addresses that are off limits. Asked in the request itself, so a name cannot mean
+/// something else afterwards.
+pub struct GuardedNames;
+
+impl Resolve for GuardedNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let good: Vec<SocketAddr> = found.into_iter().filter(|address| !is_off_limits(&address.ip())).collect();
+            if good.is_empty() {
+                return Err(
+                    "dns error: it has no address but of this link alone (as a cloud's metadata service)".into()
+                );
+            }
+            Ok(Box::new(good.into_iter()) as Addrs)
+        })
+    }
+}
 
 /// Link-local, unspecified, multicast and broadcast; and what the same is in IPv6. Private addresses are a site's own.
 pub fn is_off_limits(ip: &IpAddr) -> bool {

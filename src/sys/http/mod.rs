@@ -40,6 +40,8 @@ pub struct ClientSettings {
     pub idle_timeout: Duration,
     /// Asks no proxy of the environment (`HTTPS_PROXY`). A pinned host never goes through one.
     pub direct: bool,
+    /// Refuses names whose addresses are off limits: a name could be anybody's.
+    pub guarded: bool,
 }
 
 impl Default for ClientSettings {
@@ -51,6 +53,7 @@ impl Default for ClientSettings {
             keep_idle: 2,
             idle_timeout: Duration::from_secs(4),
             direct: false,
+            guarded: false,
         }
     }
 }
@@ -69,6 +72,9 @@ pub fn client(settings: &ClientSettings) -> Result<reqwest::Client, HttpError> {
         .pool_idle_timeout(settings.idle_timeout)
         .pool_max_idle_per_host(settings.keep_idle)
         .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")));
+    if settings.guarded {
+        builder = builder.dns_resolver(std::sync::Arc::new(guard::GuardedNames));
+    }
     if settings.direct || matches!(settings.trust, Trust::Pinned(_)) {
         builder = builder.no_proxy();
     }

@@ -112,7 +112,16 @@ mod tests {
         let seen = identity(pid).unwrap();
         assert!(still_runs(&seen));
         assert!(!still_runs(&Identity { start: seen.start + 1, ..seen.clone() }));
-        assert_eq!(marked(&[("TABLE_TEST_MARK", &mark)]).map(|p| p.pid), Some(pid));
+        // The kernel shows a new program's environment a moment after it lets its parent go on.
+        let mut found = None;
+        for _ in 0..200 {
+            found = marked(&[("TABLE_TEST_MARK", &mark)]).map(|p| p.pid);
+            if found.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(found, Some(pid));
         assert_eq!(marked(&[("TABLE_TEST_MARK", &mark), ("TABLE_TEST_OTHER", "x")]), None);
         end(&seen, Duration::from_secs(5)).await;
         assert!(!still_runs(&seen));

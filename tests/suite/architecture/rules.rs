@@ -67,6 +67,8 @@ pub const WALLS: &[Wall] = &[
             "inventory",
             "clients",
             "contracts",
+            // Editing a YAML file needs the parser's places: docs/decisions/016.
+            "load::yaml_edit",
         ],
         why: "an action is called through its port; one that saw the engine or a run's events could act on its own",
     },

@@ -180,6 +180,7 @@ impl Act for BackupsPrune {
             lists: vec![Resource::TasksOf(node.clone(), kinds[0].to_owned())],
             kinds,
             about: Some(format!("{vmid}@{storage}")),
+            shared: false,
         };
         let params = params(call, vmid)?;
         Ok(Request { verb: Verb::Delete, path: path(&node, &storage), params, ends: Ends::WithTask(trail) })

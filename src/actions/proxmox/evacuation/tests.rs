@@ -43,7 +43,7 @@ async fn plan(with: Value, world: &FakeWorld) -> Result<Reading, Failure> {
     let action = PlanEvacuation::new(PlacementDefaults::default());
     action.read(&call(with), world).await.map_err(|e| match e {
         Unreadable::Failed(failure) => failure,
-        Unreadable::Unknown(why) => panic!("{why}"),
+        Unreadable::Unknown(why) | Unreadable::Later(why) => panic!("{why}"),
     })
 }
 

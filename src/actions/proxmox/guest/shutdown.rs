@@ -159,7 +159,14 @@ impl GuestShutdown {
                 return Ok(once_taken(before, now.as_ref(), &json!({"upid": task.upid}), Some(failed)));
             }
             if Instant::now() >= until {
-                return Ok(verdict);
+                return Ok(match verdict {
+                    Recovery::NotApplied => {
+                        let (title, node, waited) = (before.title(), &before.node, self.timing.late_task.as_secs());
+                        let evidence = format!("{title} runs, and no task has shown on {node} within {waited} s");
+                        Recovery::Unseen { done: Done::None, evidence }
+                    }
+                    verdict => verdict,
+                });
             }
             tokio::time::sleep(self.timing.poll).await;
         }

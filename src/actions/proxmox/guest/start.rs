@@ -1,22 +1,23 @@
 //! `proxmox.guest_start`: starts a guest and sees that it runs.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use super::power;
 use crate::actions::deps::Timing;
 use crate::actions::proxmox::act::{Act, Request, Seen};
-use crate::actions::proxmox::look::{self, live};
+use crate::actions::proxmox::look;
 use crate::actions::proxmox::object::Guest;
-use crate::actions::proxmox::resource::{Resource, all_placements};
-use crate::actions::proxmox::typed;
-use crate::clients::proxmox::{Params, seg};
+use crate::clients::proxmox::Params;
 use crate::engine::ports::{Call, Prediction, Probe, Unreadable, World};
 use crate::event::Invocation;
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
-use crate::model::failure::{Class, Failure};
+use crate::model::failure::Failure;
+use crate::model::ids::GuestKind;
 use crate::model::param::{Param, ValueType};
-use crate::model::world::{Delta, Predicate};
 
 /// The act.
 pub struct GuestStart {
@@ -26,15 +27,15 @@ pub struct GuestStart {
 
 impl GuestStart {
     pub fn new(timing: Timing) -> Self {
-        let spec = ActionSpec::new("proxmox.guest_start", Effect::Change, "Start a guest")
-            .param(Param::new("guest", ValueType::Guest).required().help("The guest"))
+        let spec = power::spec("proxmox.guest_start", Effect::Change, "Start a guest")
             .param(
                 Param::new("timeout", ValueType::Duration).help("How long it may take; VMs only").default_value("5m"),
             )
-            .output("vmid", ValueType::Vmid, "The guest")
-            .output("node", ValueType::Node, "Where it runs")
-            .needs_privilege("VM.Audit on /vms/{guest}")
-            .needs_privilege("VM.PowerMgmt on /vms/{guest}")
+            .param(
+                Param::new("steady", ValueType::Duration)
+                    .help("How long it must go on running without a break before the step is done")
+                    .default_value("0s"),
+            )
             .undoable();
         Self { spec, timing }
     }
@@ -42,16 +43,11 @@ impl GuestStart {
 
 /// What stands in the way.
 fn possible(guest: &Guest) -> Result<(), Failure> {
-    let fail = |class, cause: String| Failure::new(class, format!("start {}", guest.title()), cause);
     if guest.template {
         let cause = format!("{} is a template", guest.title());
-        return Err(fail(Class::Precondition, cause).remedy("clone it and start the clone"));
+        return Err(power::impossible("start", guest, cause, "clone it and start the clone"));
     }
-    if let Some(lock) = guest.lock.as_deref().filter(|lock| *lock != "suspended") {
-        let cause = format!("{} is locked ({lock})", guest.title());
-        return Err(fail(Class::Locked, cause).remedy(format!("wait until the {lock} has ended")));
-    }
-    Ok(())
+    power::unlocked("start", guest, Some("suspended"))
 }
 
 #[async_trait]
@@ -65,50 +61,33 @@ impl Act for GuestStart {
     }
 
     fn attempted(&self, _: &Call, before: &Value) -> String {
-        look::before::<Guest>(before)
-            .map_or_else(|_| "start a guest".into(), |g| format!("start {} on {}", g.title(), g.node))
+        power::attempted("start", before)
     }
 
     async fn look(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
         let guest = look::guest(world, call.arg("guest")?).await?;
-        let mut probe = Probe::new(format!("{}: start on {}", guest.title(), guest.node), json!(guest));
-        probe.identities = vec![look::identity(&guest)];
         if guest.is_running() {
-            probe.summary = format!("{}: runs already on {}", guest.title(), guest.node);
-            probe.satisfied = true;
-            return Ok(probe);
+            return Ok(power::satisfied(&guest, format!("{}: runs already on {}", guest.title(), guest.node)));
         }
         possible(&guest)?;
+        let mut probe = power::probe(&guest, format!("{}: start on {}", guest.title(), guest.node));
         if guest.is_owned_by_ha() {
             probe.notes.push(format!("the HA manager starts {}: on which node is its choice", guest.title()));
         }
-        let (at, text) = (Resource::Guest(guest.vmid), format!("{} is stopped", guest.title()));
-        probe.guards = vec![look::guard(text, at, "/status", Predicate::Equals, json!("stopped"))];
         Ok(probe)
     }
 
     fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure> {
         let guest: Guest = look::before(before)?;
-        let path = format!("/nodes/{}/{}/{}/status/start", seg(&guest.node), guest.kind, guest.vmid);
-        let timeout = look::duration(call.get("timeout")).filter(|_| guest.kind == crate::model::ids::GuestKind::Qemu);
-        let params = Params::new().opt("timeout", timeout.map(|time| time.as_secs()));
-        Ok(Request::about_guest(&guest.node, guest.vmid, path, params, &["qmstart", "vzstart", "hastart"]))
+        let timeout = power::seconds(call, "timeout").filter(|_| guest.kind == GuestKind::Qemu);
+        let params = Params::new().opt("timeout", timeout);
+        Ok(power::request(&guest, "start", params, &["qmstart", "vzstart", "hastart"]))
     }
 
     async fn judge(&self, _: &Call, before: &Value, _: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {
-        let before: Guest = look::before(before)?;
-        Ok(match live::<Option<Guest>>(world, Resource::Guest(before.vmid)).await? {
-            None => Seen::Strange(format!("{} is on no node", before.title())),
-            Some(now) if !now.is_same_as(&before) => {
-                Seen::Strange(format!("{} is another guest now: {}", before.vmid, now.title()))
-            }
-            Some(now) if now.is_running() && now.lock.is_none() => {
-                Seen::Done(json!({"vmid": now.vmid, "node": now.node}))
-            }
-            Some(now) if now.is_running() => {
-                Seen::Partial(format!("{} runs and is locked ({})", now.title(), now.lock.as_deref().unwrap_or("")))
-            }
-            Some(now) => Seen::Untouched(format!("{} is {} on {}", now.title(), now.status, now.node)),
+        Ok(match power::now(&look::before(before)?, world).await? {
+            Ok(now) => power::seen(&now, now.is_running()),
+            Err(strange) => strange,
         })
     }
 
@@ -116,47 +95,35 @@ impl Act for GuestStart {
         2
     }
 
-    fn settles_in(&self, _: &Call) -> std::time::Duration {
+    fn steady(&self, call: &Call) -> Duration {
+        look::duration(call.get("steady")).unwrap_or_default()
+    }
+
+    fn settles_in(&self, _: &Call) -> Duration {
         // The HA manager's round and then the start itself.
         self.timing.settle + self.timing.late_command
     }
 
     fn predict(&self, _: &Call, before: &Probe) -> Prediction {
-        let Ok(guest) = look::before::<Guest>(&before.before) else { return Prediction::default() };
-        let outputs = [("vmid".to_owned(), json!(guest.vmid)), ("node".to_owned(), json!(guest.node))].into();
-        if before.satisfied {
-            return Prediction { outputs, ..Prediction::default() };
-        }
-        let id = guest.vmid.to_string();
-        let mut state = json!({"status": "running"});
-        if guest.qmpstatus.is_some() {
-            state["qmpstatus"] = json!("running");
-        }
-        let deltas = vec![
-            Delta { resource: Resource::Guest(guest.vmid).key(), patch: state },
-            Delta { resource: Resource::Guests.key(), patch: json!({id: {"status": "running"}}) },
-        ];
-        let why = format!("{} starts", guest.title());
-        let taints = vec![
-            (Resource::NodeMemory(guest.node.clone()).key(), why.clone()),
-            (Resource::GuestEvacuation(guest.vmid).key(), why.clone()),
-            (all_placements(), why),
-        ];
-        Prediction { deltas, taints, outputs }
+        power::predict(before, "starts", |guest| {
+            let mut state = power::state(guest, "running", "running");
+            if guest.lock.is_some() {
+                // Its memory was on disk: the lock goes with it.
+                (state["lock"], state["digest"]) = (Value::Null, Value::Null);
+            }
+            state
+        })
     }
 
     fn undo(&self, _: &Call, before: &Value, _: Option<&Value>) -> Option<Invocation> {
-        let guest: Guest = look::before(before).ok()?;
-        Some(Invocation { uses: "proxmox.guest_shutdown".into(), with: json!({"guest": guest.vmid}) })
+        power::undo(before, "proxmox.guest_shutdown", json!({}))
     }
 
     fn undo_summary(&self, _: &Call, before: &Probe) -> Option<String> {
-        let guest: Guest = look::before(&before.before).ok()?;
-        Some(format!("shut {} down", guest.title()))
+        power::undo_summary(before, "shut {} down")
     }
 
     fn check(&self, _: &Call, before: &Value) -> Option<String> {
-        let guest: Guest = look::before(before).ok()?;
-        Some(typed::check_guest(&guest.node, guest.kind, guest.vmid, "running"))
+        power::check(before, "running")
     }
 }

@@ -6,6 +6,7 @@ use super::{GuestShutdown, GuestUnlock};
 use crate::actions::deps::Timing;
 use crate::actions::proxmox::testing::{FakeWorld, but, call, intent, vm};
 use crate::engine::ports::{Action, Probe, Recovery, Unreadable};
+use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 
 const UPID: &str = "UPID:pve2:0001ABCD:00A1B2C3:67400000:qmshutdown:104:ops@pve!runbook:";
@@ -34,7 +35,7 @@ fn locked(lock: &str) -> Value {
 async fn probe(action: &dyn Action, with: Value, world: &FakeWorld) -> Result<Probe, Failure> {
     action.probe(&call(with), world).await.map_err(|e| match e {
         Unreadable::Failed(failure) => failure,
-        Unreadable::Unknown(why) => panic!("{why}"),
+        Unreadable::Unknown(why) | Unreadable::Later(why) => panic!("{why}"),
     })
 }
 
@@ -89,7 +90,9 @@ async fn a_shutdown_is_recovered_from_its_task_and_the_guest() {
     assert_eq!(failed, Recovery::Running(handle().unwrap()));
     let ok = recover(None, world(vm()).with(TASKS, ended("OK"))).await;
     assert!(matches!(&ok, Recovery::InDoubt(why) if why.contains("has ended well")), "{ok:?}");
-    assert_eq!(recover(None, world(vm())).await, Recovery::NotApplied);
+    let unseen = recover(None, world(vm())).await;
+    let evidence = "VM 104 (web) runs, and no task has shown on pve2 within 45 s".to_owned();
+    assert_eq!(unseen, Recovery::Unseen { done: Done::None, evidence });
     assert!(matches!(recover(None, world(stopped())).await, Recovery::Done(_)));
     assert!(matches!(recover(None, world(but(vm(), json!({"uuid": "x"})))).await, Recovery::InDoubt(_)));
     assert!(matches!(recover(None, world(vm()).failing(TASKS, Class::Timeout)).await, Recovery::InDoubt(_)));
@@ -124,6 +127,9 @@ async fn an_unlock_is_recovered_from_the_guest_alone() {
         unlock().recover(&call, &intent(locked("migrate"), &[]), None, &world(guest)).await.unwrap()
     };
     assert!(matches!(recover(vm()).await, Recovery::Done(_)));
-    assert_eq!(recover(locked("migrate")).await, Recovery::NotApplied);
+    let unseen = recover(locked("migrate")).await;
+    assert!(
+        matches!(&unseen, Recovery::Unseen { done: Done::None, evidence } if evidence.contains("locked (migrate)"))
+    );
     assert!(matches!(recover(Value::Null).await, Recovery::InDoubt(_)));
 }

@@ -18,7 +18,7 @@ use crate::actions::proxmox::work::Work;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
 use crate::model::action_spec::ActionSpec;
-use crate::model::effect::Effect;
+use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{GuestKind, Vmid};
 use crate::model::param::{Param, ValueType};
@@ -161,7 +161,11 @@ impl Action for GuestUnlock {
                 None => return Ok(Recovery::InDoubt(format!("guest {vmid} is on no node"))),
                 Some(guest) if guest.lock.is_none() => return Ok(Recovery::Done(json!({"vmid": vmid}))),
                 // Taking it off twice is the same as once.
-                Some(_) if Instant::now() >= until => return Ok(Recovery::NotApplied),
+                Some(guest) if Instant::now() >= until => {
+                    let (lock, waited) = (guest.lock.as_deref().unwrap_or_default(), LATE.as_secs());
+                    let evidence = format!("{} is locked ({lock}) after {waited} s more", guest.title());
+                    return Ok(Recovery::Unseen { done: Done::None, evidence });
+                }
                 Some(_) => tokio::time::sleep(self.timing.poll).await,
             }
         }

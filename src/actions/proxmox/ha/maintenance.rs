@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::watch::{Stage, stage, wait};
 use crate::actions::deps::Timing;
 use crate::actions::proxmox::look::{self, live, read};
-use crate::actions::proxmox::object::{Ha, Node};
+use crate::actions::proxmox::object::{GuestEntry, Ha, Node};
 use crate::actions::proxmox::resource::{Resource, all_placements};
 use crate::actions::proxmox::source::ProxmoxSource;
 use crate::actions::proxmox::typed;
@@ -26,7 +26,7 @@ use crate::model::failure::{Class, Failure};
 use crate::model::ids::{GuestKind, NodeName, Vmid};
 use crate::model::param::{Param, ValueType};
 use crate::model::shell;
-use crate::model::world::{Delta, Predicate};
+use crate::model::world::{Delta, Identity, Predicate};
 
 const NAME: &str = "proxmox.ha_maintenance";
 
@@ -88,6 +88,62 @@ impl HaMaintenance {
     fn order(call: &Call) -> Result<(NodeName, bool), Failure> {
         Ok((call.arg("node")?, call.arg("enabled")?))
     }
+}
+
+/// What the manager and the guests that it has moved show afterwards.
+enum Seen {
+    AsWanted,
+    /// A guest is there and still held by the lock of its move.
+    Locked(String),
+    Otherwise(String),
+}
+
+async fn seen(world: &dyn World, node: &NodeName, enabled: bool) -> Result<Seen, Failure> {
+    let ha: Ha = live(world, Resource::Ha).await?;
+    match stage(&ha, node, enabled) {
+        Stage::Done => {}
+        Stage::Under(what) | Stage::Stuck(what) => return Ok(Seen::Otherwise(what)),
+        Stage::NotAsked => {
+            return Ok(Seen::Otherwise(format!("the HA manager knows of no such request for {node}")));
+        }
+    }
+    let moved: Vec<Vmid> = match enabled {
+        true => ha.started_of(node).filter_map(|s| s.vmid).collect(),
+        false => ha.started_on(node).into_iter().filter_map(|(_, s)| s.vmid).collect(),
+    };
+    if moved.is_empty() {
+        return Ok(Seen::AsWanted);
+    }
+    let guests: BTreeMap<Vmid, GuestEntry> = live(world, Resource::Guests).await?;
+    let left = moved.iter().filter_map(|vmid| guests.get(vmid)).filter(|g| g.lock.as_deref() == Some("migrate"));
+    let left: Vec<String> = left.map(GuestEntry::title).collect();
+    Ok(match left.is_empty() {
+        true => Seen::AsWanted,
+        false => Seen::Locked(format!(
+            "moved and still locked (migrate): {}; once nothing is at work on it, use proxmox.guest_unlock",
+            left.join(", ")
+        )),
+    })
+}
+
+/// The guests that the manager moves, for whoever has to know that they are in flight. By kind and name: it is the
+/// manager that moves them, whatever they are. A plan that cannot know where the guests are by then leaves them out.
+async fn identities(moved: &[Vmid], world: &dyn World) -> Result<Vec<Identity>, Failure> {
+    if moved.is_empty() {
+        return Ok(Vec::new());
+    }
+    let guests: BTreeMap<Vmid, GuestEntry> = match read(world, Resource::Guests).await {
+        Ok(guests) => guests,
+        Err(Unreadable::Unknown(_) | Unreadable::Later(_)) => return Ok(Vec::new()),
+        Err(Unreadable::Failed(failure)) => return Err(failure),
+    };
+    let known = moved.iter().filter_map(|vmid| guests.get(vmid));
+    let identity = |guest: &GuestEntry| Identity {
+        object: guest.title(),
+        resource: Resource::Guest(guest.vmid).key(),
+        expect: vec![("/kind".to_owned(), json!(guest.kind)), ("/name".to_owned(), json!(guest.name))],
+    };
+    Ok(known.map(identity).collect())
 }
 
 /// The command, on any node.
@@ -160,6 +216,11 @@ impl Action for HaMaintenance {
                 .push(format!("the HA manager restarts containers when it moves them: {}", restarted.join(", ")));
         }
         probe.guards = guards(&node);
+        let moved: Vec<Vmid> = match enabled {
+            true => left.iter().filter_map(|(_, s)| s.vmid).collect(),
+            false => ha.started_of(&node).filter_map(|s| s.vmid).collect(),
+        };
+        probe.identities = identities(&moved, world).await?;
         Ok(probe)
     }
 
@@ -205,18 +266,16 @@ impl Action for HaMaintenance {
     async fn verify(&self, call: &Call, _: &Value, _: &Value, world: &dyn World) -> Result<(), Failure> {
         let (node, enabled) = Self::order(call)?;
         let until = Instant::now() + self.timing.settle;
-        let ha: Ha = loop {
-            match live(world, Resource::Ha).await {
-                Ok(ha) => break ha,
-                Err(failure) if look::may_pass(&failure) && Instant::now() < until => {}
+        let seen = loop {
+            let waits = Instant::now() < until;
+            match seen(world, &node, enabled).await {
+                Ok(Seen::AsWanted) => return Ok(()),
+                Ok(Seen::Locked(_)) if waits => {}
+                Ok(Seen::Locked(what) | Seen::Otherwise(what)) => break what,
+                Err(failure) if look::may_pass(&failure) && waits => {}
                 Err(failure) => return Err(failure),
             }
             tokio::time::sleep(self.timing.poll).await;
-        };
-        let seen = match stage(&ha, &node, enabled) {
-            Stage::Done => return Ok(()),
-            Stage::Under(what) | Stage::Stuck(what) => what,
-            Stage::NotAsked => format!("the HA manager knows of no such request for {node}"),
         };
         let wanted = if enabled { "in maintenance, without started HA guests" } else { "out of maintenance" };
         Err(Failure::new(
@@ -249,7 +308,11 @@ impl Action for HaMaintenance {
                     let evidence = "the cluster has no quorum: the HA manager does not look at its queue of commands";
                     return Ok(Recovery::InDoubt(evidence.to_owned()));
                 }
-                Stage::NotAsked if handle.is_none() => return Ok(Recovery::NotApplied),
+                Stage::NotAsked if handle.is_none() => {
+                    let waited = self.timing.late_command.as_secs();
+                    let evidence = format!("the HA manager knows of no such request for {node} after {waited} s");
+                    return Ok(Recovery::Unseen { done: Done::None, evidence });
+                }
                 Stage::NotAsked => {
                     let seconds = self.timing.late_command.as_secs();
                     let evidence =

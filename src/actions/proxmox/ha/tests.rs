@@ -7,7 +7,7 @@ use super::watch::{Stage, stage};
 use crate::actions::deps::Timing;
 use crate::actions::proxmox::testing::{FakeWorld, but, call, intent, node};
 use crate::engine::ports::{Action, Probe, Recovery, Unreadable};
-use crate::model::effect::Effect;
+use crate::model::effect::{Done, Effect};
 use crate::model::failure::Class;
 
 fn action() -> HaMaintenance {
@@ -43,9 +43,14 @@ fn done() -> Value {
     but(in_it(), json!({"services": {"vm:111": service("started", "pve3")}}))
 }
 
+fn guest(vmid: u32, kind: &str, name: &str) -> Value {
+    json!({"vmid": vmid, "kind": kind, "name": name, "node": "pve2", "status": "running"})
+}
+
 fn world(ha: Value) -> FakeWorld {
     FakeWorld::default()
         .with("proxmox/ha", ha)
+        .with("proxmox/guests", json!({"111": guest(111, "qemu", "db-1"), "201": guest(201, "lxc", "proxy")}))
         .with("proxmox/node/pve2", node("pve2"))
         .with("proxmox/nodes", json!({"pve2": node("pve2"), "pve3": node("pve3")}))
 }
@@ -90,6 +95,16 @@ async fn containers_make_it_downtime_and_a_site_without_quorum_is_refused() {
 }
 
 #[tokio::test]
+async fn it_names_the_guests_that_the_manager_moves() {
+    let names = |probe: Probe| -> Vec<String> { probe.identities.into_iter().map(|i| i.object).collect() };
+    assert_eq!(names(probe(on(), idle()).await), ["VM 111 (db-1)"]);
+    let home = but(service("started", "pve3"), json!({"home": "pve2"}));
+    let away = but(done(), json!({"services": {"vm:111": home, "vm:112": service("started", "pve3")}}));
+    assert_eq!(names(probe(off(), away).await), ["VM 111 (db-1)"], "only what goes back");
+    assert!(names(probe(off(), done()).await).is_empty());
+}
+
+#[tokio::test]
 async fn a_prediction_loses_sight_of_the_guests_that_are_moved() {
     let got = action().predict(&call(on()), &probe(on(), idle()).await);
     let tainted: Vec<&str> = got.taints.iter().map(|(key, _)| key.as_str()).collect();
@@ -116,7 +131,8 @@ async fn recovery_reads_the_manager() {
     assert!(matches!(recover(on(), None, world(done())).await, Recovery::Done(_)));
     assert!(matches!(recover(on(), None, world(asked())).await, Recovery::Running(_)));
     assert_eq!(recover(on(), handle(), world(in_it())).await, Recovery::Running(handle().unwrap()));
-    assert_eq!(recover(on(), None, world(idle())).await, Recovery::NotApplied);
+    let unseen = recover(on(), None, world(idle())).await;
+    assert!(matches!(&unseen, Recovery::Unseen { done: Done::None, evidence } if evidence.contains("after 45 s")));
     assert!(matches!(recover(on(), handle(), world(idle())).await, Recovery::InDoubt(_)));
     let failed = but(in_it(), json!({"services": {"vm:111": service("error", "pve2")}}));
     assert!(matches!(recover(on(), handle(), world(failed)).await, Recovery::Partial(_)));

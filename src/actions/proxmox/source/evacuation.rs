@@ -201,8 +201,15 @@ impl ProxmoxSource {
     }
 
     pub(super) async fn guest_evacuation(&self, vmid: Vmid) -> Result<Option<GuestFacts>, Failure> {
-        let resources = self.site.resources().await.map_err(self.failed(format!("look for guest {vmid}")))?;
-        match resources.guest(vmid) {
+        let attempted = format!("look for guest {vmid}");
+        if self.listing.is_some()
+            && let Some(row) = self.listing().await.map_err(self.failed(attempted.clone()))?.guest(vmid)
+            && let Some(facts) = self.facts_of(row.clone()).await?
+        {
+            return Ok(Some(facts));
+        }
+        let listing = self.listing_now().await.map_err(self.failed(attempted))?;
+        match listing.guest(vmid) {
             Some(row) => self.facts_of(row.clone()).await,
             None => {
                 self.must_see_guest(vmid).await?;

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::ProxmoxSource;
+use crate::actions::proxmox::config::GuestConfig;
 use crate::actions::proxmox::object::{Disk, Guest, GuestEntry, Net};
 use crate::actions::proxmox::property::Property;
-use crate::clients::proxmox::{GuestConfig, GuestRow, GuestStatus, ProxmoxError, seg};
+use crate::actions::proxmox::state::GuestState;
+use crate::clients::proxmox::{GuestConfig as Lines, GuestRow, GuestStatus, ProxmoxError, Site, seg};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{GuestKind, NodeName, Vmid};
 
@@ -15,13 +17,13 @@ const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// `scsi0`, `net1`: one of these words and a number.
-pub(super) fn is_numbered(key: &str, words: &[&str]) -> bool {
+pub(in crate::actions::proxmox) fn is_numbered(key: &str, words: &[&str]) -> bool {
     let word = key.trim_end_matches(|c: char| c.is_ascii_digit());
     word.len() < key.len() && words.contains(&word)
 }
 
 /// Keys that hold volumes, detached ones included.
-pub(super) fn is_disk(kind: GuestKind, key: &str) -> bool {
+pub(in crate::actions::proxmox) fn is_disk(kind: GuestKind, key: &str) -> bool {
     match kind {
         GuestKind::Qemu => is_numbered(key, &["ide", "sata", "scsi", "virtio", "efidisk", "tpmstate", "unused"]),
         GuestKind::Lxc => key == "rootfs" || is_numbered(key, &["mp", "unused"]),
@@ -29,13 +31,13 @@ pub(super) fn is_disk(kind: GuestKind, key: &str) -> bool {
 }
 
 /// MiB of `8192` or `current=8192`; 512 by default for both kinds.
-pub(super) fn memory(config: &GuestConfig) -> u64 {
+pub(super) fn memory(config: &Lines) -> u64 {
     let property = config.get("memory").map(Property::parse).unwrap_or_default();
     property.main(&["current"]).and_then(|m| m.parse::<u64>().ok()).unwrap_or(512) << 20
 }
 
 /// vCPUs; `None` for a container that may use all of its node's.
-pub(super) fn cores(kind: GuestKind, config: &GuestConfig) -> Option<u64> {
+pub(super) fn cores(kind: GuestKind, config: &Lines) -> Option<u64> {
     let number = |key: &str| config.get(key).and_then(|t| t.parse::<u64>().ok());
     match kind {
         GuestKind::Lxc => number("cores"),
@@ -59,7 +61,7 @@ fn net(text: &str) -> Net {
 }
 
 /// A guest from its row (where it is), its configuration and its status.
-fn assemble(row: &GuestRow, config: &GuestConfig, status: GuestStatus) -> Guest {
+fn assemble(row: &GuestRow, config: &Lines, status: GuestStatus) -> Guest {
     let each = || config.values.iter();
     let nets: BTreeMap<String, Net> =
         each().filter(|(k, _)| is_numbered(k, &["net"])).map(|(k, v)| (k.clone(), net(v))).collect();
@@ -80,9 +82,14 @@ fn assemble(row: &GuestRow, config: &GuestConfig, status: GuestStatus) -> Guest 
         memory: memory(config),
         cores: cores(row.kind, config),
         tags: config.get("tags").map(crate::clients::proxmox::loose::split_list).unwrap_or_default(),
+        startup: config.get("startup").map(ToOwned::to_owned),
+        protection: config.get("protection") == Some("1"),
         disks: each().filter(|(k, _)| is_disk(row.kind, k)).map(|(k, v)| (k.clone(), disk(v))).collect(),
         nets,
         digest: config.digest.clone(),
+        description: config.get("description").map(ToOwned::to_owned),
+        generation: config.get("vmgenid").map(ToOwned::to_owned),
+        parent: config.get("parent").map(ToOwned::to_owned),
         ha: status.ha.state.filter(|_| status.ha.managed),
     }
 }
@@ -107,11 +114,11 @@ impl ProxmoxSource {
     /// The cluster's list. An empty one is believed only where we may see all.
     pub(super) async fn guests(&self) -> Result<BTreeMap<Vmid, GuestEntry>, Failure> {
         let attempted = "list the guests of the site";
-        let rows = self.site.resources().await.map_err(self.failed(attempted))?.guests;
-        if rows.is_empty() {
+        let listing = self.listing().await.map_err(self.failed(attempted))?;
+        if listing.guests.is_empty() {
             self.must_see_all_guests(attempted).await?;
         }
-        Ok(rows.into_iter().map(|row| (row.vmid, entry(row))).collect())
+        Ok(listing.guests.iter().cloned().map(|row| (row.vmid, entry(row))).collect())
     }
 
     /// What the node itself has, whatever the cluster says.
@@ -145,23 +152,61 @@ impl ProxmoxSource {
         })
     }
 
-    /// The guest, asked of the node that has it. One that moves between the two reads is looked for again.
+    /// The guest, asked of the node that has it.
     pub(in crate::actions) async fn guest(&self, vmid: Vmid) -> Result<Option<Guest>, Failure> {
+        let read = |site: Site, row: GuestRow| async move {
+            let config = site.guest_config(&row.node, row.kind, vmid, false);
+            let status = site.guest_status(&row.node, row.kind, vmid);
+            let (config, status) = tokio::try_join!(config, status)?;
+            Ok(assemble(&row, &config, status))
+        };
+        self.of_guest(vmid, read).await
+    }
+
+    /// Its configuration in force, and what waits for its next start.
+    pub(super) async fn guest_config(&self, vmid: Vmid) -> Result<Option<GuestConfig>, Failure> {
+        let read = |site: Site, row: GuestRow| async move {
+            // In this order: a change between the two makes the digest stale, never what is shown.
+            let config = site.guest_config(&row.node, row.kind, vmid, true).await?;
+            let pending = site.guest_pending(&row.node, row.kind, vmid).await?;
+            Ok(GuestConfig::of(config, pending))
+        };
+        self.of_guest(vmid, read).await
+    }
+
+    /// Whether it runs, for how long, and on what.
+    pub(super) async fn guest_state(&self, vmid: Vmid) -> Result<Option<GuestState>, Failure> {
+        let read = |site: Site, row: GuestRow| async move {
+            let status = site.guest_status(&row.node, row.kind, vmid).await?;
+            Ok(GuestState::of(row, status))
+        };
+        self.of_guest(vmid, read).await
+    }
+
+    /// Reads something of a guest from the node that has it. One that moves in between is looked for again.
+    async fn of_guest<T, R>(&self, vmid: Vmid, read: impl Fn(Site, GuestRow) -> R) -> Result<Option<T>, Failure>
+    where
+        R: Future<Output = Result<T, ProxmoxError>> + Send,
+    {
         let attempted = format!("read guest {vmid}");
         let mut node = None;
         for look in 0..LOOKS {
-            if look > 0 {
+            if node.is_some() {
                 tokio::time::sleep(BETWEEN_LOOKS).await;
             }
-            let resources = self.site.resources().await.map_err(self.failed(attempted.clone()))?;
-            let Some(row) = resources.guest(vmid) else {
+            // A list that was read before may be wrong about this guest: the second look is a new one.
+            let shared = look == 0 && self.listing.is_some();
+            let listing = if shared { self.listing().await } else { self.listing_now().await };
+            let listing = listing.map_err(self.failed(attempted.clone()))?;
+            let Some(row) = listing.guest(vmid) else {
+                if shared {
+                    continue;
+                }
                 self.must_see_guest(vmid).await?;
                 return Ok(None);
             };
-            let config = self.site.guest_config(&row.node, row.kind, vmid, false);
-            let status = self.site.guest_status(&row.node, row.kind, vmid);
-            match tokio::try_join!(config, status) {
-                Ok((config, status)) => return Ok(Some(assemble(row, &config, status))),
+            match read(self.site.clone(), row.clone()).await {
+                Ok(found) => return Ok(Some(found)),
                 Err(error) if error.is_not_found() => node = Some(row.node.clone()),
                 Err(error) => return Err(self.failed(attempted)(error)),
             }
@@ -200,7 +245,7 @@ mod tests {
 
     #[test]
     fn memory_and_cores_have_defaults() {
-        let config = |pairs: &[(&str, &str)]| GuestConfig {
+        let config = |pairs: &[(&str, &str)]| Lines {
             digest: None,
             values: pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
         };

@@ -36,6 +36,7 @@ fn join(manager: HaManagerStatus, resources: Vec<HaResource>) -> Ha {
             node: seen.and_then(|s| s.node.clone()),
             state: seen.map_or_else(|| "queued".into(), |s| s.state.clone()),
             request_state: resource.state,
+            home: seen.and_then(|s| s.maintenance_node.clone()),
         };
         ha.services.insert(resource.sid, service);
     }

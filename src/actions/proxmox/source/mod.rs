@@ -18,25 +18,46 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use super::failures;
 use super::resource::Resource;
-use crate::clients::proxmox::{ProxmoxError, Site};
+use crate::clients::proxmox::{ProxmoxError, Resources, Site};
 use crate::engine::ports::{Observed, Source, World};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::ResourceKey;
 
 pub use evacuation::guest_facts;
+pub(in crate::actions::proxmox) use guest::{is_disk, is_numbered};
 
 /// Reads the resources of one site. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ProxmoxSource {
     site: Site,
+    /// The cluster's list, read once for all that one plan asks for. A run looks each time.
+    listing: Option<Arc<OnceCell<Arc<Resources>>>>,
 }
 
 impl ProxmoxSource {
     pub fn new(site: Site) -> Self {
-        Self { site }
+        Self { site, listing: None }
+    }
+
+    /// For one plan, which reads each thing once: what is where is read once, too, and the objects themselves each time.
+    pub fn for_a_plan(site: Site) -> Self {
+        Self { site, listing: Some(Arc::default()) }
+    }
+
+    /// The cluster's list, which may be the one that this plan has read already.
+    async fn listing(&self) -> Result<Arc<Resources>, ProxmoxError> {
+        match &self.listing {
+            Some(shared) => shared.get_or_try_init(|| self.listing_now()).await.cloned(),
+            None => self.listing_now().await,
+        }
+    }
+
+    async fn listing_now(&self) -> Result<Arc<Resources>, ProxmoxError> {
+        self.site.resources().await.map(Arc::new)
     }
 
     fn failed(&self, attempted: impl Into<String>) -> impl FnOnce(ProxmoxError) -> Failure {
@@ -61,7 +82,10 @@ impl ProxmoxSource {
             Resource::TasksOf(node, kind) => json(&self.tasks_of(&node, &kind).await?),
             Resource::Guests => json(&self.guests().await?),
             Resource::Guest(vmid) => json(&self.guest(vmid).await?),
+            Resource::GuestConfig(vmid) => json(&self.guest_config(vmid).await?),
+            Resource::GuestState(vmid) => json(&self.guest_state(vmid).await?),
             Resource::GuestEvacuation(vmid) => json(&self.guest_evacuation(vmid).await?),
+            Resource::GuestSnapshots(vmid) => json(&self.guest_snapshots(vmid).await?),
             Resource::Storages(node) => json(&self.storages(&node).await?),
             Resource::Content(node, storage) => json(&self.content(&node, &storage).await?),
             Resource::Api(path, params) => self.api(&path, &params).await,

@@ -41,7 +41,7 @@ impl ProxmoxSource {
     }
 
     async fn node_rows(&self) -> Result<Vec<NodeRow>, Failure> {
-        let rows = self.site.resources().await.map_err(self.failed("list the nodes"))?.nodes;
+        let rows = self.listing().await.map_err(self.failed("list the nodes"))?.nodes.clone();
         if rows.is_empty() {
             let cause = "the server lists no node at all";
             return Err(Failure::new(Class::Failed, "list the nodes", cause));

@@ -33,7 +33,7 @@ impl ProxmoxSource {
         let attempted = format!("read what emptying {node} needs");
         // A guest that we may not see would be left behind, or would take room that we think is free.
         self.must_see_all_guests(&attempted).await?;
-        let reads = async { tokio::try_join!(self.site.resources(), self.site.cluster_status()) };
+        let reads = async { tokio::try_join!(self.listing(), self.site.cluster_status()) };
         let (resources, status) = reads.await.map_err(self.failed(attempted))?;
         let (ha, ha_rules, replication) = tokio::try_join!(self.ha(), self.ha_rules(), self.replication())?;
         let nodes = self.all_nodes(&resources, &ha).await?;

@@ -88,6 +88,8 @@ pub struct HaService {
     pub state: String,
     /// Where it is on its way to.
     pub target: Option<NodeName>,
+    /// Where it goes back to when that node leaves maintenance.
+    pub maintenance_node: Option<NodeName>,
     pub running: bool,
 }
 
@@ -210,6 +212,7 @@ impl HaManagerStatus {
                 node: service.opt_text("node")?.map(NodeName::from),
                 state: service.text("state")?,
                 target: service.opt_text("target")?.map(NodeName::from),
+                maintenance_node: service.opt_text("maintenance_node")?.map(NodeName::from),
                 running: service.flag("running")?,
             };
             self.services.insert(sid, service);

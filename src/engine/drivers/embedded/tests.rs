@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{DriverError, Ports, RunEnd, resume, start};
+use super::{DriverError, Ports, RunEnd, Told, resume, start};
 use crate::engine::inject::Inject;
 use crate::engine::machine::tests::puppet::{action, created, retry, step};
 use crate::engine::ports::{
     Action, Actions, Answer, Approver, Call, Capabilities, Clock, Journal, JournalError, Locks, Mutate, Observed,
     Observer, Probe, Reading, Recovery, Unreadable, World,
 };
-use crate::event::{Body, Ending, Event, Fact, Intent, Outcome, Question, RunStatus, Signal};
+use crate::event::{Body, Decision, Ending, Event, Fact, Intent, Outcome, Question, Request, RunStatus, Signal};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
@@ -78,6 +78,8 @@ impl Action for Fake {
         match self.spec.name.as_str() {
             "flaky" if self.diary.count(&format!("send {path}")) < 3 => return failed(Class::Transient, Done::None),
             "refused" => return failed(Class::Refused, Done::None),
+            "unheard" => return failed(Class::Timeout, Done::None).map_err(Failure::lost),
+            "unclear" => return failed(Class::Failed, Done::Unknown),
             _ => {}
         }
         mutate.checkpoint(json!("handle")).await?;
@@ -100,6 +102,9 @@ impl Action for Fake {
         self.diary.write(format!("recover {} with {}", call.path, handle.unwrap_or(&Value::Null)));
         Ok(match handle {
             Some(_) => Recovery::Done(json!({"ok": true})),
+            None if self.spec.name.starts_with("un") => {
+                Recovery::Unseen { done: Done::None, evidence: "it is as it was".into() }
+            }
             None => Recovery::NotApplied,
         })
     }
@@ -199,7 +204,7 @@ impl Stage {
 
     fn ports(&self) -> Ports {
         let mut actions = Actions::new();
-        for name in ["works", "flaky", "refused", "hangs", "panics", "look"] {
+        for name in ["works", "flaky", "refused", "unheard", "unclear", "hangs", "panics", "look"] {
             let effect = if name == "look" { Effect::Read } else { Effect::Change };
             let spec = ActionSpec::new(name, effect, name);
             actions.insert(name.into(), Arc::new(Fake { spec, diary: self.diary.clone() }));
@@ -333,6 +338,24 @@ async fn a_step_that_takes_too_long_is_stopped_and_recovered_before_anything_els
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_to_be_seen_is_no_proof_after_a_lost_answer_and_is_one_after_a_bad_answer() {
+    let mut stage = Stage::new(None);
+    let mut steps = chain("unheard", 1);
+    steps[0].retry = Some(retry(3));
+    let ended = stage.run(steps).await.unwrap();
+    assert_eq!((ended.status, ended.in_doubt), (RunStatus::Paused, true));
+    let Some(Ending::InDoubt { evidence }) = stage.endings("s0").pop() else { panic!("{:?}", stage.endings("s0")) };
+    assert!(evidence.starts_with("do s0: no (the step began at 1970-01-01T00:00:01"), "{evidence}");
+    assert!(evidence.contains("it is as it was") && evidence.contains("may still carry it out"), "{evidence}");
+    assert_eq!(stage.resume().await.unwrap().status, RunStatus::Paused, "to look again is no proof either");
+    assert_eq!(stage.diary.count("send s0"), 1, "whatever `retry` says");
+
+    let mut answered = Stage::new(None);
+    assert_eq!(answered.run(chain("unclear", 1)).await.unwrap().status, RunStatus::Failed);
+    assert!(answered.endings("s0").contains(&Ending::NotApplied), "{:?}", answered.endings("s0"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn retries_wait_longer_each_time() {
     let mut stage = Stage::new(None);
     let mut steps = chain("flaky", 1);
@@ -424,4 +447,28 @@ async fn every_prefix_of_the_journal_resumes_to_the_same_end() {
         let state = state.unwrap();
         assert!(state.nodes().all(|n| n.outcome == Outcome::Ok), "prefix {length}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_told_again_does_not_answer_the_next_question_of_the_same_step() {
+    let mut stage = Stage::new(None);
+    let words = stage.words.take().unwrap();
+    let (tell, requests) = mpsc::unbounded_channel();
+    let ports = Ports { requests, ..stage.ports() };
+    let mut steps = chain("refused", 1);
+    steps[0].on_failure = Some(OnFailure::Ask);
+    let decide = |attempt, decision| {
+        let request = Request::Decide { path: Some(StepPath::new("s0")), attempt: Some(attempt), decision };
+        Told { who: "ops".into(), key: format!("{attempt}"), request }
+    };
+    let says = async {
+        // The second is the first, told again by a process that died before it had noted that it was taken.
+        for told in [decide(1, Decision::Retry), decide(1, Decision::Retry), decide(2, Decision::Stop)] {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            tell.send(told).unwrap();
+        }
+    };
+    let (end, ()) = tokio::join!(start(ports, RunId::new("r1"), plan(steps), false, words), says);
+    assert_eq!(end.unwrap().status, RunStatus::Failed);
+    assert_eq!(stage.diary.count("send s0"), 2, "{:#?}", stage.diary.lines());
 }

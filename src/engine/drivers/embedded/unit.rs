@@ -14,7 +14,8 @@ use crate::engine::check::{PreparedCheck, Seen};
 use crate::engine::guard::{check_guard, check_identity};
 use crate::engine::machine::StepIx;
 use crate::engine::ports::{
-    Action, Call, Capabilities, Channel, Clock, Doing, Mutate, Policy, Probe, Recovery, Stop, Unreadable, World,
+    Action, Call, Capabilities, Channel, Clock, Doing, Mutate, Policy, Probe, Reading, Recovery, Stop, Unreadable,
+    World,
 };
 use crate::event::{Ending, Intent, Note};
 use crate::model::effect::{Done, Effect};
@@ -73,8 +74,9 @@ impl Unit {
     }
 
     /// Finds out what became of an attempt whose end was not seen, and waits for it where it still goes on.
-    pub async fn recover(self, intent: Intent, handle: Option<Value>) {
-        let ending = match self.recover_once(&intent, handle.as_ref()).await {
+    /// `lost`: the failure that it ended with, where its answer was lost.
+    pub async fn recover(self, intent: Intent, handle: Option<Value>, lost: Option<Failure>) {
+        let ending = match self.recover_once(&intent, handle.as_ref(), lost.as_ref()).await {
             Ok(ending) => ending,
             Err(failure) => Ending::Failed { failure: failure.done(Done::Unknown) },
         };
@@ -93,7 +95,7 @@ impl Unit {
             return Ok(Ending::Ok { outputs: outputs.clone() });
         }
         if self.effect == Effect::Read {
-            let reading = self.action.read(&self.call, &*self.world).await.map_err(known_in_a_run)?;
+            let reading = self.reading().await?;
             self.say(Said::Note(Note::Log { path: self.call.path.clone(), line: reading.summary }));
             self.check(None, &reading.outputs).await?;
             return Ok(Ending::Ok { outputs: reading.outputs });
@@ -114,9 +116,32 @@ impl Unit {
         }
         let intent = Intent { before: probe.before, prepared, effect };
         self.durable(|answer| Said::Started(intent.clone(), answer)).await?;
-        let outputs = self.bounded(self.action.apply(&self.call, &intent, &self.mutate())).await?;
+        let began = self.clock.now();
+        let applied = self.bounded(self.action.apply(&self.call, &intent, &self.mutate())).await;
+        let outputs = applied.map_err(|failure| dated(failure, began))?;
         self.see_that_it_is_so(&intent, &outputs).await?;
         Ok(Ending::Ok { outputs })
+    }
+
+    /// A reading that waits is given up at the step's timeout or when it is told to stop: there is nothing to end in
+    /// order.
+    async fn reading(&self) -> Result<Reading, Failure> {
+        let given_up = |class, cause: String| Err(Failure::new(class, format!("step {}", self.call.path), cause));
+        let limit = async {
+            match self.timeout {
+                Some(timeout) => tokio::time::sleep(Duration::from_millis(timeout)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            read = self.action.read(&self.call, &*self.world) => read.map_err(known_in_a_run),
+            () = self.stop.wait() => given_up(Class::Failed, "told to stop before it was read".into()),
+            () = limit => {
+                let timeout = self.timeout.unwrap_or_default() as f64 / 1000.0;
+                given_up(Class::Timeout, format!("not read within {timeout} s"))
+            }
+        }
     }
 
     /// The object is still the planned one, and what the plan rests on still holds.
@@ -156,11 +181,21 @@ impl Unit {
         Ok(())
     }
 
-    async fn recover_once(&self, intent: &Intent, handle: Option<&Value>) -> Result<Ending, Failure> {
+    async fn recover_once(
+        &self,
+        intent: &Intent,
+        handle: Option<&Value>,
+        lost: Option<&Failure>,
+    ) -> Result<Ending, Failure> {
         match self.action.recover(&self.call, intent, handle, &*self.world).await? {
             Recovery::Done(outputs) => Ok(self.seen_or_failed(intent, outputs).await),
             Recovery::NotApplied => Ok(Ending::NotApplied),
-            Recovery::Partial(evidence) => {
+            Recovery::Unseen { evidence, .. } if lost.is_some() => {
+                let asked = lost.map(ToString::to_string).unwrap_or_default();
+                Ok(Ending::InDoubt { evidence: may_still_be_done(&asked, &evidence) })
+            }
+            Recovery::Unseen { done: Done::None, .. } => Ok(Ending::NotApplied),
+            Recovery::Unseen { evidence, .. } | Recovery::Partial(evidence) => {
                 let failure =
                     Failure::new(Class::Failed, format!("step {}", self.call.path), evidence).done(Done::Partial);
                 Ok(Ending::Failed { failure })
@@ -201,11 +236,15 @@ impl Unit {
             () = tokio::time::sleep(Duration::from_millis(timeout)) => self.stop.set(),
         }
         let ended = tokio::time::timeout(GRACE, work).await;
-        if let Ok(Ok(done)) = ended {
-            return Ok(done);
-        }
+        // It may have ended by then, waiting for an answer that was lost, or not have ended at all.
+        let lost = match ended {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(failure)) => failure.lost,
+            Err(_) => true,
+        };
         let cause = format!("not done within {} s", timeout as f64 / 1000.0);
-        Err(Failure::new(Class::Timeout, format!("step {}", self.call.path), cause).done(Done::Unknown))
+        let failure = Failure::new(Class::Timeout, format!("step {}", self.call.path), cause);
+        Err(if lost { failure.lost() } else { failure.done(Done::Unknown) })
     }
 
     fn mutate(&self) -> Mutate {
@@ -251,6 +290,21 @@ impl Channel for UnitChannel {
     }
 }
 
+/// When it was asked for belongs to what a person needs who has to find out what became of it.
+fn dated(failure: Failure, began: u64) -> Failure {
+    if !failure.lost {
+        return failure;
+    }
+    let began = i64::try_from(began).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let began = began.map(|at| format!(" (the step began at {at:.0})")).unwrap_or_default();
+    Failure { cause: format!("{}{began}", failure.cause), ..failure }
+}
+
+/// A request without an answer that has left no trace: its absence proves nothing.
+fn may_still_be_done(asked: &str, seen: &str) -> String {
+    format!("{asked}; {seen}. This is no proof that it will not be done: who was asked may still carry it out")
+}
+
 /// Outputs of a step that had nothing to do: what it would have been expected to put out.
 fn predicted(action: &dyn Action, call: &Call, probe: &Probe) -> Value {
     Value::Object(action.predict(call, probe).outputs.into_iter().collect())
@@ -259,7 +313,7 @@ fn predicted(action: &dyn Action, call: &Call, probe: &Probe) -> Value {
 fn known_in_a_run(why: Unreadable) -> Failure {
     match why {
         Unreadable::Failed(failure) => failure,
-        Unreadable::Unknown(why) => Failure::new(Class::Internal, "read the world", why),
+        Unreadable::Unknown(why) | Unreadable::Later(why) => Failure::new(Class::Internal, "read the world", why),
     }
 }
 

@@ -288,7 +288,8 @@ pub fn created_with(
 ) -> Fact {
     let Fact::RunCreated { run, plan, auto_expand } = created(steps, finally, on_failure) else { unreachable!() };
     let mut plan = (*plan).clone();
-    plan.procedure.procedures = procedures.iter().map(|(name, p)| ((*name).to_owned(), p.clone())).collect();
+    Arc::make_mut(&mut plan.procedure).procedures =
+        procedures.iter().map(|(name, p)| ((*name).to_owned(), p.clone())).collect();
     Fact::RunCreated { run, plan: Arc::new(plan), auto_expand }
 }
 
@@ -331,7 +332,7 @@ pub fn created(steps: Vec<Step>, finally: Vec<Step>, on_failure: OnFailure) -> F
         warnings: vec![],
         failure: None,
         inputs,
-        procedure,
+        procedure: Arc::new(procedure),
     };
     Fact::RunCreated { run: RunId::new("r1"), plan: Arc::new(plan), auto_expand: false }
 }

@@ -37,11 +37,9 @@ pub(in crate::lab::world) fn config(world: &mut World, call: &Call) -> Result<Re
 pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Reply, PveError> {
     let (node, _) = world.node_of(call)?;
     let kind = if call.template.ends_with("/lxc") { GuestKind::Lxc } else { GuestKind::Qemu };
-    let from = match kind {
-        GuestKind::Qemu => call.params.get("archive"),
-        GuestKind::Lxc => call.params.get("ostemplate").filter(|_| flag(call, "restore")),
-    };
-    let from = from.ok_or_else(|| PveError::status(501, "this lab makes guests from backups only"))?;
+    let from = if kind == GuestKind::Qemu { "archive" } else { "ostemplate" };
+    let missing = || PveError::parameter(from, "property is missing and it is not optional");
+    let from = call.params.get(from).ok_or_else(missing)?;
     let vmid = call.params.get("vmid").and_then(|id| id.parse::<Vmid>().ok());
     let vmid = vmid.ok_or_else(|| PveError::parameter("vmid", "property is missing and it is not optional"))?;
     let over = free(world, call, &node, kind, vmid)?;

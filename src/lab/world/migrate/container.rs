@@ -101,6 +101,11 @@ fn disks(world: &mut World, key: TaskKey, m: &mut Migration) -> Next {
     if world.has_fault(key, &FaultKind::Abort) {
         return back(world, key, m, "interrupted by signal");
     }
+    if world.has_fault(key, &FaultKind::Full)
+        && let Some(cause) = copy::no_room_left(m)
+    {
+        return back(world, key, m, &cause);
+    }
     if copy::tick(world, key, m) {
         return Next::In(TICK_MS);
     }

@@ -47,7 +47,7 @@ pub(super) fn plan(world: &World, guest: &Guest, m: &Migration, local: &[Disk]) 
     copies
 }
 
-/// Whether the target's storages can take the copies; the text is the tool's own.
+/// Whether the target's storages can take the copies.
 pub(super) fn room(world: &World, m: &Migration) -> Result<(), String> {
     let usage = world.usage();
     for copy in &m.copies {
@@ -55,17 +55,29 @@ pub(super) fn room(world: &World, m: &Migration) -> Result<(), String> {
         let Some(storage) = world.storages.get(to) else { continue };
         let used = world.used(&usage, &storage.spec.id, &m.target);
         if storage.size_on(&m.target) - used < copy.size {
-            let why = match storage.spec.plugin.as_str() {
-                "lvmthin" => format!(
-                    "lvcreate 'pve/{volume}' error: Cannot create new thin volume, free space in thin pool reached threshold."
-                ),
-                "zfspool" => format!("zfs error: cannot create 'rpool/data/{volume}': out of space"),
-                _ => "No space left on device".into(),
-            };
-            return Err(format!("storage migration for '{}' to storage '{to}' failed - {why}", copy.volid));
+            return Err(full(&storage.spec.plugin, copy, to, volume));
         }
     }
     Ok(())
+}
+
+/// What is said of a storage that has no room; the text is the tool's own.
+fn full(plugin: &str, copy: &Copy, to: &str, volume: &str) -> String {
+    let why = match plugin {
+        "lvmthin" => format!(
+            "lvcreate 'pve/{volume}' error: Cannot create new thin volume, free space in thin pool reached threshold."
+        ),
+        "zfspool" => format!("zfs error: cannot create 'rpool/data/{volume}': out of space"),
+        _ => "No space left on device".into(),
+    };
+    format!("storage migration for '{}' to storage '{to}' failed - {why}", copy.volid)
+}
+
+/// The copy that a full storage ends half-way: what is written to it then has no room, whatever its kind.
+pub(super) fn no_room_left(m: &Migration) -> Option<String> {
+    let copy = m.copies.iter().find(|copy| copy.began > 0 && copy.done * 2 >= copy.size)?;
+    let (to, volume) = copy.new_volid.split_once(':').unwrap_or_default();
+    Some(full("dir", copy, to, volume))
 }
 
 /// One second of copying; false when all is done.

@@ -110,6 +110,11 @@ fn disks(world: &mut World, key: TaskKey, m: &mut Migration) -> Next {
         };
         return fail(world, key, m, &text);
     }
+    if world.has_fault(key, &FaultKind::Full)
+        && let Some(cause) = copy::no_room_left(m)
+    {
+        return fail(world, key, m, &cause);
+    }
     if copy::tick(world, key, m) {
         return Next::In(TICK_MS);
     }

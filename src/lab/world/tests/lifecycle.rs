@@ -160,3 +160,63 @@ fn what_a_running_vm_cannot_take_waits_for_its_next_start() {
     assert_eq!(get_with(&mut world, path, &[("current", "1")])["memory"], "4096");
     assert_eq!(get(&mut world, "/nodes/pve2/qemu/104/status/current")["maxmem"], 4_u64 << 30);
 }
+
+#[test]
+fn a_vm_stands_still_and_goes_on() {
+    let mut world = site("three-node");
+    let path = |verb: &str| format!("/nodes/pve2/qemu/104/status/{verb}");
+    let qmp = |world: &mut World| get(world, &path("current"))["qmpstatus"].clone();
+    let began = upid(post(&mut world, &path("suspend"), &[]).unwrap());
+    assert!(began.contains(":qmpause:104:"), "{began}");
+    run(&mut world, 5);
+    assert_eq!((outcome(&mut world, &began).0.as_str(), qmp(&mut world)), ("OK", "paused".into()));
+    assert_eq!(get(&mut world, &path("current"))["status"], "running");
+    let shut = post(&mut world, &path("shutdown"), &[]).unwrap_err();
+    assert_eq!(shut.message, "VM is paused - cannot shutdown");
+    assert_eq!(power(&mut world, &path("resume"), &[]).0, "OK");
+    assert_eq!(qmp(&mut world), "running");
+
+    assert_eq!(power(&mut world, &path("suspend"), &[("todisk", "1")]).0, "OK");
+    let current = get(&mut world, &path("current"));
+    assert_eq!((&current["status"], &current["lock"]), (&"stopped".into(), &"suspended".into()));
+    assert!(get(&mut world, "/nodes/pve2/qemu/104/config").get("vmstate").is_some());
+    assert_eq!(power(&mut world, &path("resume"), &[]).0, "OK");
+    let (current, config) = (get(&mut world, &path("current")), get(&mut world, "/nodes/pve2/qemu/104/config"));
+    assert_eq!((&current["status"], current.get("lock")), (&"running".into(), None));
+    assert!(config.get("vmstate").is_none() && config.get("lock").is_none(), "{config}");
+
+    assert_eq!(post(&mut world, "/nodes/pve2/qemu/108/status/resume", &[]).unwrap_err().message, "VM 108 not running");
+    assert_eq!(power(&mut world, &path("reset"), &[]).0, "OK");
+    let of_ha = post(&mut world, "/nodes/pve2/qemu/111/status/suspend", &[("todisk", "1")]).unwrap_err();
+    assert_eq!(of_ha.message, "Cannot suspend HA managed VM to disk");
+}
+
+#[test]
+fn a_reboot_has_the_time_that_it_is_given() {
+    let mut world = site("three-node");
+    let (path, since) = ("/nodes/pve2/qemu/104/status/reboot", world.guest_since(Vmid(104)));
+    assert_eq!(power(&mut world, path, &[("timeout", "1")]).0, "VM quit/powerdown failed");
+    assert_eq!(world.guest_since(Vmid(104)), since, "it is the same boot");
+    assert_eq!(power(&mut world, path, &[]).0, "OK");
+    assert!(world.guest_since(Vmid(104)) > since);
+}
+
+#[test]
+fn a_disk_grows_and_never_shrinks() {
+    let mut world = site("three-node");
+    let path = "/nodes/pve2/qemu/104/resize";
+    let put = |world: &mut World, params: &[(&str, &str)]| world.handle(&call(Verb::Put, path, params));
+    let task = upid(put(&mut world, &[("disk", "scsi0"), ("size", "+8G")]).unwrap().data);
+    run(&mut world, 5);
+    assert_eq!(outcome(&mut world, &task).0, "OK");
+    let line = get(&mut world, "/nodes/pve2/qemu/104/config")["scsi0"].as_str().unwrap().to_owned();
+    assert!(line.contains(",size=40G"), "{line}");
+    for (params, text) in [
+        ([("disk", "scsi0"), ("size", "1G")], "shrinking disks is not supported"),
+        ([("disk", "scsi9"), ("size", "1G")], "disk 'scsi9' does not exist"),
+    ] {
+        assert_eq!(put(&mut world, &params).unwrap_err().message, text);
+    }
+    let stale = put(&mut world, &[("disk", "scsi0"), ("size", "50G"), ("digest", "0")]).unwrap_err();
+    assert_eq!(stale.message, "checksum mismatch (file change by other user?)");
+}

@@ -181,6 +181,20 @@ fn a_storage_map_renames_the_volumes() {
 }
 
 #[test]
+fn a_storage_that_is_full_half_way_ends_the_copy_and_leaves_the_guest_where_it_was() {
+    let mut world = site("no-shared-storage");
+    let fault = TaskFault { kind: FaultKind::Full, task_type: None, vmid: Some(Vmid(104)), times: 1 };
+    world.inject(fault);
+    let params = [("target", "pve3"), ("online", "1"), ("with-local-disks", "1"), ("targetstorage", "local-zfs")];
+    let task = migrate(&mut world, "pve2", 104, &params).unwrap();
+    run(&mut world, 500);
+    let (end, log) = outcome(&mut world, &task);
+    assert_eq!(end, "migration aborted");
+    assert!(log.contains("transferred") && log.contains("failed - No space left on device"), "{log}");
+    assert_eq!((node(&world, 104).as_str(), world.guests[&Vmid(104)].config.get("lock")), ("pve2", None));
+}
+
+#[test]
 fn a_target_that_is_down_fails_in_the_task() {
     let mut world = site("three-node");
     world.set_node_up(&NodeName::new("pve3"), false);

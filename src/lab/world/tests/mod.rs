@@ -2,6 +2,7 @@
 
 mod backup;
 mod ha;
+mod life;
 mod lifecycle;
 mod migrate;
 mod pools;
@@ -59,6 +60,7 @@ fn template(path: &str) -> (String, BTreeMap<String, String>) {
         ("rules", "rule"),
         ("groups", "group"),
         ("pools", "poolid"),
+        ("snapshot", "snapname"),
     ];
     let mut values = BTreeMap::new();
     let mut words: Vec<String> = Vec::new();

@@ -14,7 +14,9 @@ use crate::actions::proxmox::resource::Resource;
 use crate::clients::proxmox::TaskOutcome;
 use crate::engine::ports::{Recovery, World};
 use crate::event::Intent;
+use crate::model::effect::Done;
 use crate::model::failure::Failure;
+use crate::model::ids::NodeName;
 
 pub(super) async fn recover(
     order: &Order,
@@ -41,7 +43,9 @@ pub(super) async fn recover(
         }
         // One of several tasks: the answer to the next call may have been lost, too.
         Trace::Ended(task) => Ok(match search.for_a_task(Some(&known)).await? {
-            Recovery::NotApplied => search.by_object_once_taken(Verdict::Untouched, &known, task.is_some()),
+            Recovery::NotApplied | Recovery::Unseen { done: Done::None, .. } => {
+                search.by_object_once_taken(Verdict::Untouched, &known, task.is_some())
+            }
             answer => answer,
         }),
     }
@@ -173,10 +177,18 @@ impl Search<'_> {
 
     /// No task has shown in all that time.
     fn without_a_task(&self, verdict: Verdict) -> Recovery {
-        let waited = self.timing.late_task.as_secs();
+        let nodes = self.order.nodes_with_tasks(self.before);
+        let nodes: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+        let waited =
+            format!("no task has shown on {} within {} s", nodes.join(" or "), self.timing.late_task.as_secs());
         match verdict {
-            Verdict::Partial { what, locked: true } => {
-                Recovery::InDoubt(format!("{what}, and no task has shown within {waited} s"))
+            Verdict::Partial { what, locked: true } => Recovery::InDoubt(format!("{what}, and {waited}")),
+            Verdict::Partial { what, locked: false } => {
+                Recovery::Unseen { done: Done::Partial, evidence: format!("{what}, and {waited}") }
+            }
+            Verdict::Untouched => {
+                let evidence = format!("{} is where and as it was, and {waited}", self.before.title());
+                Recovery::Unseen { done: Done::None, evidence }
             }
             verdict => self.by_object(verdict, ""),
         }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::super::puppet::{action, call, check, created_with, for_each, procedure, retry, step};
+use super::super::puppet::{action, check, created_with, retry};
 use super::graphs::{List, Shape, lists};
 use super::moves::Left;
+use super::scopes::Made;
 use super::search::Case;
 use crate::event::Fact;
 use crate::model::effect::Effect;
-use crate::model::runbook::{Amount, Confirm, OnFailure, Procedure, Rollback, Step, Template, Verb};
+use crate::model::runbook::{Confirm, LockScope, OnFailure, Procedure, Rollback, Step, Template, Verb};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -18,28 +19,34 @@ pub fn torture() -> bool {
     std::env::var_os("TORTURE").is_some()
 }
 
-fn left(disturbances: u8) -> Left {
-    Left { disturbances: disturbances + u8::from(torture()), verdicts: false }
+pub fn left(disturbances: u8) -> Left {
+    Left { disturbances: disturbances + u8::from(torture()), verdicts: false, handles: false }
 }
 
 /// The first fact of a run; lists that become known late are not asked about.
-fn created(procedures: &[(&str, Procedure)], steps: Vec<Step>, finally: Vec<Step>, policy: OnFailure) -> Fact {
+pub fn created(procedures: &[(&str, Procedure)], steps: Vec<Step>, finally: Vec<Step>, policy: OnFailure) -> Fact {
     let Fact::RunCreated { run, plan, .. } = created_with(procedures, steps, finally, policy) else { unreachable!() };
     Fact::RunCreated { run, plan: Arc::clone(&plan), auto_expand: true }
 }
 
 /// The steps of a list; `scope` makes the scopes.
-fn steps(list: &List, scope: &mut dyn FnMut(&str, Vec<Step>) -> Step) -> Vec<Step> {
+pub fn steps(list: &List, scope: &mut dyn FnMut(&str, Vec<Step>) -> Step) -> Vec<Step> {
+    let twins = list.twins();
+    // Twins are called alike but for a digit: see `mark`.
+    let name = |i: usize| match twins.iter().filter(|twin| **twin == twins[i]).count() {
+        1 => NAMES[i].to_owned(),
+        _ => format!("{}{i}", NAMES[twins[i]]),
+    };
     let mut out = Vec::new();
     for (i, (item, mask)) in list.items.iter().zip(&list.needs).enumerate() {
         let mut step = match item {
-            Shape::Leaf => action(NAMES[i], "x", &[]),
+            Shape::Leaf => action(&name(i), "x", &[]),
             Shape::Scope(list) => {
                 let inside = steps(list, scope);
-                scope(NAMES[i], inside)
+                scope(&name(i), inside)
             }
         };
-        step.needs = (0..i).filter(|b| mask & 1 << b != 0).map(|b| NAMES[b].to_owned()).collect();
+        step.needs = (0..i).filter(|b| mask & 1 << b != 0).map(name).collect();
         out.push(step);
     }
     out
@@ -59,121 +66,12 @@ pub fn plain() -> Vec<Case> {
                 let disturbances = match n {
                     1 => 3,
                     2 => 2,
-                    4 if !torture() && matches!(policy, OnFailure::Continue | OnFailure::Ask) => continue,
                     _ => 1,
                 };
                 let created = created(&[], steps(list, &mut no_scope), vec![], policy);
                 out.push(Case { name, created, left: left(disturbances) });
             }
         }
-    }
-    out
-}
-
-/// What a scope is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Made {
-    Group,
-    /// Two items, one after the other, none of which may fail.
-    Fan,
-    /// Two items at once, one of which may fail.
-    WideFan,
-    /// Two items in waves of one, each behind a gate.
-    Waves,
-    Call,
-    /// With requirements and its own `finally`.
-    CarefulCall,
-}
-
-impl Made {
-    const ALL: [Self; 6] = [Self::Group, Self::Fan, Self::WideFan, Self::Waves, Self::Call, Self::CarefulCall];
-
-    fn of(self, id: &str, inside: Vec<Step>, procedures: &mut Vec<(String, Procedure)>) -> Step {
-        match self {
-            Self::Group => step(id, Verb::Steps(inside), &[]),
-            Self::Fan | Self::WideFan | Self::Waves => {
-                let mut fan = step(id, Verb::Steps(inside), &[]);
-                self.go_through(&mut fan);
-                fan
-            }
-            Self::Call | Self::CarefulCall => {
-                let name = format!("local.{}", procedures.len());
-                let (require, finally) = match self {
-                    Self::Call => (vec![], vec![]),
-                    _ => (vec![check(true)], vec![action("tidy", "x", &[])]),
-                };
-                let step = call(id, &name, &[]);
-                procedures.push((name, procedure(require, inside, finally)));
-                step
-            }
-        }
-    }
-
-    fn go_through(self, step: &mut Step) {
-        let mut list = for_each(u32::from(self == Self::WideFan));
-        list.max_parallel = Some(Template::Literal(Value::from(if self == Self::WideFan { 2 } else { 1 })));
-        if self == Self::Waves {
-            list.batches = vec![Amount::Count(1)];
-            step.gate = vec![check(true)];
-        }
-        step.for_each = Some(list);
-    }
-}
-
-/// What a scope's failure means.
-const POLICIES: [(Option<OnFailure>, bool); 6] = [
-    (None, false),
-    (Some(OnFailure::Stop), false),
-    (Some(OnFailure::Continue), false),
-    (Some(OnFailure::Rollback), false),
-    (Some(OnFailure::Ask), false),
-    (None, true),
-];
-
-/// All graphs of so many steps in so many scopes, with each kind of scope.
-fn shaped(count: usize, scopes: usize, disturbances: u8, out: &mut Vec<Case>) {
-    let kinds = Made::ALL.len().pow(scopes as u32);
-    for (i, list) in lists(count, scopes).iter().enumerate() {
-        for kind in 0..kinds {
-            for (p, (policy, optional)) in POLICIES.into_iter().enumerate() {
-                // Of two scopes not all kinds with all policies: by turns.
-                if scopes > 1 && !torture() && (i * 7 + kind * 5 + p) % 48 != 0 {
-                    continue;
-                }
-                let root = [OnFailure::Stop, OnFailure::Rollback][(i + kind + p) % 2];
-                let name =
-                    format!("{count} steps, {scopes} scopes, graph {i}, kinds {kind}, {policy:?} {optional} {root:?}");
-                let mut procedures = Vec::new();
-                let (mut left_kinds, mut heavy) = (kind, false);
-                let mut turn = p;
-                let steps = steps(list, &mut |id, inside| {
-                    let made = Made::ALL[left_kinds % Made::ALL.len()];
-                    left_kinds /= Made::ALL.len();
-                    let plain = |s: &Step| matches!(s.verb, Verb::Uses { .. });
-                    heavy |= made == Made::WideFan && (inside.len() > 1 || !inside.iter().all(plain));
-                    let mut step = made.of(id, inside, &mut procedures);
-                    (step.on_failure, step.optional) = POLICIES[turn % POLICIES.len()];
-                    turn += 1 + kind;
-                    step
-                });
-                if heavy && !torture() {
-                    continue;
-                }
-                let procedures: Vec<(&str, Procedure)> =
-                    procedures.iter().map(|(name, p)| (name.as_str(), p.clone())).collect();
-                let created = created(&procedures, steps, vec![action("tidy", "x", &[])], root);
-                out.push(Case { name, created, left: left(disturbances) });
-            }
-        }
-    }
-}
-
-/// Graphs with one scope, and with two.
-pub fn scoped(scopes: usize) -> Vec<Case> {
-    let mut out = Vec::new();
-    let most = if torture() { 3 } else { 2 };
-    for count in 1..=most {
-        shaped(count, scopes, 1, &mut out);
     }
     out
 }
@@ -198,10 +96,18 @@ enum Feature {
     LateList,
     Call,
     GroupDeadline,
+    GroupUndo,
+    CallUndo,
+    CallDeadline,
+    /// Requests say a handle before they are over.
+    Handle,
+    RunDeadline,
+    RootRequire,
+    NoLock,
 }
 
 impl Feature {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 24] = [
         Self::Retry,
         Self::Optional,
         Self::Ask,
@@ -219,6 +125,13 @@ impl Feature {
         Self::LateList,
         Self::Call,
         Self::GroupDeadline,
+        Self::GroupUndo,
+        Self::CallUndo,
+        Self::CallDeadline,
+        Self::Handle,
+        Self::RunDeadline,
+        Self::RootRequire,
+        Self::NoLock,
     ];
 
     fn step(self, id: &str, procedures: &mut Vec<(String, Procedure)>) -> Step {
@@ -236,9 +149,19 @@ impl Feature {
                 plain.verb = Verb::Confirm(Confirm { message, show: None, word: None });
             }
             Self::UndoByAuthor => plain.rollback = Rollback::Steps(vec![action("fix", "x", &[])]),
+            Self::GroupUndo | Self::CallUndo => {
+                let made = if self == Self::GroupUndo { Made::Group } else { Made::Call };
+                plain = made.of(id, inside(), procedures);
+                plain.rollback = Rollback::Steps(vec![action("fix", "x", &[])]);
+            }
+            Self::CallDeadline => {
+                plain = Made::CarefulCall.of(id, inside(), procedures);
+                procedures.iter_mut().for_each(|(_, procedure)| procedure.deadline = Some(50));
+            }
             Self::NoUndo => plain.rollback = Rollback::None("it cannot be".into()),
             Self::Destroys => plain.effect = Some(Effect::Destroy),
-            Self::Expressions => {}
+            // Of the run or of all that it does: see `featured`.
+            Self::Expressions | Self::Handle | Self::RunDeadline | Self::RootRequire | Self::NoLock => {}
             Self::Fan | Self::LateList => Made::Fan.go_through(&mut plain),
             Self::WideFan => Made::WideFan.go_through(&mut plain),
             Self::Waves => Made::Waves.go_through(&mut plain),
@@ -255,18 +178,24 @@ impl Feature {
 /// A case of two steps with a feature each; or of one.
 fn featured(first: Feature, second: Option<Feature>, chain: bool, root: OnFailure, disturbances: u8) -> Case {
     let mut procedures = Vec::new();
-    let mut steps = vec![first.step("a", &mut procedures)];
-    steps.extend(second.map(|second| second.step("b", &mut procedures)));
+    // The same twice, side by side: twins.
+    let names = if second == Some(first) && !chain { ["a1", "a2"] } else { ["a", "b"] };
+    let mut steps = vec![first.step(names[0], &mut procedures)];
+    steps.extend(second.map(|second| second.step(names[1], &mut procedures)));
     if let Some(b) = steps.get_mut(1).filter(|_| chain) {
         b.needs = vec!["a".into()];
     }
     let procedures: Vec<(&str, Procedure)> = procedures.iter().map(|(name, p)| (name.as_str(), p.clone())).collect();
     let has = |feature| first == feature || second == Some(feature);
     let mut created = created(&procedures, steps, vec![action("tidy", "x", &[])], root);
-    if let Fact::RunCreated { auto_expand, .. } = &mut created {
+    if let Fact::RunCreated { auto_expand, plan, .. } = &mut created {
         *auto_expand = !has(Feature::LateList);
+        let procedure = Arc::make_mut(&mut Arc::make_mut(plan).procedure);
+        procedure.deadline = has(Feature::RunDeadline).then_some(50);
+        procedure.require = if has(Feature::RootRequire) { vec![check(true)] } else { vec![] };
+        procedure.lock = if has(Feature::NoLock) { LockScope::None } else { procedure.lock };
     }
-    let left = Left { verdicts: has(Feature::Expressions), ..left(disturbances) };
+    let left = Left { verdicts: has(Feature::Expressions), handles: has(Feature::Handle), ..left(disturbances) };
     Case { name: format!("{first:?} {second:?} chain {chain} {root:?}"), created, left }
 }
 

@@ -33,6 +33,42 @@ impl List {
     }
 }
 
+impl List {
+    /// For each item the first of those that are the same, need the same and are needed by the same: steps alone.
+    pub fn twins(&self) -> Vec<usize> {
+        let closed = closure(&self.needs);
+        let by = |at: usize| (0..closed.len()).filter(|b| closed[*b] & 1 << at != 0).fold(0u8, |all, b| all | 1 << b);
+        let alike = |a: usize, b: usize| {
+            let leaves = self.items[a] == Shape::Leaf && self.items[b] == Shape::Leaf;
+            leaves && closed[a] == closed[b] && by(a) == by(b)
+        };
+        (0..self.items.len()).map(|at| (0..at).find(|before| alike(*before, at)).unwrap_or(at)).collect()
+    }
+
+    /// Roughly in how many ways it can be under way, or not begun, or over; `scope` makes of what is in a scope what
+    /// the scope comes to, an inner one before the one round it.
+    pub fn ways(&self, scope: &mut dyn FnMut(usize) -> usize) -> usize {
+        let inside = |item: &Shape, scope: &mut dyn FnMut(usize) -> usize| match item {
+            // Evaluated, asked for, sent.
+            Shape::Leaf => 3,
+            Shape::Scope(list) => {
+                let inside = list.ways(scope);
+                scope(inside)
+            }
+        };
+        let ways: Vec<usize> = self.items.iter().map(|item| inside(item, scope)).collect();
+        let closed = closure(&self.needs);
+        // Each step is over (2), under way (1) or not begun (0), and begun only when all that it needs is over.
+        let place = |code: usize, at: usize| code / 3usize.pow(at as u32) % 3;
+        let n = ways.len();
+        let fits = |code: &usize| {
+            (0..n).all(|at| place(*code, at) == 0 || (0..n).all(|b| closed[at] & 1 << b == 0 || place(*code, b) == 2))
+        };
+        let product = |code| (0..n).filter(|at| place(code, *at) == 1).map(|at| ways[at]).product::<usize>();
+        (0..3usize.pow(n as u32)).filter(fits).map(product).sum()
+    }
+}
+
 impl Shape {
     fn canon(&self) -> String {
         match self {

@@ -10,6 +10,8 @@ pub struct Left {
     pub disturbances: u8,
     /// Whether `when`, `skip_if` and parameters may come out otherwise too.
     pub verdicts: bool,
+    /// Whether requests say a handle before they are over.
+    pub handles: bool,
 }
 
 impl Left {
@@ -43,6 +45,8 @@ pub enum Fate {
     Half,
     HalfLost,
     Cancelled,
+    /// It says a handle and is still under way; so does a recovery that waits for what it found.
+    Handle,
     // Of a recovery.
     InDoubt,
     // Of a question.
@@ -88,7 +92,7 @@ impl Move {
     pub fn cost(self) -> u8 {
         match self {
             Self::Work(_, fate) => match fate {
-                Fate::Plain | Fate::Cancelled | Fate::Nothing => 0,
+                Fate::Plain | Fate::Cancelled | Fate::Nothing | Fate::Handle => 0,
                 Fate::Decided(decision) => u8::from(decision == Decision::Retry),
                 _ => 1,
             },
@@ -116,6 +120,12 @@ impl Model {
 
     fn fates(&self, work: Work, mut add: impl FnMut(Fate)) {
         let mut each = |fates: &[Fate]| fates.iter().for_each(|fate| add(*fate));
+        if let Work::Intended(ix, _) | Work::Recover(ix, _) = work
+            && self.left.handles
+            && self.state.node(ix).handle.is_none()
+        {
+            each(&[Fate::Handle]);
+        }
         match work {
             Work::Unlock | Work::Finish | Work::Timer(_) => each(&[Fate::Plain]),
             Work::Lock => each(&[Fate::Plain, Fate::Refused]),

@@ -45,6 +45,13 @@ impl fmt::Display for Tally {
     }
 }
 
+/// A state that was found and not visited yet.
+struct Found {
+    id: u32,
+    mark: u128,
+    model: Model,
+}
+
 struct Search<'a> {
     case: &'a Case,
     ids: HashMap<u128, u32>,
@@ -72,9 +79,9 @@ pub fn explore(case: &Case) -> Tally {
     let first = Model::begin(&case.created, case.left).unwrap_or_else(|broken| panic!("{}: {broken}", case.name));
     search.ids.insert(first.fingerprint(), 0);
     search.told.push(first.told.clone());
-    let mut stack = vec![(0, first)];
-    while let Some((id, model)) = stack.pop() {
-        search.visit(id, model, &mut stack);
+    let mut stack = vec![Found { id: 0, mark: first.fingerprint(), model: first }];
+    while let Some(found) = stack.pop() {
+        search.visit(found, &mut stack);
     }
     search.check_ways_out();
     search.tally.states = search.told.len();
@@ -82,7 +89,8 @@ pub fn explore(case: &Case) -> Tally {
 }
 
 impl Search<'_> {
-    fn visit(&mut self, id: u32, mut model: Model, stack: &mut Vec<(u32, Model)>) {
+    fn visit(&mut self, found: Found, stack: &mut Vec<Found>) {
+        let Found { id, mark, mut model } = found;
         self.hold(&model, rules::check_state(&model));
         if model.is_over() {
             self.hold(&model, rules::check_end(&model));
@@ -93,7 +101,7 @@ impl Search<'_> {
             }
         }
         if !model.is_over() {
-            let told = model.tell_all_again();
+            let told = model.tell_all_again(mark);
             self.hold(&model, told);
         }
         let moves = model.moves();
@@ -112,12 +120,13 @@ impl Search<'_> {
         }
     }
 
-    fn reach(&mut self, model: Model, stack: &mut Vec<(u32, Model)>) -> u32 {
+    fn reach(&mut self, model: Model, stack: &mut Vec<Found>) -> u32 {
         let new = u32::try_from(self.told.len()).unwrap();
-        let id = *self.ids.entry(model.fingerprint()).or_insert(new);
+        let mark = model.fingerprint();
+        let id = *self.ids.entry(mark).or_insert(new);
         if id == new {
             self.told.push(model.told.clone());
-            stack.push((id, model));
+            stack.push(Found { id, mark, model });
         }
         id
     }

@@ -41,19 +41,18 @@ impl Work {
         }
     }
 
-    fn marks(self) -> [u8; 2] {
-        let (tag, ix) = match self {
-            Self::Lock => (0, 0),
-            Self::Unlock => (1, 0),
-            Self::Finish => (2, 0),
-            Self::Evaluate(ix) => (3, ix.0),
-            Self::Attempt(ix, stopped) => (4 + u8::from(stopped), ix.0),
-            Self::Intended(ix, stopped) => (6 + u8::from(stopped), ix.0),
-            Self::Recover(ix, stopped) => (8 + u8::from(stopped), ix.0),
-            Self::Timer(ix) => (10, ix.0),
-            Self::Ask(ix) => (11, ix.0),
-        };
-        [tag, ix as u8]
+    fn mark(self) -> u8 {
+        match self {
+            Self::Lock => 1,
+            Self::Unlock => 2,
+            Self::Finish => 3,
+            Self::Evaluate(_) => 4,
+            Self::Attempt(_, stopped) => 5 + u8::from(stopped),
+            Self::Intended(_, stopped) => 7 + u8::from(stopped),
+            Self::Recover(_, stopped) => 9 + u8::from(stopped),
+            Self::Timer(_) => 11,
+            Self::Ask(_) => 12,
+        }
     }
 }
 
@@ -120,12 +119,15 @@ impl Model {
 
     pub fn fingerprint(&self) -> u128 {
         let mut marks = Vec::with_capacity(1_024);
-        mark::mark(&self.state, &mut marks);
-        marks.extend(self.work.iter().flat_map(|work| work.marks()));
-        marks.push(u8::MAX);
-        marks.extend(self.deadlines.iter().map(|of| of.map_or(u8::MAX - 1, |ix| ix.0 as u8)));
-        marks.push(u8::MAX);
-        marks.extend(self.switches.iter().map(|s| u8::from(s.on) | u8::from(s.half) << 1 | s.taken << 2));
+        let round = |ix: StepIx, out: &mut Vec<u8>| {
+            let switch = self.switch_of(ix);
+            out.push(u8::from(switch.on) | u8::from(switch.half) << 1 | switch.taken << 2);
+            out.extend(self.work.iter().filter(|work| work.step() == Some(ix)).map(|work| work.mark()));
+            out.extend(self.deadlines.iter().filter(|of| **of == Some(ix)).map(|_| b'd'));
+        };
+        mark::mark(&self.state, &round, &mut marks);
+        marks.extend(self.work.iter().filter(|work| work.step().is_none()).map(|work| work.mark()));
+        marks.push(self.deadlines.iter().filter(|of| of.is_none()).count() as u8);
         let seen =
             [self.seen.declined, self.seen.refused, self.seen.lock_lost, self.seen.told_to_end, self.seen.expired];
         marks.extend(seen.map(u8::from));
@@ -305,6 +307,13 @@ impl Model {
                 self.work.push(Work::Intended(ix, false));
                 Ok(())
             }
+            Work::Intended(ix, _) | Work::Recover(ix, _) if fate == Fate::Handle => {
+                let node = self.state.node(ix);
+                let (path, attempt) = (node.path.clone(), node.attempt);
+                self.tell(Fact::Checkpoint { path, attempt, handle: "UPID".into() })?;
+                self.work.push(work);
+                Ok(())
+            }
             Work::Attempt(ix, _) | Work::Intended(ix, _) => {
                 let ending = self.ending(ix, fate)?;
                 self.finish(ix, ending)
@@ -385,7 +394,7 @@ impl Model {
 
     /// The world takes a request.
     fn accept(&mut self, ix: StepIx, half: bool) -> Result<(), String> {
-        if !self.state.lock_held() {
+        if self.state.wants_lock() && !self.state.lock_held() {
             return Err(format!("{} was sent without the lock", self.state.node(ix).path));
         }
         if let Kind::Undo(of) = self.state.node(ix).kind {
@@ -442,8 +451,8 @@ impl Model {
     }
 
     /// Tells the machine again all that it was told: nothing of it may matter.
-    pub fn tell_all_again(&mut self) -> Result<(), String> {
-        let before = mark::fingerprint(&self.state);
+    /// `before` is the fingerprint of this state.
+    pub fn tell_all_again(&mut self, before: u128) -> Result<(), String> {
         let mut commands = Vec::new();
         let mut at = self.old.clone();
         while let Some(told) = at {
@@ -454,7 +463,7 @@ impl Model {
             at = told.before.clone();
         }
         self.state.decide(&mut commands);
-        if !commands.is_empty() || mark::fingerprint(&self.state) != before {
+        if !commands.is_empty() || self.fingerprint() != before {
             return Err(format!("what was told again changed the state: {commands:?}"));
         }
         Ok(())

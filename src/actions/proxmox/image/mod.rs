@@ -1,0 +1,53 @@
+//! Images on storages: ISO files, container templates, disks to import.
+
+mod delete;
+mod download;
+mod list;
+
+pub use delete::ImageDelete;
+pub use download::ImageDownload;
+pub use list::Images;
+
+use std::collections::BTreeMap;
+
+use super::look::read;
+use super::object::{Node, NodeStorage, Volume};
+use super::resource::Resource;
+use crate::engine::ports::{Unreadable, World};
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::{NodeName, StorageId};
+
+/// The storage as the node has it, or that it has none of that name.
+async fn storage(
+    world: &dyn World,
+    node: &NodeName,
+    storage: &StorageId,
+    attempted: &str,
+) -> Result<NodeStorage, Unreadable> {
+    let mut all: BTreeMap<StorageId, NodeStorage> = read(world, Resource::Storages(node.clone())).await?;
+    let none = || Failure::new(Class::Precondition, attempted, format!("{node} has no storage {storage}"));
+    let found = all.remove(storage).ok_or_else(|| none().remedy("check its name"))?;
+    if !found.active {
+        return Err(Failure::new(Class::Precondition, attempted, format!("{storage} is not active on {node}")).into());
+    }
+    Ok(found)
+}
+
+async fn volume(
+    world: &dyn World,
+    node: &NodeName,
+    storage: &StorageId,
+    volid: &str,
+) -> Result<Option<Volume>, Unreadable> {
+    let mut all: BTreeMap<String, Volume> = read(world, Resource::Content(node.clone(), storage.clone())).await?;
+    Ok(all.remove(volid))
+}
+
+/// Where a change of this storage shows: on its node, or on every node that is up.
+async fn seen_on(world: &dyn World, node: &NodeName, shared: bool) -> Result<Vec<NodeName>, Unreadable> {
+    if !shared {
+        return Ok(vec![node.clone()]);
+    }
+    let nodes: BTreeMap<NodeName, Node> = read(world, Resource::Nodes).await?;
+    Ok(nodes.into_values().filter(|node| node.online).map(|node| node.name).collect())
+}
