@@ -16,13 +16,13 @@ use super::proxmox::guest::{
     GuestSnapshots, GuestStart, GuestStatusRead, GuestStop, GuestSuspend, GuestTag, GuestTemplate, GuestUnlock, Guests,
     TemplateEnsure, Templates,
 };
-use super::proxmox::image::{ImageDelete, ImageDownload, Images};
-use super::ssh::{SshCopy, SshRun, SshWait};
-use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use super::proxmox::ha::{HaMaintenance, HaResource};
+use super::proxmox::image::{ImageDelete, ImageDownload, Images};
 use super::proxmox::node::{NodeEmpty, NodeReboot, Nodes, Updates};
 use super::proxmox::storage::{Orphans, Storages};
 use super::proxmox::task::{TaskLog, TaskWait, Tasks};
+use super::ssh::{SshCopy, SshRun, SshWait};
+use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
 use crate::model::action_spec::Catalogue;
 

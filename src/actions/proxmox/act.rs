@@ -59,13 +59,23 @@ impl Request {
         kinds: &'static [&'static str],
     ) -> Self {
         let lists = vec![Resource::GuestTasks(node.clone(), vmid)];
-        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }) }
+        Self {
+            verb: Verb::Post,
+            path,
+            params,
+            ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }),
+        }
     }
 
     /// A POST that starts a task on a node about no guest, or about one that is not there yet.
     pub fn on_node(node: &NodeName, path: String, params: Params, kinds: &'static [&'static str]) -> Self {
         let lists = kinds.iter().map(|kind| Resource::TasksOf(node.clone(), (*kind).to_owned())).collect();
-        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }) }
+        Self {
+            verb: Verb::Post,
+            path,
+            params,
+            ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }),
+        }
     }
 
     /// A request that is done when it is answered.

@@ -16,9 +16,9 @@ mod one;
 mod property;
 pub mod resource;
 pub mod source;
+mod state;
 pub mod storage;
 pub mod task;
-mod state;
 #[cfg(test)]
 mod testing;
 mod typed;

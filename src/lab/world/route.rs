@@ -1,7 +1,9 @@
 //! Which handler answers which path: the one table.
 
 use super::life::{clone, create, destroy, image, snapshot, template};
-use super::{World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending};
+use super::{
+    World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending,
+};
 use super::{node_api, pools, resize, storage_api, suspend, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
 

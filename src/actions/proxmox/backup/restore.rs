@@ -284,6 +284,7 @@ impl Act for GuestRestore {
             is["kind"] = json!(before.kind);
             is["node"] = json!(before.node);
             is["name"] = json!(before.name);
+            is["template"] = json!(false);
         }
         let why = format!("{} makes guest {vmid}", call.path);
         Prediction {
