@@ -187,8 +187,7 @@ fn commands_that_need_no_site() {
     world.runbook(&["list"]).exits(0).says(&["node-evacuation", "evacuate", "shipped"]);
     assert_eq!(
         world.runbook(&["list", "-o", "name"]).exits(0).stdout,
-        runbook::load::shipped::names().map(|name| format!("{name}
-")).collect::<String>()
+        runbook::load::shipped::names().map(|name| format!("{name}\n")).collect::<String>()
     );
     let list = world.runbook(&["list", "-o", "json"]).exits(0).json();
     let runbooks = list["runbooks"].as_array().unwrap();
