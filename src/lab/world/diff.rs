@@ -20,7 +20,7 @@ impl World {
                 let mut state = json!({"kind": guest.kind.as_str(), "node": guest.node.as_str(), "status": guest.status(),
                 "lock": guest.config.get("lock"), "digest": guest.digest(), "name": guest.name(),
                 "uuid": guest.uuid(), "tags": tags(guest), "pool": guest.pool, "volumes": volumes,
-                "backups": self.backups.iter().filter(|backup| backup.vmid == guest.vmid).count(),
+                "backups": self.count_backups(guest),
                 "template": guest.is_template(), "snapshots": snapshots(guest), "config": guest.comparable_config()});
                 if guest.kind == GuestKind::Qemu {
                     state["qmpstatus"] = json!(guest.qmp_status());
@@ -38,6 +38,11 @@ impl World {
             })
             .collect();
         json!({"nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable()})
+    }
+
+    /// How many backups of it there are; nothing where there is none, as of a guest that is just made.
+    fn count_backups(&self, guest: &Guest) -> Option<usize> {
+        Some(self.backups.iter().filter(|backup| backup.vmid == guest.vmid).count()).filter(|count| *count > 0)
     }
 
     /// By `NODE/STORAGE`: which files are there.
