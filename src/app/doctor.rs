@@ -1,14 +1,18 @@
 //! `runbook doctor`: is everything there that a run needs? Each question is answered on its own; one failing does not
 //! hide the others.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::error::{AppError, Exit};
+use super::needs;
 use super::open::{Config, OpenSite, store};
 use super::settings::Settings;
 use super::site_lock::{self, Reach};
 use crate::actions;
 use crate::clients::proxmox::Site;
+use crate::model::runbook::Runbook;
 use crate::secrets::Redactor;
 use crate::sys::process;
 
@@ -36,11 +40,16 @@ impl Finding {
     }
 }
 
-/// Asks everything. The exit code is that of the first thing that is not as it should be.
+/// Asks everything. The exit code is that of the first thing that is not as it should be. Privileges are those that
+/// `runbook` needs, or without one all that any action needs.
 ///
 /// # Errors
 /// There is no configuration to ask about, or it has problems.
-pub async fn doctor(settings: &Settings, redactor: &Redactor) -> Result<(Vec<Finding>, Exit), AppError> {
+pub async fn doctor(
+    settings: &Settings,
+    redactor: &Redactor,
+    runbook: Option<&Runbook>,
+) -> Result<(Vec<Finding>, Exit), AppError> {
     let mut findings = Vec::new();
     let config = Config::load(settings)?;
     findings.push(Finding::good("configuration", config.path.display().to_string()));
@@ -64,7 +73,7 @@ pub async fn doctor(settings: &Settings, redactor: &Redactor) -> Result<(Vec<Fin
         Ok(site) => {
             findings.push(Finding::good("credential", "found"));
             findings.extend(site.warning().map(|warning| Finding::good("certificates", warning)));
-            ask_site(&site, &mut findings).await;
+            ask_site(&site, runbook, &mut findings).await;
         }
         Err(error) => findings.push(Finding::of("credential", &error)),
     }
@@ -73,16 +82,18 @@ pub async fn doctor(settings: &Settings, redactor: &Redactor) -> Result<(Vec<Fin
 }
 
 /// Version and nodes as the site says, then what the token may do.
-async fn ask_site(site: &OpenSite, findings: &mut Vec<Finding>) {
-    for (resource, what) in
-        [("proxmox/site", "site"), ("proxmox/nodes", "nodes"), ("proxmox/permissions", "privileges")]
-    {
+async fn ask_site(site: &OpenSite, runbook: Option<&Runbook>, findings: &mut Vec<Finding>) {
+    for (resource, what) in [("proxmox/site", "site"), ("proxmox/nodes", "nodes")] {
         match site.source.fetch(&resource.into()).await {
             Ok(value) => describe(what, &value, findings),
             Err(failure) => findings.push(Finding::of(what, &failure.into())),
         }
     }
     let Some(proxmox) = &site.proxmox else { return };
+    findings.push(match site.source.fetch(&"proxmox/permissions".into()).await {
+        Ok(value) => privileges(&value, runbook, proxmox),
+        Err(failure) => Finding::of("privileges", &failure.into()),
+    });
     findings.push(site_lock(proxmox).await);
     for node in &site.config.site.cluster.nodes {
         let what = format!("node {}", node.name);
@@ -137,26 +148,40 @@ fn describe(what: &str, value: &Value, findings: &mut Vec<Finding>) {
                 }
             }
         }
-        _ => {
-            let missing = missing_privileges(value);
-            findings.push(if missing.is_empty() {
-                Finding::good(what, "all that the shipped runbooks need")
-            } else {
-                let remedy = "grant them on the token, for example: pveum acl modify / --tokens 'USER@REALM!NAME' --roles PVEAdmin";
-                Finding::bad(Exit::Refused, what, format!("missing: {}", missing.join(", ")), Some(remedy.into()))
-            });
-        }
+        _ => {}
     }
 }
 
-/// What the catalogue's actions need and no path of the token's permissions has.
-fn missing_privileges(permissions: &Value) -> Vec<String> {
+fn privileges(permissions: &Value, runbook: Option<&Runbook>, site: &Site) -> Finding {
+    let what = "privileges";
+    let (of, used) = match runbook {
+        Some(runbook) => (runbook.name.as_str(), Some(needs::actions_of(runbook))),
+        None => ("any action", None),
+    };
+    let missing = missing_privileges(permissions, used.as_ref());
+    if missing.is_empty() {
+        return Finding::good(what, format!("all that {of} needs"));
+    }
+    let names = missing.join(" ");
+    let grant = site_lock::grant_of(site, "Runbook", &names, "/");
+    let narrower = match runbook {
+        Some(_) => "",
+        None => "; what one runbook needs: runbook doctor --runbook NAME",
+    };
+    let says = format!("{} missing that {of} needs", missing.len());
+    let remedy = format!("missing: {}\n  give them (or on narrower paths): {grant}{narrower}", missing.join(", "));
+    Finding::bad(Exit::Refused, what, says, Some(remedy))
+}
+
+/// What actions need and no path of the token's permissions has; `used`: of these alone.
+fn missing_privileges(permissions: &Value, used: Option<&BTreeSet<String>>) -> Vec<String> {
     let paths = permissions.as_object();
     let has = |privilege: &str| {
         paths.is_some_and(|map| map.values().any(|p| !p[privilege].is_null() && p[privilege] != false))
     };
     let specs = actions::specs();
-    let needed = specs.values().flat_map(|spec| &spec.privileges);
+    let needed = specs.values().filter(|spec| used.is_none_or(|used| used.contains(&spec.name)));
+    let needed = needed.flat_map(|spec| &spec.privileges);
     let mut missing: Vec<String> = needed
         .filter_map(|text| text.split_whitespace().next())
         .filter(|privilege| privilege.contains('.') && !has(privilege))

@@ -1,39 +1,63 @@
 //! Whether a runbook needs the site at all: one that acts on this machine, or reaches hosts by itself, asks nobody for a
 //! credential.
 
+use std::collections::BTreeSet;
+
 use crate::model::param::ValueType;
 use crate::model::runbook::{Check, Rollback, Runbook, Step, Target, Template, Verb};
 
 /// Whether anything of it is about a site: its target, a parameter that names something there, or an action.
 pub fn needs_site(runbook: &Runbook) -> bool {
     let names_something = |ty: ValueType| matches!(ty, ValueType::Node | ValueType::Guest);
-    runbook.target != Target::None
-        || runbook.params.iter().any(|p| names_something(p.ty) || p.items.is_some_and(names_something))
-        || body(&runbook.require, &runbook.steps, &runbook.finally)
-        || runbook.procedures.values().any(|p| body(&p.require, &p.steps, &p.finally))
-}
-
-fn body(require: &[Check], steps: &[Step], finally: &[Step]) -> bool {
-    checks(require) || steps.iter().chain(finally).any(step)
-}
-
-fn checks(checks: &[Check]) -> bool {
-    checks.iter().filter_map(|check| check.uses.as_deref()).any(elsewhere)
-}
-
-fn step(given: &Step) -> bool {
-    let verb = match &given.verb {
+    let mut needs = runbook.target != Target::None
+        || runbook.params.iter().any(|p| names_something(p.ty) || p.items.is_some_and(names_something));
+    let no = Template::Literal(false.into());
+    each_use(runbook, &mut |action, with| {
         // Handing the site's token on needs it as much as using it.
-        Verb::Uses { action, with } => {
-            let no = Template::Literal(false.into());
-            elsewhere(action) || with.iter().any(|(name, value)| name == "proxmox_token" && *value != no)
-        }
+        needs |= elsewhere(action) || with.iter().any(|(name, value)| name == "proxmox_token" && *value != no);
+    });
+    needs
+}
+
+/// The actions that it uses, in its procedures, checks and undos too.
+pub fn actions_of(runbook: &Runbook) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    each_use(runbook, &mut |action, _| {
+        used.insert(action.to_owned());
+    });
+    used
+}
+
+type With<'a> = &'a [(String, Template)];
+
+fn each_use(runbook: &Runbook, see: &mut dyn FnMut(&str, With<'_>)) {
+    body(&runbook.require, &runbook.steps, &runbook.finally, see);
+    for procedure in runbook.procedures.values() {
+        body(&procedure.require, &procedure.steps, &procedure.finally, see);
+    }
+}
+
+fn body(require: &[Check], steps: &[Step], finally: &[Step], see: &mut dyn FnMut(&str, With<'_>)) {
+    checks(require, see);
+    steps.iter().chain(finally).for_each(|given| step(given, see));
+}
+
+fn checks(checks: &[Check], see: &mut dyn FnMut(&str, With<'_>)) {
+    checks.iter().filter_map(|check| check.uses.as_deref()).for_each(|action| see(action, &[]));
+}
+
+fn step(given: &Step, see: &mut dyn FnMut(&str, With<'_>)) {
+    match &given.verb {
+        Verb::Uses { action, with } => see(action, with),
         // Procedures are looked at by themselves.
-        Verb::Call { .. } | Verb::Confirm(_) => false,
-        Verb::Steps(steps) | Verb::Parallel(steps) => steps.iter().any(step),
-    };
-    let undo = matches!(&given.rollback, Rollback::Steps(steps) if steps.iter().any(step));
-    verb || undo || checks(&given.gate) || checks(&given.verify)
+        Verb::Call { .. } | Verb::Confirm(_) => {}
+        Verb::Steps(steps) | Verb::Parallel(steps) => steps.iter().for_each(|inner| step(inner, see)),
+    }
+    if let Rollback::Steps(steps) = &given.rollback {
+        steps.iter().for_each(|inner| step(inner, see));
+    }
+    checks(&given.gate, see);
+    checks(&given.verify, see);
 }
 
 /// Whether it goes through the site's own API.

@@ -70,12 +70,17 @@ fn host_only(site: &Site, missing: &[&str]) -> String {
 /// The commands that give the right, for a person to copy. Not on the pool's own path: Proxmox takes the entries of a
 /// pool away when the pool is deleted, which is what releasing the lock does.
 pub fn grant(site: &Site) -> String {
+    grant_of(site, "RunbookLock", &PRIVILEGES.join(" "), "/pool")
+}
+
+/// The same for any privileges (with spaces between them), as a role of that name on a path. A token has no more than its
+/// user, so both get it.
+pub fn grant_of(site: &Site, role: &str, privileges: &str, path: &str) -> String {
     let user = site.user();
     let (owner, token) = (user.split('!').next().unwrap_or(user), user.contains('!'));
     let tokens = if token { format!(" --tokens '{user}'") } else { String::new() };
-    let privileges = PRIVILEGES.join(" ");
     format!(
-        "pveum role add RunbookLock --privs '{privileges}'; pveum acl modify /pool --users '{owner}'{tokens} --roles RunbookLock"
+        "pveum role add {role} --privs '{privileges}'; pveum acl modify {path} --users '{owner}'{tokens} --roles {role}"
     )
 }
 

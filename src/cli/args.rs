@@ -193,7 +193,11 @@ pub enum Command {
     },
     /// Is everything there that a run needs: configuration, credential, site, tools
     #[command(alias = "check")]
-    Doctor,
+    Doctor {
+        /// Only the privileges that this runbook needs
+        #[arg(long, value_name = "NAME")]
+        runbook: Option<String>,
+    },
     /// Who is told of runs: what is pending, a test
     #[command(subcommand)]
     Notify(Notify),

@@ -108,7 +108,14 @@ fn a_privilege_that_is_missing_is_named() {
     let got = world.lab(&lab, "runbook doctor");
     got.exits(4).says(&[
         "ops@pve!nothing lacks Sys.Audit on /",
-        "missing: Datastore.AllocateSpace, Datastore.Audit, Sys.Audit, VM.Audit, VM.Config.Disk",
+        "missing: Datastore.Allocate, Datastore.AllocateSpace, ",
+        "VM.Audit, VM.Clone",
+        "runbook doctor --runbook NAME",
+    ]);
+    let got = world.lab(&lab, "runbook doctor --runbook evacuate");
+    got.exits(4).says(&[
+        "missing: Datastore.AllocateSpace, Datastore.Audit, Sys.Audit, VM.Audit, VM.Migrate, VM.PowerMgmt",
+        "pveum role add Runbook --privs 'Datastore.AllocateSpace Datastore.Audit Sys.Audit VM.Audit VM.Migrate VM.PowerMgmt'; pveum acl modify / --users 'ops@pve' --tokens 'ops@pve!nothing' --roles Runbook",
     ]);
 }
 
@@ -124,8 +131,8 @@ fn a_token_that_may_only_look_plans_and_says_what_it_could_not_verify() {
     ]);
     let got = world.lab(&lab, "runbook doctor");
     got.exits(4).says(&[
-        "missing: Datastore.AllocateSpace, VM.Config.Disk, VM.Config.Options, VM.Migrate, VM.PowerMgmt",
-        "pveum acl modify",
+        "VM.Migrate, VM.PowerMgmt",
+        "pveum acl modify / --users 'ops@pve' --tokens 'ops@pve!readonly' --roles Runbook",
     ]);
     // Not half-way: maintenance goes over SSH, which does not ask the token.
     let got = world.lab(&lab, "runbook run evacuate pve2 --apply --yes");

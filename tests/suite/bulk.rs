@@ -125,7 +125,10 @@ async fn the_guests_of_a_node_are_tagged_and_keep_their_own_tags() {
     let tags = |rig: &Rig| -> BTreeMap<String, String> {
         let state = rig.state();
         let guests = state["guests"].as_object().unwrap();
-        guests.iter().map(|(id, guest)| (id.clone(), guest["tags"].as_str().unwrap_or_default().to_owned())).collect()
+        let own = |guest: &serde_json::Value| {
+            guest["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect::<Vec<_>>().join(";")
+        };
+        guests.iter().map(|(id, guest)| (id.clone(), own(guest))).collect()
     };
     let before = tags(&rig);
     let all = ["--set", "node=pve01", "--set", "max_parallel=24"];

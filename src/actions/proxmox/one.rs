@@ -200,7 +200,7 @@ impl<A: Act> One<A> {
                 };
                 if trail.shared {
                     if tasks.iter().all(|task| !task.running) && Instant::now() >= until {
-                        return Ok(settled(seen));
+                        return Ok(self.unheard(seen));
                     }
                     if Instant::now() >= until + OTHERS {
                         let upids: Vec<&str> = tasks.iter().map(|task| task.upid.as_str()).collect();
@@ -220,16 +220,21 @@ impl<A: Act> One<A> {
                 }
             }
             if Instant::now() >= until {
-                let waited = self.0.timing().late_task.as_secs();
-                return Ok(match seen {
-                    Seen::Untouched(is) => {
-                        let evidence = format!("{is}, and nothing of it has shown within {waited} s");
-                        Recovery::Unseen { done: Done::None, evidence }
-                    }
-                    seen => settled(seen),
-                });
+                return Ok(self.unheard(seen));
             }
             tokio::time::sleep(self.0.timing().poll).await;
+        }
+    }
+
+    /// What is said of a request of which nothing has shown for as long as that may take.
+    fn unheard(&self, seen: Seen) -> Recovery {
+        match seen {
+            Seen::Untouched(is) => {
+                let waited = self.0.timing().late_task.as_secs();
+                let evidence = format!("{is}, and nothing of it has shown within {waited} s");
+                Recovery::Unseen { done: Done::None, evidence }
+            }
+            seen => settled(seen),
         }
     }
 }

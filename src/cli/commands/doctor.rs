@@ -1,11 +1,13 @@
 //! `runbook doctor`.
 
-use crate::app::{AppError, Exit, doctor};
+use crate::app::{AppError, Exit, books, doctor};
 use crate::cli::Face;
 use crate::report::{Cell, Column, FORMAT_VERSION, Table};
 
-pub async fn run(face: &Face) -> Result<Exit, AppError> {
-    let (findings, exit) = doctor::doctor(&face.settings, &face.redactor).await?;
+pub async fn run(face: &Face, runbook: Option<&str>) -> Result<Exit, AppError> {
+    let book = runbook.map(|name| books::find(&face.settings, name)).transpose()?;
+    let runbook = book.as_ref().map(|book| &book.runbook);
+    let (findings, exit) = doctor::doctor(&face.settings, &face.redactor, runbook).await?;
     let rows: Vec<_> = findings
         .iter()
         .map(|f| serde_json::json!({"what": f.what, "ok": f.ok, "says": f.says, "remedy": f.remedy}))

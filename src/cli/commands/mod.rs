@@ -97,7 +97,7 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Test(args) => test::run(face, args).await,
         Command::Schema { kind } => lint::schema(face, &kind),
         Command::Actions { name } => actions::run(face, name.as_deref()),
-        Command::Doctor => doctor::run(face).await,
+        Command::Doctor { runbook } => doctor::run(face, runbook.as_deref()).await,
         Command::Notify(command) => notify::run(face, command).await,
         Command::Metrics => notify::metrics(face),
         Command::Lab(command) => lab::run(face, command).await,
