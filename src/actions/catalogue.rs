@@ -7,6 +7,8 @@ use super::files::{FileWrite, YamlSet};
 use super::local::LocalRun;
 use super::net::{HttpGet, HttpRequest, WaitTcp};
 use super::proxmox::One;
+use super::proxmox::api::ApiCall;
+use super::proxmox::backup::{Backups, BackupsPrune, GuestBackup, GuestRestore};
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
 use super::proxmox::guest::{
     BootOrder, GuestClone, GuestConfigRead, GuestCreate, GuestDelete, GuestMigrate, GuestProtect, GuestReboot,
@@ -14,9 +16,11 @@ use super::proxmox::guest::{
     GuestSnapshots, GuestStart, GuestStatusRead, GuestStop, GuestSuspend, GuestTag, GuestTemplate, GuestUnlock, Guests,
     TemplateEnsure, Templates,
 };
-use super::proxmox::ha::HaMaintenance;
+use super::proxmox::ha::{HaMaintenance, HaResource};
 use super::proxmox::image::{ImageDelete, ImageDownload, Images};
-use super::proxmox::node::NodeEmpty;
+use super::proxmox::node::{NodeEmpty, NodeReboot, Nodes, Updates};
+use super::proxmox::storage::{Orphans, Storages};
+use super::proxmox::task::{TaskLog, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
@@ -52,6 +56,20 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(BootOrder::default()),
         Arc::new(GuestUnlock::new(deps.timing)),
         Arc::new(NodeEmpty::default()),
+        Arc::new(One(ApiCall::new(deps.timing))),
+        Arc::new(One(HaResource::new(deps.timing))),
+        Arc::new(One(NodeReboot::new(deps.timing))),
+        Arc::new(Nodes::default()),
+        Arc::new(Updates::default()),
+        Arc::new(Orphans::default()),
+        Arc::new(Storages::default()),
+        Arc::new(TaskLog::default()),
+        Arc::new(TaskWait::new(deps.timing)),
+        Arc::new(Tasks::default()),
+        Arc::new(Backups::default()),
+        Arc::new(One(BackupsPrune::new(deps.timing))),
+        Arc::new(One(GuestBackup::new(deps.timing))),
+        Arc::new(One(GuestRestore::new(deps.timing))),
         Arc::new(One(GuestCreate::new(deps.timing, deps.vmid_ranges))),
         Arc::new(One(GuestClone::new(deps.timing, deps.vmid_ranges))),
         Arc::new(One(GuestDelete::new(deps.timing))),
@@ -99,8 +117,12 @@ mod tests {
                 "http.get",
                 "http.request",
                 "local.run",
+                "proxmox.api",
+                "proxmox.backups",
+                "proxmox.backups_prune",
                 "proxmox.boot_order",
                 "proxmox.check_evacuation",
+                "proxmox.guest_backup",
                 "proxmox.guest_clone",
                 "proxmox.guest_config",
                 "proxmox.guest_create",
@@ -109,6 +131,7 @@ mod tests {
                 "proxmox.guest_protect",
                 "proxmox.guest_reboot",
                 "proxmox.guest_resize",
+                "proxmox.guest_restore",
                 "proxmox.guest_resume",
                 "proxmox.guest_rollback",
                 "proxmox.guest_set",
@@ -126,13 +149,22 @@ mod tests {
                 "proxmox.guest_untag",
                 "proxmox.guests",
                 "proxmox.ha_maintenance",
+                "proxmox.ha_resource",
                 "proxmox.image_delete",
                 "proxmox.image_download",
                 "proxmox.images",
                 "proxmox.node_empty",
+                "proxmox.node_reboot",
+                "proxmox.nodes",
+                "proxmox.orphans",
                 "proxmox.plan_evacuation",
+                "proxmox.storages",
+                "proxmox.task_log",
+                "proxmox.task_wait",
+                "proxmox.tasks",
                 "proxmox.template_ensure",
                 "proxmox.templates",
+                "proxmox.updates",
                 "ssh.copy",
                 "ssh.run",
                 "ssh.wait",

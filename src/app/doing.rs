@@ -49,7 +49,8 @@ pub fn spec(action: &str) -> Result<ActionSpec, AppError> {
 /// No such action, or all that is wrong with the parameters: unknown, missing, of the wrong shape.
 pub fn book(action: &str, given: &[(String, String)]) -> Result<Book, AppError> {
     let spec = spec(action)?;
-    let whole = runbook(&spec, action, spec.params.clone());
+    let effect = spec.effect_with(|name| given.iter().find(|(n, _)| n == name).map(|(_, v)| Value::from(v.as_str())));
+    let whole = runbook(&spec, effect, action, spec.params.clone());
     bind_params(&whole, &[], given).map_err(|errors| {
         let message = match errors.as_slice() {
             [one] => one.to_string(),
@@ -61,7 +62,7 @@ pub fn book(action: &str, given: &[(String, String)]) -> Result<Book, AppError> 
             .hint(format!("`runbook actions {action}` lists its parameters"))
     })?;
     let used = |param: &&Param| given.iter().any(|(name, _)| *name == param.name);
-    let runbook = runbook(&spec, NAME, spec.params.iter().filter(used).cloned().collect());
+    let runbook = runbook(&spec, effect, NAME, spec.params.iter().filter(used).cloned().collect());
     let text = words(action, given);
     let digest = Sha256::digest(&text).iter().map(|b| format!("{b:02x}")).collect();
     Ok(Book { runbook, source: Source::new(NAME, text), digest })
@@ -80,8 +81,8 @@ pub fn outputs(plan: &Plan) -> Option<(&str, Value)> {
     (step.effect == Effect::Read && plan.failure.is_none()).then(|| (step.summary.as_str(), outputs()))
 }
 
-fn runbook(spec: &ActionSpec, name: &str, params: Vec<Param>) -> Runbook {
-    let reads = spec.effect == Effect::Read;
+fn runbook(spec: &ActionSpec, effect: Effect, name: &str, params: Vec<Param>) -> Runbook {
+    let reads = effect == Effect::Read;
     // The step's id: letters, digits and `_`, as every action's last word is.
     let id = spec.name.rsplit('.').next().unwrap_or(NAME).to_owned();
     let with = params.iter().map(|param| (param.name.clone(), expr(format!("params.{}", param.name)))).collect();
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn every_action_of_the_catalogue_can_be_done() {
         for spec in actions::specs().values() {
-            let book = runbook(spec, NAME, spec.params.clone());
+            let book = runbook(spec, spec.effect, NAME, spec.params.clone());
             assert_eq!(book.lock == LockScope::None, spec.effect == Effect::Read, "{}", spec.name);
             let of_site = spec.name.starts_with("proxmox.");
             assert_eq!(book.target, if of_site { Target::Proxmox } else { Target::None }, "{}", spec.name);

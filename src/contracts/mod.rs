@@ -14,6 +14,8 @@ mod permission;
 mod property;
 mod property_string;
 mod schema;
+mod secret;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -24,6 +26,8 @@ pub use method::Method;
 pub use permission::{Expression, Needed, Permission};
 pub use property::{Format, Kind, Property};
 pub use schema::Schema;
+pub use secret::secret_in;
+pub use shape::{PathPart, VERSIONS, check_shape};
 pub use verb::Verb;
 pub use violation::{Violation, check_call};
 

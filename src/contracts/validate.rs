@@ -50,6 +50,28 @@ impl Method {
     }
 }
 
+impl Method {
+    /// As [`Method::validate`] where some values are not known yet: what is said of the others, and of their names.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn validate_known(&self, given: &BTreeMap<String, Option<Value>>) -> Result<(), Errors> {
+        let known = given.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
+        let mut errors = self.validate(&known).err().unwrap_or_default();
+        let open = |at: &str| {
+            let name = at.split(['.', '[']).next().unwrap_or(at);
+            given.get(name).is_some_and(Option::is_none)
+        };
+        errors.retain(|at, _| !open(at));
+        for name in given.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name) {
+            if self.property(name).is_none() && !self.additional && !self.path_names().any(|path| path == name) {
+                add(&mut errors, name, UNDEFINED);
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+}
+
 /// Checks the keys of a property string, or any other flat set of values.
 pub(super) fn check_all(
     properties: &BTreeMap<String, Property>,

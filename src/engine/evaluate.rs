@@ -145,7 +145,8 @@ impl Evaluator {
         };
         let spec = found.spec();
         let values = self.arguments(state, ix, action, &spec.params, with, unknown)?;
-        Ok((Invocation { uses: action.to_owned(), with: Value::Object(values) }, spec.effect))
+        let effect = spec.effect_with(|name| values.get(name).cloned());
+        Ok((Invocation { uses: action.to_owned(), with: Value::Object(values) }, effect))
     }
 
     /// What a call hands over to its procedure.

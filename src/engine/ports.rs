@@ -92,6 +92,11 @@ pub trait World: Send + Sync {
     /// The reading failed: unreachable, refused, of a wrong shape. A thing that does not exist is null.
     async fn read(&self, resource: &ResourceKey) -> Result<Observed, Failure>;
 
+    /// Whether earlier steps of the plan are expected to have changed anything at all. Never in a run.
+    fn is_disturbed(&self) -> bool {
+        false
+    }
+
     /// Whether it is a plan's: then nothing is waited for, since earlier steps have not been done.
     fn is_planned(&self) -> bool {
         false

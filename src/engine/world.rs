@@ -57,11 +57,6 @@ impl PlannedWorld {
         }
         overlay.taints.extend(taints);
     }
-
-    /// Whether an earlier step is expected to have changed anything at all.
-    pub fn is_disturbed(&self) -> bool {
-        self.overlay().disturbed
-    }
 }
 
 impl Overlay {
@@ -101,6 +96,10 @@ impl World for PlannedWorld {
         let value = Arc::new(value);
         overlay.read.insert(resource.clone(), value.clone());
         Ok(Observed::Known(value))
+    }
+
+    fn is_disturbed(&self) -> bool {
+        self.overlay().disturbed
     }
 }
 

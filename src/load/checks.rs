@@ -21,7 +21,7 @@ fn check(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> Opt
     }
     let called = node.get("uses").and_then(|uses| call(reader, callables, uses, node.get("with")));
     if let Some(uses) = node.get("uses") {
-        refuse_change(reader, callables, uses);
+        refuse_change(reader, callables, uses, node.get("with"));
     } else {
         for key in ["with", "every", "within", "stable_for"] {
             if let Some((name, _)) = node.entries().iter().find(|(k, _)| k.value == key) {
@@ -59,10 +59,10 @@ fn check(reader: &mut Reader<'_>, callables: &Callables<'_>, node: &Node) -> Opt
     })
 }
 
-fn refuse_change(reader: &mut Reader<'_>, callables: &Callables<'_>, uses: &Node) {
+fn refuse_change(reader: &mut Reader<'_>, callables: &Callables<'_>, uses: &Node, with: Option<&Node>) {
     let name = uses.as_str().unwrap_or_default();
     let local = callables.is_call(name);
-    let effect = callables.action(name).map_or(Effect::Read, |spec| spec.effect);
+    let effect = callables.effect(name, with).unwrap_or(Effect::Read);
     if local || effect > Effect::Read {
         let what = if local { "is a procedure".into() } else { format!("has effect {}", effect.as_str()) };
         reader

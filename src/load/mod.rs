@@ -3,6 +3,7 @@
 //! Reports all problems of a file at once, as plain data. It reads no files and contacts nothing: texts come in as
 //! [`Source`], and the catalogue of actions is handed over.
 
+mod api_call;
 mod checks;
 mod cluster;
 mod config;

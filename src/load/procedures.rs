@@ -253,8 +253,9 @@ fn default_of(param: &Param) -> Template {
 /// Whether any of the steps may itself change something. What is not in the catalogue counts as a change.
 fn changes(steps: &[Step], catalogue: &Catalogue) -> bool {
     steps.iter().any(|step| match &step.verb {
-        Verb::Uses { action, .. } => {
-            catalogue.get(action).is_none_or(|spec| spec.effect > Effect::Read) || step.effect > Some(Effect::Read)
+        Verb::Uses { action, with } => {
+            catalogue.get(action).is_none_or(|spec| spec.effect_in(with) > Effect::Read)
+                || step.effect > Some(Effect::Read)
         }
         Verb::Call { .. } | Verb::Confirm(_) => false,
         Verb::Steps(inner) | Verb::Parallel(inner) => changes(inner, catalogue),

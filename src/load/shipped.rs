@@ -4,9 +4,11 @@ use super::diagnostic::Source;
 
 const SHIPPED: &[(&str, &str)] = &[
     ("ansible-playbook", include_str!("../../runbooks/ansible-playbook.yaml")),
+    ("backup-guests", include_str!("../../runbooks/backup-guests.yaml")),
     ("bulk-shutdown", include_str!("../../runbooks/bulk-shutdown.yaml")),
     ("bulk-start", include_str!("../../runbooks/bulk-start.yaml")),
     ("node-evacuation", include_str!("../../runbooks/node-evacuation.yaml")),
+    ("restore-guest", include_str!("../../runbooks/restore-guest.yaml")),
     ("reverse-proxy", include_str!("../../runbooks/reverse-proxy.yaml")),
     ("snapshot-by-tag", include_str!("../../runbooks/snapshot-by-tag.yaml")),
     ("tag-add", include_str!("../../runbooks/tag-add.yaml")),
@@ -20,9 +22,11 @@ const SHIPPED: &[(&str, &str)] = &[
 /// How each of them is rehearsed.
 const REHEARSALS: &[(&str, &str)] = &[
     ("ansible-playbook", include_str!("../../runbooks/tests/ansible-playbook.yaml")),
+    ("backup-guests", include_str!("../../runbooks/tests/backup-guests.yaml")),
     ("bulk-shutdown", include_str!("../../runbooks/tests/bulk-shutdown.yaml")),
     ("bulk-start", include_str!("../../runbooks/tests/bulk-start.yaml")),
     ("node-evacuation", include_str!("../../runbooks/tests/node-evacuation.yaml")),
+    ("restore-guest", include_str!("../../runbooks/tests/restore-guest.yaml")),
     ("reverse-proxy", include_str!("../../runbooks/tests/reverse-proxy.yaml")),
     ("snapshot-by-tag", include_str!("../../runbooks/tests/snapshot-by-tag.yaml")),
     ("tag-add", include_str!("../../runbooks/tests/tag-add.yaml")),

@@ -361,10 +361,10 @@ fn amount(reader: &mut Reader<'_>, node: &Node) -> Option<Amount> {
 fn raised_effect(reader: &mut Reader<'_>, callables: &Callables<'_>, step: &Node, node: &Node) -> Option<Effect> {
     let claimed = reader.choice(node, &EFFECTS)?;
     let name = step.get("uses").and_then(Node::as_str)?;
-    if let Some(spec) = callables.action(name)
-        && claimed < spec.effect
+    if let Some(effect) = callables.effect(name, step.get("with"))
+        && claimed < effect
     {
-        let (has, claims) = (spec.effect.as_str(), claimed.as_str());
+        let (has, claims) = (effect.as_str(), claimed.as_str());
         reader
             .error(code::EFFECT, node.span, format!("`{name}` has effect {has}; it cannot be lowered to {claims}"))
             .help("an author may only raise the effect: take the key off");
@@ -389,7 +389,7 @@ fn retry(
         return None;
     }
     let name = step.get("uses").and_then(Node::as_str).unwrap_or_default();
-    let own = callables.action(name).map(|spec| spec.effect);
+    let own = callables.effect(name, step.get("with"));
     if own.max(raised) == Some(Effect::Destroy) {
         reader
             .error(code::RETRY, node.span, format!("`{name}` destroys: it is never retried by itself"))

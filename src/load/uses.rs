@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::api_call;
 use super::diagnostic::{Span, code};
 use super::library::NoCallee;
 use super::params::{is_identifier, literal, nearest_param};
@@ -9,6 +10,7 @@ use super::reader::Reader;
 use super::yaml::{Node, Spanned, Value};
 use crate::expr::{nearest, segments};
 use crate::model::action_spec::{ActionSpec, Catalogue};
+use crate::model::effect::Effect;
 use crate::model::param::Param;
 use crate::model::runbook::{Target, Template};
 
@@ -36,6 +38,12 @@ pub struct Callables<'c> {
 impl Callables<'_> {
     pub fn action(&self, name: &str) -> Option<&ActionSpec> {
         self.catalogue.get(name)
+    }
+
+    /// What a call of an action does, as far as the file says.
+    pub fn effect(&self, uses: &str, with: Option<&Node>) -> Option<Effect> {
+        let text = |name: &str| Some(with?.get(name)?.as_str()?.into());
+        self.action(uses).map(|spec| spec.effect_with(text))
     }
 
     /// Whether `uses` means a procedure or another runbook and no action: `local.run` is one, `local.drain` is none.
@@ -78,6 +86,9 @@ pub fn call(
         }
     }
     missing(reader, uses.span, &name, params.unwrap_or_default(), entries);
+    if name == api_call::ACTION {
+        api_call::check(reader, with, &out);
+    }
     Some((name, out))
 }
 

@@ -186,6 +186,55 @@ const ROWS: &[Row] = &[
         ..COMMON
     },
     Row {
+        action: "proxmox.api",
+        given: &[("method", "post"), ("path", "/pools"), ("params", "{\"poolid\": \"shop\"}")],
+        changes: &["POST /pools"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_backup",
+        given: &[("guest", "104"), ("storage", "local")],
+        changes: &["POST /nodes/*/vzdump"],
+        tasks: &["vzdump"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.backups_prune",
+        given: &[("guest", "108"), ("storage", "local"), ("node", "pve2"), ("keep_last", "1")],
+        changes: &["DELETE /nodes/*/storage/local/prunebackups"],
+        tasks: &["prunebackups"],
+        vmid: "108",
+        about: Some("/108@local"),
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.guest_restore",
+        given: &[
+            ("backup", "local:backup/vzdump-qemu-108-2026_11_08-01_00_00.vma.zst"),
+            ("vmid", "108"),
+            ("node", "pve2"),
+            ("force", "true"),
+        ],
+        changes: &["POST /nodes/*/qemu"],
+        tasks: &["qmrestore"],
+        vmid: "108",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.ha_resource",
+        given: &[("guest", "108"), ("state", "stopped"), ("max_restart", "2")],
+        changes: &["POST /cluster/ha/resources"],
+        vmid: "108",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.node_reboot",
+        given: &[("node", "pve3")],
+        changes: &["POST /nodes/pve3/status"],
+        nodes: &["pve3", "pve2"],
+        ..COMMON
+    },
+    Row {
         action: "proxmox.ha_maintenance",
         given: &[("node", "pve2"), ("enabled", "true")],
         programs: &["ha-manager"],
@@ -425,7 +474,10 @@ async fn cells(row: &Row, columns: Vec<Column>) -> Vec<Cell> {
 async fn every_change_meets_every_fault() {
     let (mut run, mut bad) = (0, Vec::new());
     let mut ends = std::collections::BTreeMap::new();
-    for row in ROWS.iter().filter(|row| !row.rare || torture() > 1) {
+    // While one action is worked on: ROW=guest_backup.
+    let only = std::env::var("ROW").ok();
+    let asked_for = |row: &&Row| only.as_ref().is_none_or(|only| row.action.ends_with(only));
+    for row in ROWS.iter().filter(|row| !row.rare || torture() > 1).filter(asked_for) {
         for cell in cells(row, all_columns(row)).await {
             run += 1;
             let how: Vec<&str> = cell.tried.statuses.iter().map(|status| status.as_str()).collect();
@@ -437,7 +489,10 @@ async fn every_change_meets_every_fault() {
     }
     println!("{run} cells: {ends:?}");
     assert!(bad.is_empty(), "{} of {run} cells:\n{}", bad.len(), bad.join("\n"));
-    assert!(ends["succeeded"] > 0 && ends["failed"] > 0 && ends["paused, then succeeded"] > 0, "{ends:?}");
+    assert!(
+        only.is_some() || ends["succeeded"] > 0 && ends["failed"] > 0 && ends["paused, then succeeded"] > 0,
+        "{ends:?}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::resource::Resource;
 use super::typed;
 use crate::actions::deps::Timing;
 use crate::clients::proxmox::{Params, Verb};
-use crate::engine::ports::{Call, Prediction, Probe, Unreadable, World};
+use crate::engine::ports::{Call, Prediction, Probe, Reading, Unreadable, World};
 use crate::event::Invocation;
 use crate::model::action_spec::ActionSpec;
 use crate::model::failure::{Class, Failure};
@@ -31,6 +31,8 @@ pub enum Ends {
     WithAnswer,
     /// With a task, which the answer names; null where it was done at once.
     WithTask(Trail),
+    /// With the answer, or with the task that it names: only the answer says which.
+    AsAnswered,
 }
 
 /// Where a task shows whose id was not heard.
@@ -40,6 +42,8 @@ pub struct Trail {
     pub lists: Vec<Resource>,
     /// `qmstart`, `hastart`: the types that the request may start.
     pub kinds: &'static [&'static str],
+    /// What its task is about (`104@local`), where the lists have tasks about other things, too.
+    pub about: Option<String>,
     /// Tasks of others, or of other steps of ours, show there that cannot be told from this one: none is taken for it,
     /// and the object is looked at when all have ended.
     pub shared: bool,
@@ -55,18 +59,36 @@ impl Request {
         kinds: &'static [&'static str],
     ) -> Self {
         let lists = vec![Resource::GuestTasks(node.clone(), vmid)];
-        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds, shared: false }) }
+        Self {
+            verb: Verb::Post,
+            path,
+            params,
+            ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }),
+        }
     }
 
     /// A POST that starts a task on a node about no guest, or about one that is not there yet.
     pub fn on_node(node: &NodeName, path: String, params: Params, kinds: &'static [&'static str]) -> Self {
         let lists = kinds.iter().map(|kind| Resource::TasksOf(node.clone(), (*kind).to_owned())).collect();
-        Self { verb: Verb::Post, path, params, ends: Ends::WithTask(Trail { lists, kinds, shared: false }) }
+        Self {
+            verb: Verb::Post,
+            path,
+            params,
+            ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }),
+        }
     }
 
     /// A request that is done when it is answered.
     pub fn at_once(verb: Verb, path: String, params: Params) -> Self {
         Self { verb, path, params, ends: Ends::WithAnswer }
+    }
+
+    /// The same where its task is told from others by what it is about.
+    pub fn about(mut self, id: String) -> Self {
+        if let Ends::WithTask(trail) = &mut self.ends {
+            trail.about = Some(id);
+        }
+        self
     }
 
     /// The same where its task cannot be told from others: see [`Trail::shared`].
@@ -122,6 +144,15 @@ pub trait Act: Send + Sync {
     /// `start VM 104 (web-1) on pve2`: what failures say was attempted. `before` is the probe's.
     fn attempted(&self, call: &Call, before: &Value) -> String;
 
+    /// For a call that only reads.
+    ///
+    /// # Errors
+    /// As any reading.
+    async fn read(&self, call: &Call, world: &dyn World) -> Result<Reading, Unreadable> {
+        let _ = world;
+        Err(Failure::new(Class::Internal, format!("read for step {}", call.path), "this act is not a reading").into())
+    }
+
     /// Looks at the object; `before` of the probe is all that [`Act::request`] and [`Act::judge`] go by.
     ///
     /// # Errors
@@ -132,8 +163,8 @@ pub trait Act: Send + Sync {
     /// Parameters that do not fit together.
     fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure>;
 
-    /// How the object is now. `answer` is what the request gave back, or what the step puts out, where that was heard:
-    /// then the request has been carried out.
+    /// How the object is now. `answer` is what the request gave back, (its task's id, where that has ended well), or what
+    /// the step puts out, where that was heard: then the request has been carried out.
     ///
     /// # Errors
     /// It cannot be read.

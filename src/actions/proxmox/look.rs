@@ -77,6 +77,12 @@ pub async fn node(world: &dyn World, name: &NodeName) -> Result<Node, Unreadable
     Ok(found.ok_or_else(none)?)
 }
 
+/// What the API answers, as it comes: for what has no resource of its own.
+pub async fn api(world: &dyn World, path: String, params: &[(&str, &str)]) -> Result<Value, Unreadable> {
+    let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    read(world, Resource::Api(path, params)).await
+}
+
 /// Whether a failed read may pass by itself, so that it says nothing about the object.
 pub fn may_pass(failure: &Failure) -> bool {
     matches!(failure.class, Class::Transient | Class::Timeout | Class::Unreachable)

@@ -1,6 +1,8 @@
 //! Acts on a Proxmox site, and the source of its resources.
 
 mod act;
+pub mod api;
+pub mod backup;
 mod config;
 pub mod evacuation;
 mod failures;
@@ -15,6 +17,8 @@ mod property;
 pub mod resource;
 pub mod source;
 mod state;
+pub mod storage;
+pub mod task;
 #[cfg(test)]
 mod testing;
 mod typed;

@@ -224,6 +224,10 @@ pub struct NodeStorage {
     pub content: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avail: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
 }
 
 /// A volume on a storage.
@@ -240,6 +244,14 @@ pub struct Volume {
     /// Whose it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vmid: Option<Vmid>,
+    /// When it was made, seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    /// It cannot be deleted.
+    #[serde(default)]
+    pub protected: bool,
 }
 
 /// The HA manager's view.

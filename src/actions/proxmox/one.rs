@@ -14,7 +14,7 @@ use super::object::TaskEntry;
 use super::source::ProxmoxSource;
 use super::work::Work;
 use crate::clients::proxmox::TaskOutcome;
-use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
+use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Reading, Recovery, Unreadable, World};
 use crate::event::{Intent, Invocation};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Done;
@@ -77,7 +77,8 @@ impl Trail {
                 Ok(tasks) => new.extend(
                     tasks
                         .into_iter()
-                        .filter(|task| !known.contains(task.upid.as_str()) && self.kinds.contains(&task.kind.as_str())),
+                        .filter(|task| !known.contains(task.upid.as_str()) && self.kinds.contains(&task.kind.as_str()))
+                        .filter(|task| self.about.as_ref().is_none_or(|id| *id == task.id)),
                 ),
                 Err(failure) if look::may_pass(&failure) => return Ok(Err(failure.to_string())),
                 Err(failure) => return Err(failure),
@@ -129,6 +130,17 @@ impl<A: Act> One<A> {
             answer = work.change(request.verb, &request.path, &request.params).await;
         }
         let answer = answer.map_err(|f| self.failed(call, f))?;
+        self.settle(call, before, Some(&answer), &source, 1).await
+    }
+
+    /// Sends a request of which only the answer says whether it has started a task.
+    async fn ask(&self, call: &Call, before: &Value, work: &Work<'_>, request: &Request) -> Result<Value, Failure> {
+        let asked = work.ask(request.verb, &request.path, &request.params, |upid| json!({"upid": upid}));
+        let (answer, upid) = asked.await.map_err(|f| self.failed(call, f))?;
+        if let Some(upid) = upid {
+            return self.finish(call, before, work, &upid).await;
+        }
+        let source = ProxmoxSource::new((*work.site).clone());
         self.settle(call, before, Some(&answer), &source, 1).await
     }
 
@@ -201,8 +213,9 @@ impl<A: Act> One<A> {
                     return Ok(Recovery::Running(json!({"upid": task.upid})));
                 }
                 if let Some(task) = tasks.first() {
-                    let seen = self.0.judge(call, &intent.before, None, world).await?;
                     let failed = task.status.as_deref().is_some_and(|s| !TaskOutcome::from_exitstatus(s).is_success());
+                    let answer = (!failed).then(|| json!(task.upid));
+                    let seen = self.0.judge(call, &intent.before, answer.as_ref(), world).await?;
                     return Ok(once_taken(seen, &json!({"upid": task.upid}), Some(failed)));
                 }
             }
@@ -230,6 +243,10 @@ impl<A: Act> One<A> {
 impl<A: Act> Action for One<A> {
     fn spec(&self) -> &ActionSpec {
         self.0.spec()
+    }
+
+    async fn read(&self, call: &Call, world: &dyn World) -> Result<Reading, Unreadable> {
+        self.0.read(call, world).await
     }
 
     async fn probe(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
@@ -266,6 +283,9 @@ impl<A: Act> Action for One<A> {
         if request.ends == Ends::WithAnswer {
             return self.send(call, &intent.before, &work, &request).await;
         }
+        if request.ends == Ends::AsAnswered {
+            return self.ask(call, &intent.before, &work, &request).await;
+        }
         let started = work.start_or_done(request.verb, &request.path, &request.params, |upid| json!({"upid": upid}));
         match started.await.map_err(|f| self.failed(call, f))? {
             Some(upid) => self.finish(call, &intent.before, &work, &upid).await,
@@ -297,7 +317,13 @@ impl<A: Act> Action for One<A> {
         if traced == Trace::Running {
             return Ok(Recovery::Running(handle.clone()));
         }
-        let seen = self.0.judge(call, &intent.before, None, world).await;
+        let as_answered = self.0.request(call, &intent.before)?.ends == Ends::AsAnswered;
+        let heard = match &traced {
+            Trace::Ended(Some(task)) => as_answered || task.outcome.as_deref() == Some("ok"),
+            _ => false,
+        };
+        let answer = heard.then(|| handle["upid"].clone());
+        let seen = self.0.judge(call, &intent.before, answer.as_ref(), world).await;
         match (traced, seen) {
             (Trace::Unseen(why), Err(_)) => Ok(Recovery::InDoubt(format!("its task cannot be asked about: {why}"))),
             (Trace::Unseen(why), Ok(Seen::Untouched(is))) => {

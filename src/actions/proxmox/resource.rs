@@ -18,6 +18,7 @@
 //! | `proxmox/guest/VMID/snapshots` | [`Snapshots`](super::object::Snapshots): the guest and its snapshots by name, null as above |
 //! | `proxmox/node/NAME/storages` | map by name of [`NodeStorage`](super::object::NodeStorage) |
 //! | `proxmox/node/NAME/content/STORAGE` | map by volume id of [`Volume`](super::object::Volume) |
+//! | `proxmox/api/PATH?NAME=VALUE…` | what a GET of that path answers, as it comes |
 //! | `proxmox/placement/NODE` | [`Facts`](crate::placement::evacuation::Facts) for emptying that node |
 //! | `proxmox/ha` | [`Ha`](super::object::Ha) |
 //! | `proxmox/ha/rules` | `[HaRule]` as the planner takes them, groups of 8.x included |
@@ -27,6 +28,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::clients::proxmox::{plain_seg, seg};
 use crate::model::ids::{NodeName, ResourceKey, StorageId, Upid, Vmid};
 
 /// One of the keys above.
@@ -48,6 +50,8 @@ pub enum Resource {
     GuestSnapshots(Vmid),
     Storages(NodeName),
     Content(NodeName, StorageId),
+    /// A path, percent-encoded, and parameters.
+    Api(String, Vec<(String, String)>),
     Placement(NodeName),
     Ha,
     HaRules,
@@ -80,6 +84,7 @@ impl Resource {
             Self::GuestSnapshots(vmid) => format!("the snapshots of guest {vmid}"),
             Self::Storages(node) => format!("the storages of {node}"),
             Self::Content(node, storage) => format!("what is on {storage} of {node}"),
+            Self::Api(path, _) => format!("GET {path}"),
             Self::Placement(node) => format!("where the guests of {node} fit"),
             Self::Ha => "the HA manager's state".to_owned(),
             Self::HaRules => "the HA rules".to_owned(),
@@ -113,6 +118,13 @@ impl fmt::Display for Resource {
             Self::GuestSnapshots(vmid) => write!(f, "proxmox/guest/{vmid}/snapshots"),
             Self::Storages(node) => write!(f, "proxmox/node/{node}/storages"),
             Self::Content(node, storage) => write!(f, "proxmox/node/{node}/content/{storage}"),
+            Self::Api(path, params) => {
+                write!(f, "proxmox/api{path}")?;
+                for (i, (name, value)) in params.iter().enumerate() {
+                    write!(f, "{}{}={}", if i == 0 { '?' } else { '&' }, seg(name), seg(value))?;
+                }
+                Ok(())
+            }
             Self::Placement(node) => write!(f, "proxmox/placement/{node}"),
             Self::Ha => f.write_str("proxmox/ha"),
             Self::HaRules => f.write_str("proxmox/ha/rules"),
@@ -133,6 +145,9 @@ impl FromStr for Resource {
     fn from_str(text: &str) -> Result<Self, NoSuchResource> {
         let bad = || NoSuchResource(text.to_owned());
         let vmid = |text: &str| text.parse().map_err(|_| bad());
+        if let Some(call) = text.strip_prefix("proxmox/api/") {
+            return Ok(api(call));
+        }
         let parts: Vec<&str> = text.split('/').collect();
         match parts[..] {
             ["proxmox", "site"] => Ok(Self::Site),
@@ -161,6 +176,12 @@ impl FromStr for Resource {
     }
 }
 
+fn api(call: &str) -> Resource {
+    let (path, query) = call.split_once('?').unwrap_or((call, ""));
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    Resource::Api(format!("/{path}"), pairs.map(|(name, value)| (plain_seg(name), plain_seg(value))).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +207,11 @@ mod tests {
             Resource::GuestSnapshots(vmid),
             Resource::Storages(node.clone()),
             Resource::Content(node.clone(), "local-lvm".into()),
+            Resource::Api("/version".into(), Vec::new()),
+            Resource::Api(
+                "/nodes/pve1/storage/local/content/local%3Aiso%2Fa.iso".into(),
+                vec![("content".into(), "a&b=/".into()), ("vmid".into(), "104".into())],
+            ),
             Resource::Placement(node),
             Resource::Ha,
             Resource::HaRules,

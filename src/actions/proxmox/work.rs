@@ -67,6 +67,22 @@ impl<'a> Work<'a> {
         self.site.change(verb, path, params).await.map_err(|e| self.answered(&e))
     }
 
+    /// As [`Work::change`] for a call of which only the answer says whether it has started a task: that is made durable.
+    pub async fn ask(
+        &self,
+        verb: Verb,
+        path: &str,
+        params: &Params,
+        handle: impl FnOnce(&Upid) -> Value,
+    ) -> Result<(Value, Option<Upid>), Failure> {
+        let answer = self.change(verb, path, params).await?;
+        let upid: Option<Upid> = answer.as_str().and_then(|text| text.parse().ok());
+        if let Some(upid) = &upid {
+            self.mutate.checkpoint(handle(upid)).await.map_err(|f| f.done(Done::Unknown))?;
+        }
+        Ok((answer, upid))
+    }
+
     fn go_on(&self) -> Result<(), Failure> {
         match self.mutate.stop.is_set() {
             true => Err(self.failure(Class::Failed, "stopped before anything was sent")),

@@ -115,7 +115,12 @@ pub(super) fn of_run(steps: &[StepPath], events: &[Event], torture: bool) -> Vec
     for path in steps.iter().filter(|path| last(steps) != Some(path)) {
         all.push(Injection::roll_back(path));
     }
-    for path in steps {
+    let (view, specs) = (RunView::of(events), crate::actions::specs());
+    let anew = |path: &StepPath| {
+        let step = view.steps().find(|step| step.path == *path);
+        step.and_then(|step| specs.get(&step.uses)).is_some_and(|spec| spec.anew)
+    };
+    for path in steps.iter().filter(|path| !anew(path)) {
         let inject = Inject { repeat: vec![path.clone()], ..Inject::default() };
         all.push(Injection::new(Kind::Repeat, format!("repeat:{path}"), inject, None));
     }

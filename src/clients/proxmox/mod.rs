@@ -19,7 +19,7 @@ mod wire;
 
 pub use crate::contracts::Verb;
 pub use error::{At, ProxmoxError};
-pub use params::{Params, seg};
+pub use params::{Params, plain_seg, seg};
 pub use pools::{Creation, Pool};
 pub use reads::*;
 pub use reply::Reply;

@@ -2,13 +2,18 @@
 
 use std::fmt;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// One path segment, percent-encoded (a UPID has `:`, `@` and `!`; a volume id has `/`).
 pub fn seg(text: impl fmt::Display) -> String {
     utf8_percent_encode(&text.to_string(), SEGMENT).to_string()
+}
+
+/// The text that [`seg`] encoded.
+pub fn plain_seg(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// Parameters in order; a name may come more than once (pveproxy makes an array of it).
@@ -70,6 +75,7 @@ mod tests {
         assert_eq!(seg("UPID:pve1:0:ops@pve!t:"), "UPID%3Apve1%3A0%3Aops%40pve%21t%3A");
         assert_eq!(seg("local:iso/x.iso"), "local%3Aiso%2Fx.iso");
         assert_eq!(seg(104), "104");
+        assert_eq!(plain_seg(&seg("local:iso/x y%.iso")), "local:iso/x y%.iso");
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub struct Scenario {
     pub storages: Vec<StorageSpec>,
     #[serde(default)]
     pub guests: Vec<GuestSpec>,
+    /// Backups of guests that are there at the beginning, oldest first.
+    #[serde(default)]
+    pub backups: Vec<BackupSpec>,
     #[serde(default)]
     pub ha: HaSpec,
     /// The lines of `datacenter.cfg`, values as the file has them.
@@ -136,6 +139,18 @@ pub struct GuestSpec {
     /// How long a clean shutdown takes, world seconds.
     #[serde(default)]
     pub shutdown_seconds: Option<u64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupSpec {
+    pub guest: Vmid,
+    pub storage: StorageId,
+    /// `2026-11-01T01:00:00Z`; its name says so, too.
+    pub made: String,
+    pub size_mib: u64,
+    #[serde(default)]
+    pub protected: bool,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::clock::{Agenda, Event};
 use super::rng::Rng;
-use super::{World, broadcast, guest, ha, node, pools, storage};
+use super::{World, backup, broadcast, guest, ha, node, pools, storage};
 use crate::lab::scenario::Scenario;
 use crate::model::ids::Vmid;
 
@@ -33,6 +33,7 @@ impl World {
             nodes,
             storages,
             guests,
+            backups: Vec::new(),
             ha: ha::Ha::default(),
             tasks: Default::default(),
             published: Default::default(),
@@ -50,6 +51,7 @@ impl World {
                 run.since = -((days * 86_400_000 + u64::from(vmid.0) * 1_000) as i64);
             }
         }
+        world.backups = backup::from_spec(&scenario.backups, &world);
         world.ha = ha::Ha::from_spec(&scenario.ha, &world);
         broadcast::refresh(&mut world);
         world.after(broadcast::PERIOD_MS, Event::Broadcast);

@@ -17,6 +17,8 @@ pub(super) enum Event {
     Lrm,
     /// A task goes on.
     Task(TaskKey),
+    /// A node goes down for a reboot, or comes up after it.
+    Power(NodeName, bool),
     /// A node that came back has booted far enough to start its guests.
     Booted(NodeName),
 }
@@ -79,6 +81,12 @@ impl World {
                 self.after(ha::LRM_PERIOD_MS, Event::Lrm);
             }
             Event::Task(key) => jobs::step(self, key),
+            Event::Power(name, up) => {
+                self.set_node_up(&name, up);
+                if !up {
+                    self.after(node::REBOOT_MS[1], Event::Power(name, true));
+                }
+            }
             Event::Booted(name) => node::booted(self, &name),
         }
     }

@@ -8,7 +8,7 @@ use crate::model::ids::GuestKind;
 
 impl World {
     /// The comparable state. Per guest: `kind`, `node`, `status`, `qmpstatus` (VMs), `lock`, `digest`, `name`, `uuid`,
-    /// `tags`, `pool`, `volumes`, `template`, `snapshots` by name, `config` (its lines in force and, under `pending`, those
+    /// `tags`, `pool`, `volumes`, `backups`, `template`, `snapshots` by name, `config` (its lines in force and, under `pending`, those
     /// that wait); per node: `up`, `version`, `maintenance`; files that belong to no guest by node and storage; HA:
     /// `resources`, `rules`. Figures, times and tasks are not in it.
     pub fn snapshot_state(&self) -> Value {
@@ -20,6 +20,7 @@ impl World {
                 let mut state = json!({"kind": guest.kind.as_str(), "node": guest.node.as_str(), "status": guest.status(),
                 "lock": guest.config.get("lock"), "digest": guest.digest(), "name": guest.name(),
                 "uuid": guest.uuid(), "tags": tags(guest), "pool": guest.pool, "volumes": volumes,
+                "backups": self.count_backups(guest),
                 "template": guest.is_template(), "snapshots": snapshots(guest), "config": guest.comparable_config()});
                 if guest.kind == GuestKind::Qemu {
                     state["qmpstatus"] = json!(guest.qmp_status());
@@ -32,11 +33,16 @@ impl World {
             .iter()
             .map(|(name, node)| {
                 let state =
-                    json!({"up": node.up, "version": node.version, "maintenance": self.ha.in_maintenance(name)});
+                    json!({"up": node.up, "version": node.version, "boots": node.boots, "maintenance": self.ha.in_maintenance(name)});
                 (name.to_string(), state)
             })
             .collect();
         json!({"nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable()})
+    }
+
+    /// How many backups of it there are; nothing where there is none, as of a guest that is just made.
+    fn count_backups(&self, guest: &Guest) -> Option<usize> {
+        Some(self.backups.iter().filter(|backup| backup.vmid == guest.vmid).count()).filter(|count| *count > 0)
     }
 
     /// By `NODE/STORAGE`: which files are there.

@@ -4,7 +4,7 @@ use super::clock::Event;
 use super::config_api::{self, Change};
 use super::fault::FaultKind;
 use super::task::TaskKey;
-use super::{World, ha, life, lifecycle, migrate, resize, suspend};
+use super::{World, backup, ha, life, lifecycle, migrate, resize, suspend};
 use crate::model::ids::Vmid;
 
 /// The work of one task, with how far it is.
@@ -39,6 +39,8 @@ pub(super) enum Job {
         change: Change,
     },
     Migrate(Box<migrate::Migration>),
+    /// Backups are made, restored or pruned.
+    Backup(Box<backup::Work>),
     /// A guest, a snapshot or an image comes or goes.
     Life(Box<life::Work>),
     /// Queues a command for the HA manager, no more.
@@ -86,6 +88,9 @@ pub(super) fn step(world: &mut World, key: TaskKey) {
             }
         }
         Next::Done(result) => {
+            if let (Err(_), Job::Backup(work)) = (&result, &job) {
+                backup::give_up(world, work);
+            }
             if let (Err(_), Job::Life(work)) = (&result, &job) {
                 life::give_up(world, key, work);
             }
@@ -109,6 +114,7 @@ fn work(world: &mut World, key: TaskKey, job: &mut Job, first: bool) -> Next {
         Job::Resize(asked) => resize::step(world, key, asked, first),
         Job::Config { vmid, change } => Next::Done(config_api::apply(world, *vmid, change).map_err(|e| e.message)),
         Job::Migrate(migration) => migrate::step(world, key, migration),
+        Job::Backup(work) => backup::step(world, key, work, first),
         Job::Life(work) => life::step(world, key, work, first),
         Job::HaQueue(request) => ha::queue_step(world, key, request, first),
     }
@@ -123,8 +129,10 @@ pub(super) fn interrupt(world: &mut World, key: TaskKey) {
             world.finish(key, Err(result));
         }
         job => {
-            if let Some(Job::Life(work)) = &job {
-                life::give_up(world, key, work);
+            match &job {
+                Some(Job::Backup(work)) => backup::give_up(world, work),
+                Some(Job::Life(work)) => life::give_up(world, key, work),
+                _ => {}
             }
             world.finish(key, Err("received interrupt".into()));
         }

@@ -1,6 +1,7 @@
 //! The world of the lab: one Proxmox VE site as a state machine. Calls and commands go in, answers come out, time is
 //! told to it. It does no I/O, has no clock and no thread; two worlds made alike and told alike are alike.
 
+mod backup;
 mod broadcast;
 mod build;
 mod clock;
@@ -58,6 +59,8 @@ pub struct World {
     nodes: BTreeMap<NodeName, node::Node>,
     storages: BTreeMap<StorageId, storage::Storage>,
     guests: BTreeMap<Vmid, guest::Guest>,
+    /// Oldest first.
+    backups: Vec<backup::Backup>,
     ha: ha::Ha,
     tasks: task::Tasks,
     published: broadcast::Published,

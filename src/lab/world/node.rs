@@ -10,6 +10,8 @@ use crate::model::ids::{GuestKind, NodeName, Vmid};
 
 /// What the host itself uses of its memory, bytes.
 pub(super) const HOST_MEMORY: u64 = 2 << 30;
+/// From the command to the end of the node's services, and from there to its coming up again.
+pub(super) const REBOOT_MS: [u64; 2] = [2000, 60_000];
 /// From power-on to the start of the guests.
 const BOOT_MS: u64 = 15_000;
 
@@ -27,6 +29,8 @@ pub(super) struct Node {
     /// Bytes of the root file system.
     pub root: u64,
     pub up: bool,
+    /// How often it has come up since the world began.
+    pub boots: u32,
     /// When it last came up, world milliseconds (before the world began if negative).
     pub since: i64,
     /// When it last went down.
@@ -50,6 +54,7 @@ impl Node {
             bridges: spec.bridges.clone(),
             root: (spec.root_gib * 1_073_741_824.0) as u64,
             up: true,
+            boots: 0,
             since: -864_000_000 - i64::from(id) * 61_000,
             down_since: 0,
             fingerprint: None,
@@ -92,6 +97,7 @@ impl World {
         node.up = up;
         if up {
             node.since = now as i64;
+            node.boots += 1;
             self.after(BOOT_MS, Event::Booted(name.clone()));
             return;
         }

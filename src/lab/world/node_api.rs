@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::node::{HOST_MEMORY, Node};
+use super::clock::Event;
+use super::node::{HOST_MEMORY, Node, REBOOT_MS};
 use super::{World, broadcast};
 use crate::lab::call::{Call, PveError, Reply};
 
@@ -18,6 +19,31 @@ pub(super) fn version(world: &mut World, call: &Call) -> Result<Reply, PveError>
 
 fn repo_id(version: &str) -> &'static str {
     if version.starts_with('8') { "f4ce0ab8b1c1fb9a" } else { "bfbc2a4e65b2df9b" }
+}
+
+pub(super) fn time(world: &mut World, call: &Call) -> Result<Reply, PveError> {
+    world.node_of(call)?;
+    let now = world.seconds();
+    Ok(Reply::read(json!({"time": now, "localtime": now, "timezone": "UTC"})))
+}
+
+/// Reboots: the node's services end a moment after the answer. Source: PVE::API2::Nodes `node_cmd`.
+pub(super) fn command(world: &mut World, call: &Call) -> Result<Reply, PveError> {
+    let (name, _) = world.node_of(call)?;
+    if call.params.get("command").map(String::as_str) != Some("reboot") {
+        return Err(PveError::status(501, "this lab's nodes are not shut down by a call"));
+    }
+    world.after(REBOOT_MS[0], Event::Power(name, false));
+    Ok(Reply::changed(Value::Null))
+}
+
+/// One package waits on every node of the 9 series.
+pub(super) fn updates(world: &mut World, call: &Call) -> Result<Reply, PveError> {
+    let (_, node) = world.node_of(call)?;
+    let rows = json!([{"Package": "pve-manager", "Title": "Proxmox Virtual Environment Management Tools",
+        "Description": "This package contains the Proxmox Virtual Environment management tools.", "Origin": "Proxmox",
+        "Version": "9.2.4", "OldVersion": node.version, "Priority": "optional", "Section": "admin", "Arch": "all"}]);
+    Ok(Reply::read(if node.is_nine() { rows } else { json!([]) }))
 }
 
 pub(super) fn status(world: &mut World, call: &Call) -> Result<Reply, PveError> {

@@ -1,7 +1,9 @@
 //! Which handler answers which path: the one table.
 
 use super::life::{clone, create, destroy, image, snapshot, template};
-use super::{World, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending};
+use super::{
+    World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending,
+};
 use super::{node_api, pools, resize, storage_api, suspend, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
 
@@ -47,6 +49,8 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Delete, "/pools/{poolid}", pools::remove),
     (Get, "/nodes", cluster_rows::nodes),
     (Get, "/nodes/{node}/status", node_api::status),
+    (Post, "/nodes/{node}/status", node_api::command),
+    (Get, "/nodes/{node}/apt/update", node_api::updates),
     (Get, "/nodes/{node}/version", node_api::version),
     (Get, "/nodes/{node}/network", node_api::network),
     (Get, "/nodes/{node}/capabilities/qemu/machines", node_api::machines),
@@ -58,6 +62,11 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Delete, "/nodes/{node}/storage/{storage}/content/{volume}", image::remove),
     (Post, "/nodes/{node}/storage/{storage}/download-url", image::download),
     (Get, "/nodes/{node}/query-url-metadata", image::metadata),
+    (Get, "/nodes/{node}/storage/{storage}/prunebackups", backup::prune::preview),
+    (Delete, "/nodes/{node}/storage/{storage}/prunebackups", backup::prune::take),
+    (Post, "/nodes/{node}/vzdump", backup::dump::take),
+    (Get, "/nodes/{node}/vzdump/extractconfig", backup::restore::config),
+    (Get, "/nodes/{node}/time", node_api::time),
     (Get, "/nodes/{node}/tasks", task_api::list),
     (Get, "/nodes/{node}/tasks/{upid}/status", task_api::status),
     (Get, "/nodes/{node}/tasks/{upid}/log", task_api::log),

@@ -116,6 +116,7 @@ pub(super) fn content(world: &mut World, call: &Call) -> Result<Reply, PveError>
                 "size": size, "ctime": world.epoch - 2_592_000}));
         }
     }
+    rows.extend(world.backup_rows(&storage.spec.id, &name, vmid.map(String::as_str)).filter(|_| wants("backup")));
     for volume in world.volumes().filter(|volume| volume.storage == storage.spec.id && wants(volume.content)) {
         let here = storage.spec.shared || volume.node == name;
         if here && vmid.is_none_or(|wanted| *wanted == volume.vmid.to_string()) {

@@ -76,7 +76,7 @@ impl World {
         let (node, kind, id, user) = (start.node, start.kind, start.id, start.user);
         let text = format!("UPID:{node}:{pid:08X}:{pstart:08X}:{:08X}:{kind}:{id}:{user}:", self.seconds());
         let upid: Upid = text.parse().expect("node names, task types and users have no colon, slash or space");
-        let faults = self.take_faults(kind, id.parse().ok());
+        let faults = self.take_faults(kind, id.split('@').next().and_then(|id| id.parse().ok()));
         let task = Task {
             upid,
             node: node.clone(),

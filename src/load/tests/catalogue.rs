@@ -38,6 +38,26 @@ pub fn catalogue() -> Catalogue {
             .undoable(),
         ActionSpec::new("proxmox.guest_unlock", Effect::Change, "Take a guest's lock off")
             .param(p("guest", ValueType::Guest).required()),
+        ActionSpec::new("proxmox.guests", Effect::Read, "List guests")
+            .param(p("guests", ValueType::List).items(ValueType::Guest))
+            .param(p("any_tag", ValueType::List))
+            .param(p("template", ValueType::Bool))
+            .param(p("chosen", ValueType::Bool))
+            .output("guests", ValueType::List, "those"),
+        ActionSpec::new("proxmox.guest_backup", Effect::Change, "Back a guest up")
+            .param(p("guest", ValueType::Guest).required())
+            .param(p("storage", ValueType::String).required())
+            .param(p("mode", ValueType::String))
+            .param(p("notes", ValueType::String))
+            .param(p("protected", ValueType::Bool)),
+        ActionSpec::new("proxmox.guest_restore", Effect::Change, "Restore a guest")
+            .param(p("backup", ValueType::String).required())
+            .param(p("vmid", ValueType::Vmid).required())
+            .param(p("node", ValueType::Node).required())
+            .param(p("storage", ValueType::String))
+            .param(p("force", ValueType::Bool))
+            .param(p("unique", ValueType::Bool))
+            .param(p("start", ValueType::Bool)),
         ActionSpec::new("proxmox.guest_destroy", Effect::Destroy, "Destroy a guest")
             .param(p("guest", ValueType::Guest).required()),
         ActionSpec::new("talos.etcd_snapshot", Effect::Read, "Save etcd")

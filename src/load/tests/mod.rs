@@ -1,3 +1,4 @@
+mod api_call;
 mod broken;
 mod broken_steps;
 mod calls;

@@ -128,7 +128,11 @@ impl<'a> Builder<'a> {
     }
 
     fn kind(&self, action: &str, step: &Step) -> Kind {
-        match self.catalogue.get(action).map(|spec| spec.effect).max(step.effect) {
+        let with = match &step.verb {
+            Verb::Uses { with, .. } => with.as_slice(),
+            _ => &[],
+        };
+        match self.catalogue.get(action).map(|spec| spec.effect_in(with)).max(step.effect) {
             Some(Effect::Read) => Kind::Read,
             Some(Effect::Change) => Kind::Change,
             Some(Effect::Disrupt) => Kind::Disrupt,

@@ -88,12 +88,21 @@ impl ProxmoxSource {
             Resource::GuestSnapshots(vmid) => json(&self.guest_snapshots(vmid).await?),
             Resource::Storages(node) => json(&self.storages(&node).await?),
             Resource::Content(node, storage) => json(&self.content(&node, &storage).await?),
+            Resource::Api(path, params) => self.api(&path, &params).await,
             Resource::Placement(node) => json(&self.placement(&node).await?),
             Resource::Ha => json(&self.ha().await?),
             Resource::HaRules => json(&self.ha_rules().await?),
             Resource::Task(upid) => json(&self.task(&upid).await?),
             Resource::Permissions => json(&self.permissions().await?.paths),
         }
+    }
+}
+
+impl ProxmoxSource {
+    async fn api(&self, path: &str, params: &[(String, String)]) -> Result<Value, Failure> {
+        let params: Vec<(&str, &str)> = params.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let answer = self.site.get(path, &params).await.map_err(self.failed(format!("GET {path}")))?;
+        Ok(answer.data)
     }
 }
 

@@ -1,20 +1,21 @@
-//! Storages of a node, what is on them, and the snapshots of guests.
+//! Storages of a node, and what is on them, and the snapshots of guests.
 
 use std::collections::BTreeMap;
 
 use super::ProxmoxSource;
 use crate::actions::proxmox::object::{NodeStorage, Snapshot, Snapshots, Volume};
+use crate::clients::proxmox::{ContentRow, NodeStorage as StorageRow};
 use crate::model::failure::Failure;
 use crate::model::ids::{NodeName, StorageId, Vmid};
 
 impl ProxmoxSource {
     pub(super) async fn storages(&self, node: &NodeName) -> Result<BTreeMap<StorageId, NodeStorage>, Failure> {
         let rows = self.site.node_storages(node).await.map_err(self.failed(format!("list the storages of {node}")))?;
-        let of = |row: crate::clients::proxmox::NodeStorage| {
+        let of = |row: StorageRow| {
             let active = row.active && row.enabled;
-            let storage =
-                NodeStorage { kind: row.kind, shared: row.shared, active, content: row.content, avail: row.avail };
-            (row.storage, storage)
+            let (kind, shared, content) = (row.kind, row.shared, row.content);
+            let (avail, used, total) = (row.avail, row.used, row.total);
+            (row.storage, NodeStorage { kind, shared, active, content, avail, used, total })
         };
         Ok(rows.into_iter().map(of).collect())
     }
@@ -26,9 +27,10 @@ impl ProxmoxSource {
     ) -> Result<BTreeMap<String, Volume>, Failure> {
         let attempted = format!("list what is on {storage} of {node}");
         let rows = self.site.storage_content(node, storage, None).await.map_err(self.failed(attempted))?;
-        let of = |row: crate::clients::proxmox::ContentRow| {
+        let of = |row: ContentRow| {
             let (content, format, size, vmid) = (row.content, row.format, row.size, row.vmid);
-            (row.volid.clone(), Volume { volid: row.volid, content, format, size, vmid })
+            let (made, notes, protected) = (row.ctime, row.notes, row.protected);
+            (row.volid.clone(), Volume { volid: row.volid, content, format, size, vmid, made, notes, protected })
         };
         Ok(rows.into_iter().map(of).collect())
     }

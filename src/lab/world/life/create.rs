@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::volume::{self, Place};
 use super::{COPY_RATE, Work, described, flag, forked};
 use crate::lab::call::{Call, PveError, Reply};
+use crate::lab::world::backup::restore;
 use crate::lab::world::config::{self, Config};
 use crate::lab::world::config_api::{normal_tags, with_mac};
 use crate::lab::world::guest::{Guest, Load};
@@ -67,6 +68,9 @@ pub(super) fn reserved(vmid: Vmid, kind: GuestKind, node: &NodeName, lock: &str,
 }
 
 pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Reply, PveError> {
+    if call.params.contains_key("archive") || flag(call, "restore") {
+        return restore::take(world, call);
+    }
     let (node, _) = world.node_of(call)?;
     let kind = if call.template.ends_with("/lxc") { GuestKind::Lxc } else { GuestKind::Qemu };
     let text = call.params.get("vmid").map(String::as_str).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The world driven as the front drives it, with time told by hand.
 
+mod backup;
 mod ha;
 mod life;
 mod lifecycle;
