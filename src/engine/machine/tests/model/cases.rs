@@ -215,3 +215,26 @@ pub fn features() -> Vec<Case> {
     }
     out
 }
+
+/// Cases that can be searched with all their states told apart, one disturbance each: graphs of up to three steps, each
+/// feature alone, and twice side by side (twins; two of these have so many states that they are for torture).
+pub fn small() -> Vec<Case> {
+    let left = Left { disturbances: 1, verdicts: false, handles: false };
+    let mut out = Vec::new();
+    for n in 1..=3 {
+        for (i, list) in lists(n, 0).iter().enumerate() {
+            for policy in [OnFailure::Continue, OnFailure::Rollback] {
+                let created = created(&[], steps(list, &mut no_scope), vec![], policy);
+                out.push(Case { name: format!("small {n}.{i} {policy:?}"), created, left });
+            }
+        }
+    }
+    for feature in Feature::ALL {
+        let has_many = matches!(feature, Feature::WideFan | Feature::CallDeadline);
+        for second in std::iter::once(None).chain((torture() || !has_many).then_some(Some(feature))) {
+            let case = featured(feature, second, false, OnFailure::Rollback, 1);
+            out.push(Case { left: Left { disturbances: 1, ..case.left }, ..case });
+        }
+    }
+    out
+}

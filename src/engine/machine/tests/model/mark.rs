@@ -5,17 +5,21 @@
 //! others the order is kept, their numbers are not).
 //!
 //! A node is marked where it stands in the tree, with whatever the run's lists say of it (held back, to be undone
-//! third, ...), so the numbers of nodes are no part of a state. In which order scopes were opened is seen by one
-//! decision alone, the order of the calls' `finally`, and is marked at calls. That is why *twins* may be sorted: steps
-//! of one list that are the same, need the same and are needed by the same (cases name them alike but for a digit),
-//! and the items of a fan-out that lets all in at once. Whatever can come of a state can come of the one in which two
-//! twins have changed places, with the places changed, and no rule tells twins apart.
+//! third, ...), so the numbers of nodes are no part of a state. Of what becomes ready at once the older goes first; that
+//! matters where the end of a scope begins something, as that of a part of a call does, so while there are calls the order in
+//! which open scopes were opened is marked. *Twins* are sorted: steps of one list that are the same, need the same, are
+//! needed by the same (cases name them alike but for a digit) and call nothing, and the items of a fan-out that lets all
+//! in at once. Whatever can come of a state can come of the one in which two twins have changed places, with the places
+//! changed, and no rule tells twins apart.
+//!
+//! That nothing is lost by all this is not only argued: see `no_state_is_lost_by_its_mark`.
 
 use crate::engine::machine::node::{Awaiting, Fan, Kind, Node, StepIx};
 use crate::engine::machine::{Halt, Stage, State};
 use crate::event::{Outcome, UndoStatus};
 use crate::model::effect::Done;
 use crate::model::failure::Failure;
+use crate::model::runbook::{Step, Verb};
 
 /// Two lanes of multiplied words: in the test profile many times as fast as a cryptographic sum, and of as many bits as
 /// make it unlikely that any two states of all cases together have the same.
@@ -61,6 +65,8 @@ struct Lists {
     /// How many of those that can still be undone started before it, and one; 0: it did not, or can never be undone.
     ranks: Vec<u8>,
     undos: Vec<(StepIx, StepIx)>,
+    /// Whether there is a call that is not over.
+    calls: bool,
 }
 
 impl Lists {
@@ -71,8 +77,17 @@ impl Lists {
             Some(mine) => 1 + count(counted.iter().flatten().filter(|other| *other < mine).count()),
         };
         let undos = state.nodes.iter().enumerate().filter_map(|(ix, n)| Some((n.undoes?, StepIx(ix))));
-        Self { flow: state.flow.marks().collect(), ranks: counted.iter().map(rank).collect(), undos: undos.collect() }
+        Self {
+            flow: state.flow.marks().collect(),
+            ranks: counted.iter().map(rank).collect(),
+            undos: undos.collect(),
+            calls: state.nodes.iter().any(|n| matches!(n.kind, Kind::Procedure) && is_open(n)),
+        }
     }
+}
+
+fn is_open(node: &Node) -> bool {
+    node.kind.is_scope() && !node.outcome.is_final()
 }
 
 /// As `has_something_to_undo` will see it, now or once it is over.
@@ -129,8 +144,10 @@ impl Tree<'_> {
         let flow = |point: crate::graph::Point| self.lists.flow[point.index()];
         out.extend([flow(node.enter), flow(node.leave), self.lists.ranks[ix.0], place(&state.unwind.left)]);
         if matches!(node.kind, Kind::Procedure) {
-            let calls = state.nodes[..ix.0].iter().filter(|n| matches!(n.kind, Kind::Procedure));
-            out.extend([place(state.due_finally.as_deref().unwrap_or_default()), count(calls.count())]);
+            out.push(place(state.due_finally.as_deref().unwrap_or_default()));
+        }
+        if self.lists.calls && is_open(node) {
+            out.push(count(state.nodes[..ix.0].iter().filter(|n| is_open(n)).count()));
         }
     }
 
@@ -187,6 +204,9 @@ fn twins(state: &State, scope: &Node) -> Vec<Option<u8>> {
     let all_in = fan.width >= items && fan.lane_width >= items && fan.later.is_empty() && fan.wave <= 1;
     let word = |ix: &StepIx| {
         let node = state.node(*ix);
+        if node.step().is_some_and(calls) {
+            return None;
+        }
         if node.is_item {
             return all_in.then_some(b'*');
         }
@@ -196,6 +216,14 @@ fn twins(state: &State, scope: &Node) -> Vec<Option<u8>> {
         }
     };
     scope.children().iter().map(word).collect()
+}
+
+fn calls(step: &Step) -> bool {
+    match &step.verb {
+        Verb::Call { .. } => true,
+        Verb::Steps(steps) | Verb::Parallel(steps) => steps.iter().any(calls),
+        Verb::Uses { .. } | Verb::Confirm(_) => false,
+    }
 }
 
 fn mark_run(state: &State, out: &mut Vec<u8>) {

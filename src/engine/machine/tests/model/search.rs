@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::moves::Left;
-use super::rules;
 use super::world::{Model, Told};
+use super::{rules, whole};
 use crate::engine::machine::State;
 use crate::event::Fact;
 
@@ -15,6 +15,15 @@ pub struct Case {
     pub name: String,
     pub created: Fact,
     pub left: Left,
+}
+
+/// What tells states apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Apart {
+    /// What decides: see [`super::mark`].
+    ByMark,
+    /// All that they hold, with a clock that stands still: see [`super::whole`].
+    ByAll,
 }
 
 /// What was seen.
@@ -54,6 +63,7 @@ struct Found {
 
 struct Search<'a> {
     case: &'a Case,
+    apart: Apart,
     ids: HashMap<u128, u32>,
     /// How each state was first reached.
     told: Vec<Option<Arc<Told>>>,
@@ -68,19 +78,26 @@ struct Search<'a> {
 /// # Panics
 /// A rule is broken: with the facts that lead there.
 pub fn explore(case: &Case) -> Tally {
+    search(case, Apart::ByMark, &mut |_| {})
+}
+
+/// The same with states told apart in either way; `seen` is told each.
+pub fn search(case: &Case, apart: Apart, seen: &mut dyn FnMut(&Model)) -> Tally {
     let mut search = Search {
         case,
+        apart,
         ids: HashMap::new(),
         told: Vec::new(),
         free: Vec::new(),
         ends: Vec::new(),
         tally: Tally { cases: 1, ..Tally::default() },
     };
-    let first = Model::begin(&case.created, case.left).unwrap_or_else(|broken| panic!("{}: {broken}", case.name));
-    search.ids.insert(first.fingerprint(), 0);
-    search.told.push(first.told.clone());
-    let mut stack = vec![Found { id: 0, mark: first.fingerprint(), model: first }];
+    let tick = u64::from(apart == Apart::ByMark);
+    let first = Model::begin(&case.created, case.left, tick).unwrap_or_else(|broken| panic!("{}: {broken}", case.name));
+    let mut stack = Vec::new();
+    search.reach(first, &mut stack);
     while let Some(found) = stack.pop() {
+        seen(&found.model);
         search.visit(found, &mut stack);
     }
     search.check_ways_out();
@@ -101,7 +118,10 @@ impl Search<'_> {
             }
         }
         if !model.is_over() {
-            let told = model.tell_all_again(mark);
+            let told = model.tell_all_again().and_then(|()| match self.mark(&model) == mark {
+                true => Ok(()),
+                false => Err("what was told again changed the state".into()),
+            });
             self.hold(&model, told);
         }
         let moves = model.moves();
@@ -122,13 +142,20 @@ impl Search<'_> {
 
     fn reach(&mut self, model: Model, stack: &mut Vec<Found>) -> u32 {
         let new = u32::try_from(self.told.len()).unwrap();
-        let mark = model.fingerprint();
+        let mark = self.mark(&model);
         let id = *self.ids.entry(mark).or_insert(new);
         if id == new {
             self.told.push(model.told.clone());
             stack.push(Found { id, mark, model });
         }
         id
+    }
+
+    fn mark(&self, model: &Model) -> u128 {
+        match self.apart {
+            Apart::ByMark => model.fingerprint(),
+            Apart::ByAll => whole::mark(model),
+        }
     }
 
     /// Left alone, a run comes to its end from every state, whatever comes first of what is under way.
