@@ -445,12 +445,18 @@ impl Evaluator {
         references: &[Reference],
         find: &dyn Fn(&str) -> Option<StepIx>,
     ) {
-        for reference in references {
-            if let [root, id, ..] = reference.names.as_slice()
-                && root == "steps"
-                && let Some(ready) = find(id).and_then(|found| self.ready(state, found))
-            {
-                scope.insert_in("steps", id, ready);
+        let names = references.iter().map(|reference| reference.names.as_slice());
+        let used: Vec<_> = names.filter(|names| names.first().is_some_and(|root| root == "steps")).collect();
+        if !used.is_empty() {
+            scope.insert("steps", Datum::Map(BTreeMap::new()));
+        }
+        for names in used {
+            let [_, id, field @ ..] = names else { continue };
+            match find(id).and_then(|found| self.ready(state, found)) {
+                Some(ready) => scope.insert_in("steps", id, ready),
+                // What has put out nothing has no fields, which `is defined` finds out.
+                None if !field.is_empty() => scope.insert_in("steps", id, Datum::Map(BTreeMap::new())),
+                None => {}
             }
         }
     }

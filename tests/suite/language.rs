@@ -113,7 +113,7 @@ fn a_define_and_a_file_are_called_with_parameters_and_hand_their_outputs_back() 
     assert!(junit.contains("skipped=\"0\"") && !junit.contains("name=\"two\""), "{junit}");
     let status: Value = serde_json::from_str(&world.read("status.json")).unwrap();
     let paths: Vec<&str> = status["steps"].as_array().unwrap().iter().map(|s| s["path"].as_str().unwrap()).collect();
-    assert_eq!(paths, ["one/greet", "two/say", "two/finally/bye", "three", "two/require[1]"]);
+    assert_eq!(paths, ["one/greet", "two/say", "two/finally/bye", "two/require[1]", "three"]);
 }
 
 #[test]
@@ -171,6 +171,24 @@ fn so_many_may_fail_and_the_run_has_failed_all_the_same() {
         are(&steps, &[("then", "not_run"), ("finally/told", "ok")]);
         assert_eq!(world.read("told"), "told\n", "{most}");
     }
+}
+
+#[test]
+fn finally_asks_what_is_defined_of_steps_that_may_not_have_run() {
+    let ask = |id: &str, of: &str| {
+        format!("  - {{id: {id}, when: '{of} is defined', uses: local.run, with: {{argv: ['true']}}}}\n")
+    };
+    let (_, steps) = applied(
+        &format!(
+            "steps:\n  - {{id: first, uses: local.run, with: {{argv: ['true']}}}}\n  - {{id: breaks, uses: local.run, with: {{argv: ['false']}}}}\n\
+             \x20 - {{id: never, uses: local.run, with: {{argv: ['true']}}}}\nfinally:\n{}{}{}",
+            ask("a", "steps.first.code"),
+            ask("b", "steps.never.code"),
+            ask("c", "steps.never"),
+        ),
+        1,
+    );
+    are(&steps, &[("never", "not_run"), ("finally/a", "ok"), ("finally/b", "skipped"), ("finally/c", "skipped")]);
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct RunView {
     pub status: RunStatus,
     steps: Vec<StepView>,
     places: HashMap<StepPath, usize>,
+    /// The place of the first step within each outermost one, by its id.
+    firsts: HashMap<String, usize>,
     /// Steps by outcome and those that run, kept up with each event: a display asks for them at each one.
     tally: BTreeMap<&'static str, usize>,
     at_work: BTreeSet<usize>,
@@ -47,6 +49,7 @@ impl Default for RunView {
             status: RunStatus::Running,
             steps: Vec::new(),
             places: HashMap::new(),
+            firsts: HashMap::new(),
             tally: BTreeMap::new(),
             at_work: BTreeSet::new(),
             started: None,
@@ -70,9 +73,12 @@ impl RunView {
         self.plan.as_ref().map_or("", |p| &p.runbook)
     }
 
-    /// The steps that do something, in the order of the plan and then of their start; undoing is part of its step.
+    /// The steps that do something, in the order of the plan; those that it did not know stand, in the order of their
+    /// start, after the others of the outermost step round them. Undoing is part of its step.
     pub fn steps(&self) -> impl Iterator<Item = &StepView> {
-        self.steps.iter().filter(|s| !s.scope && undone(&s.path).is_none())
+        let mut steps: Vec<_> = self.steps.iter().filter(|s| !s.scope && undone(&s.path).is_none()).collect();
+        steps.sort_by_key(|step| self.firsts.get(outermost(&step.path)));
+        steps.into_iter()
     }
 
     pub fn step(&self, path: &StepPath) -> Option<&StepView> {
@@ -167,6 +173,9 @@ impl RunView {
         }
         let place = self.steps.len();
         self.places.insert(path.clone(), place);
+        if !self.firsts.contains_key(outermost(path)) {
+            self.firsts.insert(outermost(path).to_owned(), place);
+        }
         self.steps.push(StepView::new(path.clone()));
         self.tell(place, true);
         place
@@ -176,6 +185,12 @@ impl RunView {
         let place = self.place(path);
         &mut self.steps[place]
     }
+}
+
+/// The id of the outermost step round this one, or its own: `move` of `move[104]/check`.
+fn outermost(path: &StepPath) -> &str {
+    let first = path.parts().next().unwrap_or_default();
+    first.split_once('[').map_or(first, |(id, _)| id)
 }
 
 /// The step that `path` undoes, where it is (part of) an undo.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::event::{Ending, Fact};
 use crate::model::effect::Done;
+use crate::model::ids::StepPath;
 use crate::report::sample;
 
 #[test]
@@ -77,4 +78,14 @@ fn a_lost_answer_is_in_doubt_until_it_is_found_out_and_its_cause_is_kept() {
     let lost = Failure::new(crate::model::failure::Class::Transient, "migrate", "reset by peer").done(Done::Unknown);
     assert_eq!(ended(Ending::Failed { failure: lost.clone() }), Outcome::InDoubt("migrate: reset by peer".into()));
     assert_eq!(ended(Ending::NotApplied), Outcome::Failed(Box::new(lost.done(Done::None))));
+}
+
+#[test]
+fn what_the_plan_did_not_know_stands_with_the_outermost_step_round_it() {
+    let mut view = RunView::default();
+    for path in ["a[1]", "a[2]", "b", "finally/tidy", "a/gate[1]/1", "b/in", "finally/late"] {
+        view.place(&StepPath::new(path));
+    }
+    let shown: Vec<_> = view.steps().map(|step| step.path.as_str()).collect();
+    assert_eq!(shown, ["a[1]", "a[2]", "a/gate[1]/1", "b", "b/in", "finally/tidy", "finally/late"]);
 }
