@@ -204,7 +204,7 @@ const ROWS: &[Row] = &[
         changes: &["DELETE /nodes/*/storage/local/prunebackups"],
         tasks: &["prunebackups"],
         vmid: "108",
-        about: Some("/108@local"),
+        about: Some(""),
         ..COMMON
     },
     Row {
