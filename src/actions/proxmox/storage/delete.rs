@@ -225,20 +225,18 @@ impl Act for VolumeDelete {
             return Prediction { outputs, ..Prediction::default() };
         }
         let at = |node: &NodeName| Resource::Content(node.clone(), found.storage.clone()).key();
+        let delta = |node: &NodeName| Delta { resource: at(node), patch: json!({found.volid.clone(): null}) };
         let Some((guest, key)) = &found.unused else {
-            let delta = |node: &NodeName| Delta { resource: at(node), patch: json!({found.volid.clone(): null}) };
             return Prediction { deltas: found.on.iter().map(delta).collect(), taints: Vec::new(), outputs };
         };
         let gone: Map<String, Value> = [(key.clone(), Value::Null)].into_iter().collect();
         let own = json!({"digest": null, "volumes": null, "disks": gone});
         let lines = json!({"digest": null, "values": gone});
         let why = format!("{} takes a disk of {} away", call.path, guest.title());
-        let mut taints: Vec<_> = found.on.iter().map(|node| (at(node), why.clone())).collect();
-        taints.push((Resource::GuestEvacuation(guest.vmid).key(), why));
-        let deltas = vec![
-            Delta { resource: Resource::Guest(guest.vmid).key(), patch: own },
-            Delta { resource: Resource::GuestConfig(guest.vmid).key(), patch: lines },
-        ];
+        let taints = vec![(Resource::GuestEvacuation(guest.vmid).key(), why)];
+        let mut deltas: Vec<_> = found.on.iter().map(delta).collect();
+        deltas.push(Delta { resource: Resource::Guest(guest.vmid).key(), patch: own });
+        deltas.push(Delta { resource: Resource::GuestConfig(guest.vmid).key(), patch: lines });
         Prediction { deltas, taints, outputs }
     }
 
