@@ -16,11 +16,11 @@ use super::proxmox::guest::{
     GuestSnapshots, GuestStart, GuestStatusRead, GuestStop, GuestSuspend, GuestTag, GuestTemplate, GuestUnlock, Guests,
     TemplateEnsure, Templates,
 };
-use super::proxmox::ha::{HaMaintenance, HaResource};
+use super::proxmox::ha::{HaMaintenance, HaResource, HaRule};
 use super::proxmox::image::{ImageDelete, ImageDownload, Images};
 use super::proxmox::node::{NodeEmpty, NodeReboot, Nodes, Updates};
-use super::proxmox::storage::{Orphans, Storages};
-use super::proxmox::task::{TaskLog, TaskWait, Tasks};
+use super::proxmox::storage::{Orphans, Storages, VolumeDelete};
+use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
@@ -58,12 +58,15 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(NodeEmpty::default()),
         Arc::new(One(ApiCall::new(deps.timing))),
         Arc::new(One(HaResource::new(deps.timing))),
+        Arc::new(One(HaRule::new(deps.timing))),
         Arc::new(One(NodeReboot::new(deps.timing))),
         Arc::new(Nodes::default()),
         Arc::new(Updates::default()),
         Arc::new(Orphans::default()),
         Arc::new(Storages::default()),
+        Arc::new(One(VolumeDelete::new(deps.timing))),
         Arc::new(TaskLog::default()),
+        Arc::new(One(TaskStop::new(deps.timing))),
         Arc::new(TaskWait::new(deps.timing)),
         Arc::new(Tasks::default()),
         Arc::new(Backups::default()),
@@ -150,6 +153,7 @@ mod tests {
                 "proxmox.guests",
                 "proxmox.ha_maintenance",
                 "proxmox.ha_resource",
+                "proxmox.ha_rule",
                 "proxmox.image_delete",
                 "proxmox.image_download",
                 "proxmox.images",
@@ -160,11 +164,13 @@ mod tests {
                 "proxmox.plan_evacuation",
                 "proxmox.storages",
                 "proxmox.task_log",
+                "proxmox.task_stop",
                 "proxmox.task_wait",
                 "proxmox.tasks",
                 "proxmox.template_ensure",
                 "proxmox.templates",
                 "proxmox.updates",
+                "proxmox.volume_delete",
                 "ssh.copy",
                 "ssh.run",
                 "ssh.wait",

@@ -169,7 +169,11 @@ static POLICY: Table = Table {
     what: "the policy",
     keys: &[
         Key::new("protect", Shape::Table(&PROTECT), "what nothing may destroy"),
-        Key::new("max_destroyed", Shape::Int { min: 0, max: 10_000 }, "guests that a run may destroy; default 6"),
+        Key::new(
+            "max_destroyed",
+            Shape::Int { min: 0, max: 10_000 },
+            "guests, and disks of guests that are gone, that a run may destroy; default 6",
+        ),
         Key::new("windows", Shape::List(&Shape::Table(&WINDOW)), "changing runs may only start inside one"),
         Key::new("quorum_groups", Shape::List(&Shape::Table(&QUORUM)), "members are never down or in flight together"),
     ],

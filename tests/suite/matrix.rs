@@ -204,7 +204,7 @@ const ROWS: &[Row] = &[
         changes: &["DELETE /nodes/*/storage/local/prunebackups"],
         tasks: &["prunebackups"],
         vmid: "108",
-        about: Some("/108@local"),
+        about: Some(""),
         ..COMMON
     },
     Row {
@@ -225,6 +225,48 @@ const ROWS: &[Row] = &[
         given: &[("guest", "108"), ("state", "stopped"), ("max_restart", "2")],
         changes: &["POST /cluster/ha/resources"],
         vmid: "108",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.ha_rule",
+        given: &[("name", "home"), ("kind", "node-affinity"), ("guests", "111"), ("nodes", "pve2:1,pve1")],
+        changes: &["POST /cluster/ha/rules"],
+        vmid: "111",
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.ha_rule",
+        scenario: "mixed-version",
+        given: &[("name", "upper"), ("kind", "group"), ("nodes", "pve2:2,pve1"), ("strict", "true")],
+        changes: &["PUT /cluster/ha/groups/upper"],
+        vmid: "111",
+        rare: true,
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.volume_delete",
+        scenario: "leftovers",
+        given: &[("node", "pve2"), ("volume", "fast:vm-999-disk-0")],
+        changes: &["DELETE /nodes/*/storage/fast/content/**"],
+        tasks: &["imgdel"],
+        about: Some(""),
+        nodes: &["pve2"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.volume_delete",
+        scenario: "leftovers",
+        given: &[("node", "pve2"), ("volume", "fast:vm-104-disk-1")],
+        changes: &["PUT /nodes/*/qemu/104/config"],
+        nodes: &["pve2"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.task_stop",
+        scenario: "leftovers",
+        given: &[("upid", "UPID:pve3:0001ABCD:00A1B2C3:67400000:vzdump:104:root@pam:")],
+        changes: &["DELETE /nodes/*/tasks/*"],
+        nodes: &["pve3"],
         ..COMMON
     },
     Row {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use runbook::app::rehearse::{self, End, Kind, Report, Wanted};
 use runbook::app::{AppError, Settings, lint};
+use runbook::contracts::VERSIONS;
 use runbook::engine::ports::{Action, Actions, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use runbook::event::{Intent, Invocation};
 use runbook::load::shipped;
@@ -43,6 +44,45 @@ async fn every_shipped_runbook_ends_well_or_says_what_it_left() {
         assert!(ends(Kind::Undisturbed, End::Goal) > 0, "{name}: no case reaches its goal");
         assert!(ends(Kind::Crash, End::Goal) > 5, "{name}: hardly a place to crash at");
     }
+}
+
+/// Each request of theirs is checked by the lab against the official schema of its version, so that a parameter or a path
+/// that one of the two has not would end the run. What needs the newer one says so itself, and none of these does.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_shipped_runbook_asks_only_for_what_either_version_has() {
+    for (name, version) in lint::shipped_names().into_iter().flat_map(|name| VERSIONS.map(|version| (name, version))) {
+        let only = Some("*/undisturbed".to_owned());
+        let wanted = Wanted { name: name.into(), version: Some(version.into()), only, jobs: 2, ..Wanted::default() };
+        let report = rehearsed(wanted).await.unwrap_or_else(|e| panic!("{name}, {version}: {e}: {:?}", e.details));
+        assert_eq!(report.findings().count(), 0, "{name}, {version}:\n{}", story(&report));
+        assert!(report.ended.iter().any(|e| e.end == Some(End::Goal)), "{name}, {version}: no case reaches its goal");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_act_of_the_other_version_says_which_one_it_needs() {
+    let world = harness::World::new();
+    let refused = async |version: &str, with: &str| {
+        let step = format!("  - {{id: rule, uses: proxmox.ha_rule, with: {with}}}\n");
+        world.write("rule.yaml", &format!("runbook: rule\nschema: 1\ntarget: proxmox\nsteps:\n{step}"));
+        let settings = Settings { cwd: world.path("."), actor: "test@here".into(), ..Settings::default() };
+        let wanted = Wanted {
+            name: "rule.yaml".into(),
+            scenario: Some("tiny".into()),
+            version: Some(version.into()),
+            jobs: 2,
+            ..Wanted::default()
+        };
+        let ended = rehearse::rehearse(&settings, &wanted, &mut |_| {}).await;
+        ended.map_or_else(|error| format!("{error}: {:?}", error.details), |report| story(&report))
+    };
+    let rule = "{name: home, kind: node-affinity, guests: [111], nodes: [pve2]}";
+    let group = "{name: home, kind: group, nodes: [pve2]}";
+    let said = refused("8.4.2", rule).await;
+    assert!(said.contains("HA rules are there from Proxmox VE 9 on"), "{said}");
+    let said = refused("9.2.3", group).await;
+    assert!(said.contains("Proxmox VE 9 has rules instead of groups"), "{said}");
+    assert_eq!((refused("9.2.3", rule).await.as_str(), refused("8.4.2", group).await.as_str()), ("", ""));
 }
 
 #[tokio::test(flavor = "multi_thread")]

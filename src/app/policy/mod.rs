@@ -34,10 +34,19 @@ fn guests_of(identities: &[Identity]) -> impl Iterator<Item = (Vmid, &Identity)>
     identities.iter().filter_map(|identity| Some((guest_of(&identity.resource)?, identity)))
 }
 
-/// How many guests a step that destroys takes away. What it is about may be no guest (a snapshot, an image); where that is
-/// not known yet, one.
+/// How many guests a step that destroys takes away; a guest's disk counts as one. What it is about may be neither (a
+/// snapshot, an image); where that is not known yet, one.
 fn lost(identities: &[Identity]) -> usize {
-    if identities.is_empty() { 1 } else { guests_of(identities).count() }
+    let disks = identities.iter().filter(|identity| is_disk(identity)).count();
+    if identities.is_empty() { 1 } else { guests_of(identities).count() + disks }
+}
+
+/// A volume that is told by what it is for.
+fn is_disk(identity: &Identity) -> bool {
+    let is = |(pointer, value): &(String, serde_json::Value)| {
+        pointer.ends_with("/content") && matches!(value.as_str(), Some("images" | "rootdir"))
+    };
+    matches!(identity.resource.as_str().parse(), Ok(Resource::Content(..))) && identity.expect.iter().any(is)
 }
 
 /// The guests of the site, templates left out; nothing where a plan cannot know.

@@ -49,6 +49,8 @@ pub struct Wanted {
     pub set: Vec<(String, String)>,
     pub cluster: Option<String>,
     pub scenario: Option<String>,
+    /// Every node of the lab is of this version: `8.4.2`.
+    pub version: Option<String>,
     /// Only what this pattern (`*`, `?`) matches: `one-by-one/fail:*`.
     pub only: Option<String>,
     /// A crash after every fact.
@@ -172,7 +174,7 @@ async fn rehearse_case(
     told: &mut (dyn FnMut(Told<'_>) + Send),
     ended: &mut Vec<Ended>,
 ) -> Result<(), AppError> {
-    let mut setting = Setting::new(&case.scenario, case.faults.clone())?;
+    let mut setting = Setting::of_version(&case.scenario, case.faults.clone(), wanted.version.as_deref())?;
     setting.double = wanted.double;
     let request = Request { args: case.args.clone(), set: case.set.clone(), cluster: case.cluster.clone() };
     let plan = {

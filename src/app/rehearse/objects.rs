@@ -109,7 +109,10 @@ pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
                         entries(resource).for_each(|(k, v)| put(format!("proxmox/guest/{id}"), &format!("ha_{k}"), v));
                     }
                 }
-                ("ha", "rules") => entries(fields).for_each(|(rule, v)| put(format!("proxmox/ha/rule/{rule}"), "", v)),
+                ("tasks", upid) => entries(fields).for_each(|(k, v)| put(format!("proxmox/task/{upid}"), k, v)),
+                ("ha", "rules" | "groups") => {
+                    entries(fields).for_each(|(rule, v)| put(format!("proxmox/ha/rule/{rule}"), "", v))
+                }
                 (section, name) => put(format!("{section}/{name}"), "", fields),
             }
         }

@@ -59,8 +59,19 @@ impl Setting {
     /// # Errors
     /// There is no such scenario.
     pub fn new(scenario: &str, faults: Vec<String>) -> Result<Self, AppError> {
-        let scenario =
+        Self::of_version(scenario, faults, None)
+    }
+
+    /// The same with every node of this version, where one is given.
+    ///
+    /// # Errors
+    /// There is no such scenario.
+    pub fn of_version(scenario: &str, faults: Vec<String>, version: Option<&str>) -> Result<Self, AppError> {
+        let mut scenario =
             Scenario::named(scenario).map_err(|e| AppError::new(Exit::NotFound, "lab::scenario", e.to_string()))?;
+        if let Some(version) = version {
+            scenario.nodes.iter_mut().for_each(|node| version.clone_into(&mut node.version));
+        }
         let world = World::from_scenario(&scenario, 1, clock::now_ms() / 1000);
         Ok(Self { world, profile: profile(&scenario), faults, double: None })
     }

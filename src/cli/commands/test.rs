@@ -43,6 +43,7 @@ fn is_json(face: &Face) -> bool {
 fn wanted(args: &Test, name: String) -> Wanted {
     let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(2);
     Wanted {
+        version: None,
         name,
         args: args.args.clone(),
         set: args.set.clone(),

@@ -10,6 +10,9 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), String> {
     let nodes = nodes(scenario)?;
     storages(scenario, &nodes)?;
     guests(scenario, &nodes)?;
+    if let Some(upid) = scenario.tasks.iter().find(|upid| !nodes.contains(&upid.node())) {
+        return Err(format!("task {upid}: there is no such node; take it from `nodes`"));
+    }
     ha(scenario, &nodes)
 }
 

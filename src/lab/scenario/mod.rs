@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::model::ids::{GuestKind, NodeName, StorageId, Vmid};
+use crate::model::ids::{GuestKind, NodeName, StorageId, Upid, Vmid};
 
 /// Why there is no such scenario, or why its file is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,9 @@ pub struct Scenario {
     pub backups: Vec<BackupSpec>,
     #[serde(default)]
     pub ha: HaSpec,
+    /// Tasks that run from the beginning and never end by themselves.
+    #[serde(default)]
+    pub tasks: Vec<Upid>,
     /// The lines of `datacenter.cfg`, values as the file has them.
     #[serde(default)]
     pub datacenter: BTreeMap<String, String>,
@@ -176,7 +179,7 @@ pub struct HaResourceSpec {
     pub group: Option<String>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HaRuleSpec {
     pub rule: String,
@@ -193,6 +196,11 @@ pub struct HaRuleSpec {
     /// For resource affinity: `positive` or `negative`.
     #[serde(default)]
     pub affinity: String,
+    /// It does not hold at present.
+    #[serde(default)]
+    pub disable: bool,
+    #[serde(default)]
+    pub comment: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -216,6 +224,7 @@ const FILES: &[(&str, &str)] = &[
     ("full", include_str!("full.yaml")),
     ("tiny", include_str!("tiny.yaml")),
     ("empty-node", include_str!("empty-node.yaml")),
+    ("leftovers", include_str!("leftovers.yaml")),
     ("fleet", include_str!("fleet.yaml")),
     ("herd", include_str!("herd.yaml")),
 ];

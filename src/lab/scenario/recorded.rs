@@ -38,6 +38,7 @@ fn build() -> Result<Scenario, String> {
     }
     let cluster = status.iter().find(|row| row["type"] == "cluster").ok_or("no cluster row in the cluster status")?;
     Ok(Scenario {
+        tasks: Vec::new(),
         backups: Vec::new(),
         site: text(cluster, "name")?,
         about: "a real four-node cluster from recorded bodies, anonymised".into(),

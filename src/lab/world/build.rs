@@ -52,6 +52,7 @@ impl World {
             }
         }
         world.backups = backup::from_spec(&scenario.backups, &world);
+        scenario.tasks.iter().for_each(|upid| world.given_task(upid));
         world.ha = ha::Ha::from_spec(&scenario.ha, &world);
         broadcast::refresh(&mut world);
         world.after(broadcast::PERIOD_MS, Event::Broadcast);

@@ -138,6 +138,11 @@ impl Config {
         self.disk_lines().map(DiskLine::to_disk).collect()
     }
 
+    /// What a snapshot keeps of it: unused disks are no part of it.
+    pub fn of_snapshot(&self) -> Self {
+        Self(self.0.iter().filter(|(key, _)| stem(key) != "unused").map(|(k, v)| (k.clone(), v.clone())).collect())
+    }
+
     /// The same without copies, for what looks at every guest.
     pub fn disk_lines(&self) -> impl Iterator<Item = DiskLine<'_>> {
         self.0.iter().filter(|(key, _)| is_disk_key(key)).filter_map(|(key, value)| disk_line(key, value))
@@ -230,6 +235,13 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
         _ => (text, 0),
     };
     Some((digits.parse::<f64>().ok()? * (1_u64 << shift) as f64) as u64)
+}
+
+/// Whose a volume is by its name: 104 of `104/vm-104-disk-0.qcow2`.
+pub(super) fn owner_of(path: &str) -> Option<Vmid> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let rest = ["vm-", "base-", "subvol-", "basevol-"].iter().find_map(|prefix| name.strip_prefix(prefix))?;
+    rest.split_once('-')?.0.parse().ok()
 }
 
 /// What a new volume is called on a storage of that kind.

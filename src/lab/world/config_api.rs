@@ -27,10 +27,12 @@ pub(super) struct Change {
 
 pub(super) fn read(world: &mut World, call: &Call) -> Result<Reply, PveError> {
     let guest = world.guest_of(call)?;
-    if let Some(name) = call.params.get("snapshot")
-        && !guest.snapshots.iter().any(|snapshot| snapshot.name == *name)
-    {
-        return Err(PveError::die(format!("snapshot '{name}' does not exist")));
+    if let Some(name) = call.params.get("snapshot") {
+        let snapshot = guest.snapshots.iter().find(|snapshot| snapshot.name == *name);
+        let snapshot = snapshot.ok_or_else(|| PveError::die(format!("snapshot '{name}' does not exist")))?;
+        let mut body = snapshot.config.to_json(guest.kind);
+        body.insert("digest".into(), guest.digest().into());
+        return Ok(Reply::read(Value::Object(body)));
     }
     Ok(Reply::read(Value::Object(guest.config_body(call.params.get("current").is_some_and(|flag| flag == "1")))))
 }

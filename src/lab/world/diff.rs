@@ -10,7 +10,8 @@ impl World {
     /// The comparable state. Per guest: `kind`, `node`, `status`, `qmpstatus` (VMs), `lock`, `digest`, `name`, `uuid`,
     /// `tags`, `pool`, `volumes`, `backups`, `template`, `snapshots` by name, `config` (its lines in force and, under `pending`, those
     /// that wait); per node: `up`, `version`, `maintenance`; files that belong to no guest by node and storage; HA:
-    /// `resources`, `rules`. Figures, times and tasks are not in it.
+    /// `resources`, `rules`, `groups`; `running` of tasks that ran at the beginning. Figures, times and other tasks are
+    /// not in it.
     pub fn snapshot_state(&self) -> Value {
         let guests: serde_json::Map<String, Value> = self
             .guests
@@ -37,7 +38,13 @@ impl World {
                 (name.to_string(), state)
             })
             .collect();
-        json!({"nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable()})
+        json!({"nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable(), "tasks": self.given()})
+    }
+
+    /// Which of the tasks that ran at the beginning still run.
+    fn given(&self) -> Value {
+        let all = self.tasks.given.iter().filter_map(|key| self.tasks.all.get(key));
+        all.map(|task| (task.upid.to_string(), json!({"running": task.end.is_none()}))).collect()
     }
 
     /// How many backups of it there are; nothing where there is none, as of a guest that is just made.

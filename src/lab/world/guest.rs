@@ -212,7 +212,7 @@ pub(super) fn from_spec(spec: &GuestSpec, plugin: impl Fn(&str) -> String, rng: 
     let mut snapshots: Vec<Snapshot> = Vec::new();
     for name in &spec.snapshots {
         let parent = snapshots.last().map(|last| last.name.clone());
-        let (description, config) = (String::new(), config.clone());
+        let (description, config) = (String::new(), config.of_snapshot());
         snapshots.push(Snapshot {
             name: name.clone(),
             parent,

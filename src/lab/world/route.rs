@@ -2,7 +2,8 @@
 
 use super::life::{clone, create, destroy, image, snapshot, template};
 use super::{
-    World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, lifecycle, mapping, migrate, pending,
+    World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, ha::rules, lifecycle, mapping, migrate,
+    pending,
 };
 use super::{node_api, pools, resize, storage_api, suspend, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
@@ -32,10 +33,16 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Delete, "/cluster/ha/resources/{sid}", ha::remove_resource),
     (Post, "/cluster/ha/resources/{sid}/migrate", ha::migrate),
     (Post, "/cluster/ha/resources/{sid}/relocate", ha::relocate),
-    (Get, "/cluster/ha/rules", ha::rules),
-    (Get, "/cluster/ha/rules/{rule}", ha::rule),
-    (Get, "/cluster/ha/groups", ha::groups),
-    (Get, "/cluster/ha/groups/{group}", ha::group),
+    (Get, "/cluster/ha/rules", rules::list),
+    (Post, "/cluster/ha/rules", rules::create),
+    (Get, "/cluster/ha/rules/{rule}", rules::read),
+    (Put, "/cluster/ha/rules/{rule}", rules::change),
+    (Delete, "/cluster/ha/rules/{rule}", rules::remove),
+    (Get, "/cluster/ha/groups", rules::groups),
+    (Post, "/cluster/ha/groups", rules::create_group),
+    (Get, "/cluster/ha/groups/{group}", rules::group),
+    (Put, "/cluster/ha/groups/{group}", rules::change_group),
+    (Delete, "/cluster/ha/groups/{group}", rules::remove_group),
     (Get, "/cluster/ha/status/current", super::ha::status::current),
     (Get, "/cluster/ha/status/manager_status", super::ha::status::manager),
     (Get, "/storage", storage_api::definitions),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::World;
+use super::{World, config};
 use crate::lab::scenario::StorageSpec;
 use crate::model::ids::{NodeName, StorageId, Vmid};
 
@@ -98,6 +98,16 @@ impl Storage {
         there
     }
 
+    /// Takes a guest's volume away, whatever its configuration says.
+    pub fn free(&mut self, node: &NodeName, path: &str) {
+        self.changed.insert((self.place(node), path.to_owned()), None);
+    }
+
+    fn is_freed(&self, node: &NodeName, volid: &str) -> bool {
+        let path = volid.split_once(':').map_or(volid, |(_, path)| path);
+        !self.changed.is_empty() && self.changed.get(&(self.place(node), path.to_owned())) == Some(&None)
+    }
+
     /// Bytes of the host's own things and of files.
     fn own_use(&self, node: &NodeName) -> u64 {
         let at_first: u64 = self.spec.files.values().sum();
@@ -125,11 +135,15 @@ impl World {
         self.storages.get(storage).is_some_and(|storage| storage.on(node.as_str()))
     }
 
-    /// Every volume that a guest's configuration names, local ISO images left out.
+    /// Every volume that a guest's configuration names and that is there, local ISO images left out.
     pub(super) fn volumes(&self) -> impl Iterator<Item = Volume> + '_ {
         self.guests.values().flat_map(|guest| {
             let content = if guest.kind == crate::model::ids::GuestKind::Lxc { "rootdir" } else { "images" };
-            guest.config.disks().into_iter().filter(|disk| !disk.cdrom || disk.cloudinit).map(move |disk| Volume {
+            let there = |disk: &config::Disk| {
+                self.storages.get(&disk.storage).is_none_or(|storage| !storage.is_freed(&guest.node, &disk.volid))
+            };
+            let own = guest.config.disks().into_iter().filter(|disk| !disk.cdrom || disk.cloudinit);
+            own.filter(there).collect::<Vec<_>>().into_iter().map(move |disk| Volume {
                 volid: disk.volid,
                 storage: disk.storage,
                 node: guest.node.clone(),

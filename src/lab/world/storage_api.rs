@@ -104,8 +104,20 @@ pub(super) fn content(world: &mut World, call: &Call) -> Result<Reply, PveError>
     let wants = |content: &str| call.params.get("content").is_none_or(|wanted| wanted == content);
     let vmid = call.params.get("vmid");
     let mut rows: Vec<Value> = Vec::new();
-    for (path, size) in storage.files_on(&name).iter().filter(|_| vmid.is_none()) {
+    for (path, size) in &storage.files_on(&name) {
+        if let Some(owner) = config::owner_of(path) {
+            let content = if path.contains("vol-") { "rootdir" } else { "images" };
+            if wants(content) && vmid.is_none_or(|wanted| *wanted == owner.to_string()) {
+                let format = if path.ends_with(".qcow2") { "qcow2" } else { "raw" };
+                rows.push(json!({"volid": format!("{}:{path}", storage.spec.id), "content": content, "format": format,
+                    "size": size, "vmid": owner.0}));
+            }
+            continue;
+        }
         let (kind, file) = path.split_once('/').unwrap_or(("iso", path));
+        if vmid.is_some() {
+            continue;
+        }
         if wants(kind) {
             let format = match kind {
                 "iso" => "iso",

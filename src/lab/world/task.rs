@@ -46,6 +46,8 @@ pub(super) struct Tasks {
     next: u64,
     pub all: BTreeMap<TaskKey, Task>,
     by_upid: BTreeMap<String, TaskKey>,
+    /// Those that ran from the beginning.
+    pub given: Vec<TaskKey>,
 }
 
 /// Finished tasks that a site keeps; older ones are forgotten.
@@ -98,6 +100,32 @@ impl World {
         self.forget_old_tasks();
         self.after(0, Event::Task(key));
         key
+    }
+
+    /// A task that has run since before the world began, and goes on until it is stopped.
+    pub(super) fn given_task(&mut self, upid: &Upid) {
+        let key = TaskKey(self.tasks.next);
+        self.tasks.next += 1;
+        let part = |n: usize| u64::from_str_radix(upid.as_str().split(':').nth(n).unwrap_or_default(), 16).unwrap_or(1);
+        let task = Task {
+            node: upid.node(),
+            pid: part(2) as u32,
+            pstart: part(3),
+            started: 0,
+            kind: upid.task_type().into(),
+            id: upid.object().into(),
+            user: upid.user().into(),
+            log: Vec::new(),
+            warnings: 0,
+            begun: true,
+            end: None,
+            job: None,
+            faults: Vec::new(),
+            upid: upid.clone(),
+        };
+        self.tasks.by_upid.insert(upid.as_str().to_owned(), key);
+        self.tasks.all.insert(key, task);
+        self.tasks.given.push(key);
     }
 
     pub(super) fn upid(&self, key: TaskKey) -> Value {

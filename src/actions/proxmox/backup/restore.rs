@@ -1,6 +1,6 @@
 //! `proxmox.guest_restore`: makes a guest from a backup: a new one, or over one that is there (`force`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,12 @@ use super::{kind_of, storage_of, text};
 use crate::actions::deps::Timing;
 use crate::actions::proxmox::act::{Act, Request, Seen};
 use crate::actions::proxmox::look::{self, live};
-use crate::actions::proxmox::object::{Guest, Node, Volume, title};
+use crate::actions::proxmox::object::{Guest, Node, Snapshots, Volume, title};
 use crate::actions::proxmox::property::Property;
 use crate::actions::proxmox::resource::{Resource, all_placements};
+use crate::actions::proxmox::source::{disk, is_disk};
 use crate::actions::proxmox::typed;
-use crate::clients::proxmox::{Params, seg};
+use crate::clients::proxmox::{Params, loose, seg};
 use crate::engine::ports::{Call, Prediction, Probe, Unreadable, World};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
@@ -43,11 +44,47 @@ struct Before {
     /// What it goes over.
     #[serde(default)]
     existing: Option<Guest>,
+    /// The snapshots of that, which go with it.
+    #[serde(default)]
+    snapshots: Vec<String>,
+    /// Of the guest in the backup.
+    #[serde(default)]
+    tags: Vec<String>,
+    /// The volumes in the backup by their keys.
+    #[serde(default)]
+    disks: BTreeMap<String, String>,
+}
+
+/// `nfs` and 1 of `nfs:104/vm-104-disk-1.qcow2`.
+fn numbered(volid: &str) -> Option<(&str, u32)> {
+    let (storage, path) = volid.split_once(':')?;
+    let (_, end) = path.rsplit_once("-disk-")?;
+    let digits = end.split('.').next().unwrap_or(end);
+    Some((storage, digits.parse().ok()?))
 }
 
 impl Before {
     fn title(&self) -> String {
         title(self.kind, self.vmid, &self.name)
+    }
+
+    /// Disks of the guest that is there which the backup has not.
+    fn spare<'a>(&'a self, existing: &'a Guest) -> impl Iterator<Item = &'a str> {
+        let own = existing.disks.iter().filter(|(key, disk)| !disk.cdrom && !self.disks.contains_key(*key));
+        own.map(|(_, disk)| disk.volid.as_str())
+    }
+
+    /// Whether its volumes are called otherwise than those of the guest that is there: a VM's are freed first, so that
+    /// the lowest number is taken again; a container's only when the new ones are there.
+    fn renames(&self, existing: &Guest, storage: Option<&str>) -> bool {
+        let mut taken: BTreeSet<(String, u32)> =
+            self.spare(existing).filter_map(numbered).map(|(at, n)| (at.to_owned(), n)).collect();
+        let same = |(key, volid): (&String, &String)| {
+            let at = storage.or(volid.split_once(':').map(|(at, _)| at)).unwrap_or_default();
+            let Some(n) = (0..).find(|n| taken.insert((at.to_owned(), *n))) else { return false };
+            existing.disks.get(key).and_then(|disk| numbered(&disk.volid)) == Some((at, n))
+        };
+        self.kind == GuestKind::Lxc || !self.disks.iter().all(same) || self.spare(existing).next().is_some()
     }
 }
 
@@ -148,13 +185,23 @@ impl GuestRestore {
         let name =
             name.unwrap_or_else(|| if kind == GuestKind::Qemu { format!("VM {vmid}") } else { format!("CT{vmid}") });
         let uuid = lines.get("smbios1").and_then(|line| Property::parse(line).get("uuid").map(str::to_ascii_lowercase));
+        let tags = lines.get("tags").map(|text| loose::split_list(text)).unwrap_or_default();
+        let volume_of = |(key, line): (&String, &String)| {
+            let disk = disk(line);
+            let own = is_disk(kind, key) && !key.starts_with("unused") && !disk.cdrom && disk.storage.is_some();
+            own.then(|| (key.clone(), disk.volid))
+        };
+        let disks = lines.iter().filter_map(volume_of).collect();
         let existing: Option<Guest> = look::read(world, Resource::Guest(vmid)).await?;
+        let mut snapshots = Vec::new();
         if let Some(existing) = &existing {
             over(existing, kind, &node, call.get("force").as_bool() == Some(true))
                 .map_err(|(class, cause, remedy)| fail(class, cause).remedy(remedy))?;
+            let all: Option<Snapshots> = look::read(world, Resource::GuestSnapshots(vmid)).await?;
+            snapshots = all.map(|all| all.list.into_keys().collect()).unwrap_or_default();
         }
         let unique = call.get("unique").as_bool().unwrap_or(volume.vmid != Some(vmid));
-        Ok((Before { vmid, node, kind, archive, name, uuid, unique, existing }, volume.clone()))
+        Ok((Before { vmid, node, kind, archive, name, uuid, unique, existing, snapshots, tags, disks }, volume.clone()))
     }
 }
 
@@ -192,6 +239,10 @@ impl Act for GuestRestore {
                 probe
                     .notes
                     .push(format!("{} as it is now is destroyed, with its disks and snapshots", existing.title()));
+                let spare: Vec<&str> = before.spare(existing).collect();
+                if before.kind == GuestKind::Qemu && !spare.is_empty() {
+                    probe.notes.push(format!("the backup has not {}: kept, as unused", spare.join(", ")));
+                }
                 let text = format!("{} is stopped", existing.title());
                 probe.guards = vec![look::guard(text, at, "/status", Predicate::Equals, json!("stopped"))];
             }
@@ -277,6 +328,12 @@ impl Act for GuestRestore {
             if existing.name != before.name {
                 is["name"] = json!(before.name);
             }
+            if existing.tags != before.tags {
+                is["tags"] = json!(before.tags);
+            }
+            if before.renames(existing, call.get("storage").as_str().filter(|id| !id.is_empty())) {
+                is["volumes"] = Value::Null;
+            }
         } else {
             for open in ["uuid", "lock", "tags", "pool", "volumes", "backups"] {
                 is[open] = Value::Null;
@@ -287,8 +344,13 @@ impl Act for GuestRestore {
             is["template"] = json!(false);
         }
         let why = format!("{} makes guest {vmid}", call.path);
+        let mut deltas = vec![Delta { resource: Resource::Guest(vmid).key(), patch: is }];
+        if !before.snapshots.is_empty() {
+            let gone: serde_json::Map<_, _> = before.snapshots.into_iter().map(|name| (name, Value::Null)).collect();
+            deltas.push(Delta { resource: Resource::GuestSnapshots(vmid).key(), patch: json!({"list": gone}) });
+        }
         Prediction {
-            deltas: vec![Delta { resource: Resource::Guest(vmid).key(), patch: is }],
+            deltas,
             taints: vec![
                 (Resource::Guest(vmid).key(), why.clone()),
                 (Resource::Guests.key(), why.clone()),

@@ -79,9 +79,10 @@ async fn a_guest_is_overwritten_only_when_asked_and_stopped() {
     let place = |guest: Value| {
         world(guest, &[backup(OLD, 1, 5)])
             .with("proxmox/node/pve2", crate::actions::proxmox::testing::node("pve2"))
+            .with("proxmox/guest/104/snapshots", json!({"guest": vm(), "list": {"auto-a": {}}}))
             .with(
                 &format!("proxmox/api/nodes/pve2/vzdump/extractconfig?volume={}", crate::clients::proxmox::seg(OLD)),
-                json!("name: web\nsmbios1: uuid=U-104\n[old]\nname: no\n"),
+                json!("name: web\nsmbios1: uuid=U-104\nscsi0: local-lvm:vm-104-disk-0,size=32G\n[old]\nname: no\n"),
             )
     };
     let stopped = || but(vm(), json!({"status": "stopped"}));
@@ -96,6 +97,13 @@ async fn a_guest_is_overwritten_only_when_asked_and_stopped() {
     assert!(matches!(judge(but(stopped(), json!({"lock": "create"}))).await, Seen::Partial(_)));
     assert!(matches!(judge(but(stopped(), json!({"name": "other", "digest": "e"}))).await, Seen::Strange(_)));
     let again = but(stopped(), json!({"digest": "e"}));
+    let told = act.predict(&with(true), &probe);
+    assert_eq!(told.deltas[0].patch, json!({"digest": null, "tags": []}), "the volumes have the same names again");
+    assert_eq!(told.deltas[1].patch, json!({"list": {"auto-a": null}}));
+    let with_spare = but(stopped(), json!({"disks": {"scsi1": {"volid": "local-lvm:vm-104-disk-1", "cdrom": false}}}));
+    let other = act.look(&with(true), &place(with_spare)).await.unwrap();
+    assert!(other.notes[1].contains("local-lvm:vm-104-disk-1: kept, as unused"), "{:?}", other.notes);
+    assert_eq!(act.predict(&with(true), &other).deltas[0].patch["volumes"], Value::Null);
     let heard = act.judge(&with(true), &probe.before, Some(&json!("UPID")), &place(again)).await.unwrap();
     assert!(matches!(heard, Seen::Done(_)), "{heard:?}");
     let fresh = act.look(&with(false), &place(Value::Null)).await.unwrap();

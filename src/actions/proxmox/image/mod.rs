@@ -18,7 +18,7 @@ use crate::model::failure::{Class, Failure};
 use crate::model::ids::{NodeName, StorageId};
 
 /// The storage as the node has it, or that it has none of that name.
-async fn storage(
+pub(super) async fn storage(
     world: &dyn World,
     node: &NodeName,
     storage: &StorageId,
@@ -33,7 +33,7 @@ async fn storage(
     Ok(found)
 }
 
-async fn volume(
+pub(super) async fn volume(
     world: &dyn World,
     node: &NodeName,
     storage: &StorageId,
@@ -44,7 +44,7 @@ async fn volume(
 }
 
 /// Where a change of this storage shows: on its node, or on every node that is up.
-async fn seen_on(world: &dyn World, node: &NodeName, shared: bool) -> Result<Vec<NodeName>, Unreadable> {
+pub(super) async fn seen_on(world: &dyn World, node: &NodeName, shared: bool) -> Result<Vec<NodeName>, Unreadable> {
     if !shared {
         return Ok(vec![node.clone()]);
     }

@@ -48,7 +48,7 @@ pub(super) fn cores(kind: GuestKind, config: &Lines) -> Option<u64> {
     }
 }
 
-pub(super) fn disk(text: &str) -> Disk {
+pub(in crate::actions::proxmox) fn disk(text: &str) -> Disk {
     let property = Property::parse(text);
     let volid = property.main(&["file", "volume"]).unwrap_or_default().to_owned();
     let storage = volid.split_once(':').filter(|_| !volid.starts_with('/')).map(|(id, _)| id.into());

@@ -28,7 +28,7 @@ use crate::model::failure::{Class, Failure};
 use crate::model::ids::ResourceKey;
 
 pub use evacuation::guest_facts;
-pub(in crate::actions::proxmox) use guest::{is_disk, is_numbered};
+pub(in crate::actions::proxmox) use guest::{disk, is_disk, is_numbered};
 
 /// Reads the resources of one site. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::actions::proxmox::look;
@@ -16,6 +17,7 @@ use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
 use crate::model::ids::{NodeName, StorageId, Vmid};
 use crate::model::param::{Param, ValueType};
+use crate::placement::evacuation::gib;
 
 /// The action.
 pub struct Orphans {
@@ -35,6 +37,11 @@ impl Default for Orphans {
             )
             .output("unnamed", ValueType::List, &format!("{columns}: the guest is there and does not name the volume"))
             .output("unused", ValueType::List, &format!("{columns}: an unused disk of the guest"))
+            .output(
+                "sizes",
+                ValueType::List,
+                "Maps of node, storage, of (orphans, perhaps, unnamed, unused), disks (how many), size (of all, bytes)",
+            )
             .output("unread", ValueType::List, "Nodes that could not be asked: nothing is said of what is theirs")
             .needs_privilege("Datastore.Audit on /storage")
             .needs_privilege("VM.Audit on /vms")
@@ -84,6 +91,39 @@ fn place(volume: &Volume, there: bool, shared: bool, named: &Named) -> Place {
     }
 }
 
+const LISTS: [&str; 4] = ["orphans", "perhaps", "unnamed", "unused"];
+
+/// How much of one list is on a storage of a node.
+#[derive(Debug, Serialize)]
+struct SizeOf<'a> {
+    node: &'a str,
+    storage: &'a str,
+    of: &'a str,
+    disks: usize,
+    size: u64,
+}
+
+impl SizeOf<'_> {
+    fn text(&self) -> String {
+        let Self { node, storage, of, disks, size } = self;
+        format!("{node}, {storage}: {disks} {of}, {}", gib(*size))
+    }
+}
+
+fn sizes<'a>(found: &'a BTreeMap<&'a str, Vec<Value>>) -> Vec<SizeOf<'a>> {
+    let mut all: BTreeMap<(&str, &str, &str), (usize, u64)> = BTreeMap::new();
+    for (of, rows) in found {
+        for row in rows {
+            let text = |name: &str| row[name].as_str().unwrap_or_default();
+            let (disks, size) = all.entry((text("node"), text("storage"), of)).or_default();
+            *disks += 1;
+            *size += row["size"].as_u64().unwrap_or(0);
+        }
+    }
+    let each = all.into_iter();
+    each.map(|((node, storage, of), (disks, size))| SizeOf { node, storage, of, disks, size }).collect()
+}
+
 #[async_trait]
 impl Action for Orphans {
     fn spec(&self) -> &ActionSpec {
@@ -91,7 +131,8 @@ impl Action for Orphans {
     }
 
     async fn read(&self, call: &Call, world: &dyn World) -> Result<Reading, Unreadable> {
-        let only: Option<StorageId> = call.arg("storage")?;
+        // A runbook says nothing with an empty text.
+        let only = call.arg::<Option<StorageId>>("storage")?.filter(|id| !id.as_str().is_empty());
         let guests: BTreeMap<Vmid, GuestEntry> = look::read(world, Resource::Guests).await?;
         let nodes: BTreeMap<NodeName, Node> = look::read(world, Resource::Nodes).await?;
         let unread: Vec<&NodeName> = nodes.iter().filter(|(_, node)| !node.online).map(|(name, _)| name).collect();
@@ -130,10 +171,13 @@ impl Action for Orphans {
             }
         }
         let of = |list: &str| found.get(list).cloned().unwrap_or_default();
-        let counts = ["orphans", "perhaps", "unnamed", "unused"].map(|list| format!("{} {list}", of(list).len()));
+        let total = |list: &str| of(list).iter().filter_map(|row| row["size"].as_u64()).sum();
+        let counts = LISTS.map(|list| format!("{} {list} ({})", of(list).len(), gib(total(list))));
+        let sizes = sizes(&found);
+        let notes = sizes.iter().map(SizeOf::text).collect();
         let outputs = json!({"orphans": of("orphans"), "perhaps": of("perhaps"), "unnamed": of("unnamed"),
-            "unused": of("unused"), "unread": unread});
-        Ok(Reading { outputs, summary: counts.join(", "), guards: Vec::new(), notes: Vec::new() })
+            "unused": of("unused"), "sizes": sizes, "unread": unread});
+        Ok(Reading { outputs, summary: counts.join(", "), guards: Vec::new(), notes })
     }
 }
 
@@ -169,7 +213,7 @@ mod tests {
                 ]),
             )
             .with("proxmox/node/pve2/content/nfs", content(&[volume("nfs:999/vm-999-disk-0.raw", 999)]));
-        let reading = Orphans::default().read(&call(json!({})), &world).await.unwrap();
+        let reading = Orphans::default().read(&call(json!({"storage": ""})), &world).await.unwrap();
         let volids = |list: &str| -> Vec<String> {
             let rows = reading.outputs[list].as_array().unwrap();
             rows.iter().map(|row| row["volid"].as_str().unwrap().to_owned()).collect()
@@ -179,5 +223,8 @@ mod tests {
         assert_eq!(volids("unnamed"), ["local-lvm:vm-104-state-x"]);
         assert_eq!(volids("unused"), ["local-lvm:vm-104-disk-1"]);
         assert_eq!(reading.outputs["unread"], json!(["pve3"]));
+        let first = json!({"node": "pve2", "storage": "local-lvm", "of": "orphans", "disks": 1, "size": 5});
+        assert_eq!(reading.outputs["sizes"][0], first);
+        assert_eq!(reading.notes[3], "pve2, nfs: 1 perhaps, 0.0 GiB");
     }
 }

@@ -4,4 +4,5 @@ mod client;
 mod golden;
 mod in_process;
 mod pools;
+mod schema;
 mod transport;

@@ -22,8 +22,8 @@ pub(in crate::lab::world) struct Dump {
     notes: String,
     protected: bool,
     left: Vec<Vmid>,
-    /// Whose configuration it has locked.
-    holds: Option<Vmid>,
+    /// Whose configuration it has locked, and since when: its archive is named by that.
+    holds: Option<(Vmid, i64)>,
     failed: bool,
 }
 
@@ -84,8 +84,8 @@ pub(super) fn step(world: &mut World, key: TaskKey, dump: &mut Dump, first: bool
         }
         return Next::In(1000);
     }
-    if let Some(vmid) = dump.holds.take() {
-        written(world, key, dump, vmid);
+    if let Some((vmid, began)) = dump.holds.take() {
+        written(world, key, dump, vmid, began);
     }
     while !dump.left.is_empty() {
         let vmid = dump.left.remove(0);
@@ -122,23 +122,30 @@ fn usable(world: &World, dump: &Dump) -> Result<(), String> {
 
 /// Locks a guest: how long its backup takes, milliseconds.
 fn begin(world: &mut World, key: TaskKey, dump: &mut Dump, vmid: Vmid) -> Result<u64, String> {
+    let (now, id) = (world.seconds(), dump.storage.clone());
     let Some(guest) = world.guests.get_mut(&vmid).filter(|guest| guest.node == dump.node) else {
         return Err(format!("unable to find VM '{vmid}'"));
     };
     guest.check_lock().map_err(|error| error.message)?;
     guest.config.set("lock", "backup");
-    dump.holds = Some(vmid);
-    let (kind, status) = (guest.kind, guest.status());
+    dump.holds = Some((vmid, now));
+    let (kind, status, name) = (guest.kind, guest.status(), guest.name());
     let bytes: u64 = guest.config.disk_lines().filter(|disk| !disk.cdrom).map(|disk| disk.size).sum();
     world.say(key, format!("INFO: Starting Backup of VM {vmid} ({kind})"));
+    world.say(key, format!("INFO: Backup started at {}", log_time(now)));
     world.say(key, format!("INFO: status = {status}"));
+    let label = if kind == GuestKind::Qemu { "VM Name" } else { "CT Name" };
+    world.say(key, format!("INFO: {label}: {name}"));
     world.say(key, format!("INFO: backup mode: {}", dump.mode));
+    let archive = path(kind, vmid, now, format_of(kind, &dump.compress)).replacen("backup/", "dump/", 1);
+    let folder = world.storages.get(&id).and_then(|storage| storage.spec.options.get("path").cloned());
+    world.say(key, format!("INFO: creating vzdump archive '{}/{archive}'", folder.unwrap_or_default()));
     Ok(1000 + bytes * 1000 / RATE)
 }
 
 /// The file gets its name when all of it is there.
-fn written(world: &mut World, key: TaskKey, dump: &Dump, vmid: Vmid) {
-    let (made, shared) = (world.seconds(), world.is_shared(dump.storage.as_str()));
+fn written(world: &mut World, key: TaskKey, dump: &Dump, vmid: Vmid, made: i64) {
+    let shared = world.is_shared(dump.storage.as_str());
     let Some(guest) = world.guests.get(&vmid) else { return };
     let format = format_of(guest.kind, &dump.compress);
     let mut config = guest.config.clone();
@@ -157,8 +164,9 @@ fn written(world: &mut World, key: TaskKey, dump: &Dump, vmid: Vmid) {
         protected: dump.protected,
         config,
     };
-    world.say(key, format!("INFO: creating archive '{}'", backup.volid()));
-    world.say(key, format!("INFO: Finished Backup of VM {vmid}"));
+    let took = world.seconds() - made;
+    let time = format!("{:02}:{:02}:{:02}", took / 3600, took / 60 % 60, took % 60);
+    world.say(key, format!("INFO: Finished Backup of VM {vmid} ({time})"));
     world.backups.push(backup);
     world.unlock_after(key, vmid);
 }
@@ -183,7 +191,7 @@ pub(super) fn format_of(kind: GuestKind, compress: &str) -> &'static str {
 }
 
 pub(super) fn give_up(world: &mut World, dump: &Dump) {
-    if let Some(guest) = dump.holds.and_then(|vmid| world.guests.get_mut(&vmid)) {
+    if let Some(guest) = dump.holds.and_then(|(vmid, _)| world.guests.get_mut(&vmid)) {
         guest.config.remove("lock");
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::{RATE, Work, flag, forked, may};
 use crate::lab::call::{Call, PveError, Reply};
 use crate::lab::world::World;
-use crate::lab::world::config::{self, Config};
+use crate::lab::world::config::{self, Config, Disk};
 use crate::lab::world::guest::{Guest, Load};
 use crate::lab::world::jobs::Next;
 use crate::lab::world::lifecycle;
@@ -75,14 +75,27 @@ fn free(world: &World, call: &Call, node: &NodeName, kind: GuestKind, vmid: Vmid
     }
 }
 
+/// Volumes of the guest that is there whose names are not free for the restored ones: a VM's are destroyed before where
+/// the backup has the same key, a container's after.
+fn taken(world: &World, config: &Config, kind: GuestKind, vmid: Vmid) -> Vec<Disk> {
+    let there = world.guests.get(&vmid).map(|guest| guest.config.disks()).unwrap_or_default();
+    let stays = |disk: &Disk| !disk.cdrom && (kind == GuestKind::Lxc || config.get(&disk.key).is_none());
+    there.into_iter().filter(stays).collect()
+}
+
 /// The configuration with volumes of its own, and with other addresses and identity where it is to be unique.
 fn restored(world: &World, call: &Call, mut config: Config, kind: GuestKind, vmid: Vmid) -> Config {
-    let disks = config.disks().into_iter().filter(|disk| !disk.cdrom && !disk.unused);
-    for (n, disk) in (0..).zip(disks.collect::<Vec<_>>()) {
+    // What is not of the state that was backed up.
+    config.0.retain(|key, _| config::stem(key) != "unused" && key != "parent");
+    let mut names: Vec<String> = taken(world, &config, kind, vmid).into_iter().map(|disk| disk.volid).collect();
+    let disks = config.disks().into_iter().filter(|disk| !disk.cdrom);
+    for disk in disks.collect::<Vec<_>>() {
         let storage = call.params.get("storage").cloned().unwrap_or_else(|| disk.storage.to_string());
-        let name = config::volume_name(world.plugin(&storage), kind, vmid, n);
-        let line = config.get(&disk.key).unwrap_or_default().replacen(&disk.volid, &format!("{storage}:{name}"), 1);
+        let each = (0..).map(|n| format!("{storage}:{}", config::volume_name(world.plugin(&storage), kind, vmid, n)));
+        let Some(volid) = each.into_iter().find(|volid| !names.contains(volid)) else { continue };
+        let line = config.get(&disk.key).unwrap_or_default().replacen(&disk.volid, &volid, 1);
         config.set(&disk.key, line);
+        names.push(volid);
     }
     if kind == GuestKind::Qemu {
         let generation = unlike_any(world, vmid, "generation");
@@ -150,10 +163,16 @@ pub(super) fn step(world: &mut World, key: TaskKey, restore: &mut Restore, first
         return Next::In(1000 + restore.size * 1000 / RATE);
     }
     let vmid = restore.vmid;
+    let kind = world.guests.get(&vmid).map_or(GuestKind::Qemu, |guest| guest.kind);
+    let left = taken(world, &restore.config, kind, vmid);
     let Some(guest) = world.guests.get_mut(&vmid) else {
         return Next::Done(Err(format!("unable to find configuration file for VM {vmid} - no such machine")));
     };
     guest.config = restore.config.clone();
+    // A VM's disks that the backup has not stay, for nobody's use.
+    for (n, disk) in (0..).zip(left).filter(|_| kind == GuestKind::Qemu) {
+        guest.config.set(&format!("unused{n}"), disk.volid);
+    }
     guest.snapshots.clear();
     guest.pending.clear();
     guest.config.set("lock", "create");

@@ -4,7 +4,6 @@ use serde_json::{Map, Value, json};
 
 use super::{Request, Resource};
 use crate::lab::call::{Call, PveError, Reply};
-use crate::lab::scenario::HaRuleSpec;
 use crate::lab::world::{World, config};
 use crate::model::ids::NodeName;
 
@@ -110,60 +109,4 @@ fn command(world: &mut World, call: &Call, make: fn(String, NodeName) -> Request
         out["blocking-resources"] = json!(rows);
     }
     Ok(Reply::changed(out))
-}
-
-fn rule_row(world: &World, order: usize, rule: &HaRuleSpec) -> Value {
-    let mut row = Map::new();
-    row.insert("rule".into(), json!(rule.rule));
-    row.insert("type".into(), json!(rule.kind));
-    row.insert("resources".into(), json!(rule.resources));
-    if rule.kind == "node-affinity" {
-        row.insert("nodes".into(), json!(rule.nodes));
-        row.insert("strict".into(), json!(u8::from(rule.strict)));
-    } else {
-        row.insert("affinity".into(), json!(rule.affinity));
-    }
-    row.insert("order".into(), json!(order + 1));
-    let text: Vec<&str> =
-        world.ha.rules.iter().flat_map(|rule| [rule.rule.as_str(), &rule.resources, &rule.nodes]).collect();
-    row.insert("digest".into(), json!(config::short_hash(&text.join("\n"))));
-    Value::Object(row)
-}
-
-pub(in crate::lab::world) fn rules(world: &mut World, call: &Call) -> Result<Reply, PveError> {
-    let kind = call.params.get("type");
-    let resource = call.params.get("resource").map(|text| sid_of(world, text));
-    let rows = world.ha.rules.iter().enumerate().filter(|(_, rule)| {
-        kind.is_none_or(|kind| *kind == rule.kind)
-            && resource.as_ref().is_none_or(|sid| rule.resources.split(',').any(|one| one == sid))
-    });
-    Ok(Reply::read(rows.map(|(order, rule)| rule_row(world, order, rule)).collect()))
-}
-
-pub(in crate::lab::world) fn rule(world: &mut World, call: &Call) -> Result<Reply, PveError> {
-    let name = call.path.get("rule").map(String::as_str).unwrap_or_default();
-    let found = world.ha.rules.iter().enumerate().find(|(_, rule)| rule.rule == name);
-    let (order, rule) = found.ok_or_else(|| PveError::die(format!("no such ha rule '{name}'")))?;
-    Ok(Reply::read(rule_row(world, order, rule)))
-}
-
-pub(in crate::lab::world) fn groups(world: &mut World, _: &Call) -> Result<Reply, PveError> {
-    if has_rules(world) {
-        return Err(PveError::die("cannot index groups: ha groups have been migrated to rules"));
-    }
-    Ok(Reply::read(world.ha.groups.iter().map(|(name, nodes)| group_row(name, nodes)).collect()))
-}
-
-pub(in crate::lab::world) fn group(world: &mut World, call: &Call) -> Result<Reply, PveError> {
-    if has_rules(world) {
-        return Err(PveError::die("cannot read group: ha groups have been migrated to rules"));
-    }
-    let name = call.path.get("group").map(String::as_str).unwrap_or_default();
-    let nodes = world.ha.groups.get(name).ok_or_else(|| PveError::die(format!("no such ha group '{name}'")))?;
-    Ok(Reply::read(group_row(name, nodes)))
-}
-
-fn group_row(name: &str, nodes: &str) -> Value {
-    json!({"group": name, "type": "group", "nodes": nodes, "nofailback": 0, "restricted": 0,
-        "digest": config::short_hash(nodes)})
 }

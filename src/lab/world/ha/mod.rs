@@ -6,6 +6,7 @@ pub(super) mod change;
 pub(super) mod crm;
 pub(super) mod lrm;
 pub(super) mod place;
+pub(super) mod rules;
 pub(super) mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ pub(super) const LRM_PERIOD_MS: u64 = 5_000;
 pub(super) struct Ha {
     pub resources: BTreeMap<String, Resource>,
     pub rules: Vec<HaRuleSpec>,
-    pub groups: BTreeMap<String, String>,
+    pub groups: BTreeMap<String, Group>,
     /// Commands that the next round takes.
     pub queue: Vec<Request>,
     /// Nodes for which maintenance was asked and taken up by the manager.
@@ -51,6 +52,16 @@ pub(super) struct Resource {
     pub failback: bool,
     pub max_restart: u32,
     pub max_relocate: u32,
+}
+
+/// Nodes that guests had best be on, before rules.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Group {
+    /// `pve1:2,pve2`
+    pub nodes: String,
+    pub restricted: bool,
+    pub nofailback: bool,
+    pub comment: String,
 }
 
 /// What the manager knows of a service.
@@ -126,7 +137,9 @@ pub(super) enum Request {
 impl Ha {
     /// Resources and rules of a scenario, services in the state that they had settled in.
     pub fn from_spec(spec: &HaSpec, world: &World) -> Self {
-        let mut ha = Self { rules: spec.rules.clone(), groups: spec.groups.clone(), ..Self::default() };
+        let group = |nodes: &String| Group { nodes: nodes.clone(), ..Group::default() };
+        let groups = spec.groups.iter().map(|(name, nodes)| (name.clone(), group(nodes))).collect();
+        let mut ha = Self { rules: spec.rules.clone(), groups, ..Self::default() };
         for resource in &spec.resources {
             let Some(guest) = resource.sid.split_once(':').and_then(|(_, id)| id.parse::<Vmid>().ok()) else {
                 continue;
@@ -184,11 +197,21 @@ impl Ha {
             .iter()
             .map(|rule| {
                 let body = json!({"type": rule.kind, "resources": rule.resources, "nodes": rule.nodes,
-                    "strict": u8::from(rule.strict), "affinity": rule.affinity});
+                    "strict": u8::from(rule.strict), "affinity": rule.affinity, "disable": u8::from(rule.disable),
+                    "comment": rule.comment});
                 (&rule.rule, body)
             })
             .collect();
-        json!({"resources": resources, "rules": rules, "maintenance_asked": self.maintenance_asked})
+        let groups: BTreeMap<&String, Value> = self
+            .groups
+            .iter()
+            .map(|(name, group)| {
+                let body = json!({"nodes": group.nodes, "restricted": u8::from(group.restricted),
+                    "nofailback": u8::from(group.nofailback), "comment": group.comment});
+                (name, body)
+            })
+            .collect();
+        json!({"resources": resources, "rules": rules, "groups": groups, "maintenance_asked": self.maintenance_asked})
     }
 }
 

@@ -12,7 +12,7 @@ fn lists(list: &str, sid: &str) -> bool {
 impl Ha {
     fn affinity<'a>(&'a self, sid: &'a str, sign: &'a str) -> impl Iterator<Item = &'a HaRuleSpec> {
         self.rules.iter().filter(move |rule| {
-            rule.kind == "resource-affinity" && rule.affinity == sign && lists(&rule.resources, sid)
+            !rule.disable && rule.kind == "resource-affinity" && rule.affinity == sign && lists(&rule.resources, sid)
         })
     }
 
@@ -53,10 +53,14 @@ impl Ha {
 
     /// The node priorities that a rule or group gives a service, and whether other nodes are forbidden.
     fn preferred(&self, sid: &str) -> Option<(Vec<(NodeName, i32)>, bool)> {
-        let rule = self.rules.iter().find(|rule| rule.kind == "node-affinity" && lists(&rule.resources, sid));
+        let rule =
+            self.rules.iter().find(|rule| !rule.disable && rule.kind == "node-affinity" && lists(&rule.resources, sid));
         let (list, strict) = match rule {
             Some(rule) => (rule.nodes.clone(), rule.strict),
-            None => (self.groups.get(self.resources.get(sid)?.group.as_ref()?)?.clone(), false),
+            None => {
+                let group = self.groups.get(self.resources.get(sid)?.group.as_ref()?)?;
+                (group.nodes.clone(), group.restricted)
+            }
         };
         let nodes = list.split(',').map(|one| match one.split_once(':') {
             Some((name, priority)) => (NodeName::new(name), priority.parse().unwrap_or(0)),

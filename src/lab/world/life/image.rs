@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Work, forked};
 use crate::lab::call::{Call, PveError, Reply};
 use crate::lab::world::World;
+use crate::lab::world::config;
 use crate::lab::world::jobs::Next;
 use crate::lab::world::task::TaskKey;
 use crate::model::ids::{NodeName, StorageId};
@@ -155,7 +156,7 @@ pub(in crate::lab::world) fn remove(world: &mut World, call: &Call) -> Result<Re
     if !call.privileges.may(&format!("/storage/{storage}"), "Datastore.Allocate") {
         return Err(PveError::status(403, format!("Permission check failed (/storage/{storage}, Datastore.Allocate)")));
     }
-    let id = format!("{storage}@{}", path.replace('/', "-"));
+    let id = config::owner_of(&path).map_or_else(|| storage.to_string(), |vmid| format!("{vmid}@{storage}"));
     let work = Work::Remove(Remove { node: node.clone(), storage, path });
     Ok(forked(world, call, &node, "imgdel", id, work))
 }
@@ -163,6 +164,17 @@ pub(in crate::lab::world) fn remove(world: &mut World, call: &Call) -> Result<Re
 pub(super) fn remove_step(world: &mut World, job: &Remove, first: bool) -> Next {
     if first {
         return Next::In(300);
+    }
+    let volid = format!("{}:{}", job.storage, job.path);
+    if world.volumes().any(|volume| volume.volid.starts_with(&format!("{volid}/"))) {
+        let base = job.path.as_str();
+        return Next::Done(Err(format!("base volume '{base}' is still in use by linked clones")));
+    }
+    // The server frees what a guest names, too: it does not ask.
+    let named = world.volumes().any(|volume| volume.volid == volid);
+    if let Some(storage) = world.storages.get_mut(&job.storage).filter(|_| named) {
+        storage.free(&job.node, &job.path);
+        return Next::Done(Ok(()));
     }
     let there = world.storages.get_mut(&job.storage).is_some_and(|storage| storage.take_file(&job.node, &job.path));
     let none = || format!("unlink '{}' failed: No such file or directory", job.path);

@@ -209,3 +209,51 @@ fn a_service_that_cannot_start_ends_in_error_and_says_so() {
     run(&mut world, 20);
     assert_eq!(row(&mut world, "qemu/223")["hastate"], "stopped");
 }
+
+fn change(world: &mut World, verb: Verb, path: &str, params: &[(&str, &str)]) -> Result<(), String> {
+    world.handle(&call(verb, path, params)).map(drop).map_err(|error| error.message)
+}
+
+#[test]
+fn rules_are_made_changed_and_removed_and_refused_in_the_servers_words() {
+    let mut world = site("tiny");
+    let made = |world: &mut World, rule: &str, params: &[(&str, &str)]| {
+        let all: Vec<_> = [("rule", rule)].into_iter().chain(params.iter().copied()).collect();
+        change(world, Verb::Post, "/cluster/ha/rules", &all)
+    };
+    let nodes = [("type", "node-affinity"), ("resources", "111"), ("nodes", "pve2:1,pve1"), ("strict", "1")];
+    made(&mut world, "home", &nodes).unwrap();
+    assert_eq!(made(&mut world, "home", &nodes).unwrap_err(), "HA rule 'home' already defined");
+    let row = get(&mut world, "/cluster/ha/rules/home");
+    assert_eq!((row["resources"].as_str(), row["strict"].as_u64()), (Some("vm:111"), Some(1)));
+    let with = |key: &'static str, value: &'static str| nodes.map(|(k, v)| if k == key { (k, value) } else { (k, v) });
+    let unmanaged = made(&mut world, "b", &with("resources", "vm:104")).unwrap_err();
+    assert_eq!(unmanaged, "cannot use unmanaged resource(s) vm:104.");
+    assert_eq!(made(&mut world, "b", &with("nodes", "pve9")).unwrap_err(), "cannot use non-existent node(s) pve9.");
+    let alone = [("type", "resource-affinity"), ("resources", "vm:111"), ("affinity", "negative")];
+    assert_eq!(made(&mut world, "b", &alone).unwrap_err(), "Rule 'b' is invalid.");
+    let digest = row["digest"].as_str().unwrap();
+    let off = [("type", "node-affinity"), ("disable", "1"), ("delete", "strict"), ("digest", digest)];
+    change(&mut world, Verb::Put, "/cluster/ha/rules/home", &off).unwrap();
+    let stale = change(&mut world, Verb::Put, "/cluster/ha/rules/home", &off).unwrap_err();
+    assert!(stale.contains("changed by other user?"), "{stale}");
+    let row = get(&mut world, "/cluster/ha/rules/home");
+    assert_eq!((row["disable"].as_u64(), row["strict"].as_u64()), (Some(1), Some(0)));
+    change(&mut world, Verb::Delete, "/cluster/ha/rules/home", &[]).unwrap();
+    assert_eq!(change(&mut world, Verb::Delete, "/cluster/ha/rules/home", &[]).unwrap_err(), "no such ha rule 'home'");
+    let group = change(&mut world, Verb::Post, "/cluster/ha/groups", &[("group", "g"), ("nodes", "pve1")]).unwrap_err();
+    assert_eq!(group, "cannot create group: ha groups have been migrated to rules");
+}
+
+#[test]
+fn groups_are_made_changed_and_removed_before_rules() {
+    let mut world = site("mixed-version");
+    change(&mut world, Verb::Post, "/cluster/ha/groups", &[("group", "low"), ("nodes", "pve1:1")]).unwrap();
+    change(&mut world, Verb::Put, "/cluster/ha/groups/low", &[("restricted", "1"), ("nodes", "pve2")]).unwrap();
+    let row = get(&mut world, "/cluster/ha/groups/low");
+    assert_eq!((row["nodes"].as_str(), row["restricted"].as_u64()), (Some("pve2"), Some(1)));
+    let used = change(&mut world, Verb::Delete, "/cluster/ha/groups/upper", &[]).unwrap_err();
+    assert_eq!(used, "ha group is used by service 'vm:111'");
+    change(&mut world, Verb::Delete, "/cluster/ha/groups/low", &[]).unwrap();
+    assert_eq!(get(&mut world, "/cluster/ha/groups").as_array().unwrap().len(), 1);
+}

@@ -204,3 +204,48 @@ fn images_come_from_addresses_and_go() {
     assert_eq!(outcome(&mut world, &task).0, "OK");
     assert!(!get(&mut world, "/nodes/pve2/storage/local/content").to_string().contains("a.iso"));
 }
+
+#[test]
+fn a_disk_of_nobody_is_listed_with_its_owner_and_goes_and_an_unused_one_goes_with_its_line() {
+    let mut world = site("leftovers");
+    let disks = |world: &mut World| -> Vec<String> {
+        let rows = get_with(world, "/nodes/pve2/storage/fast/content", &[]);
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| format!("{} of {}", row["volid"].as_str().unwrap(), row["vmid"]))
+            .collect()
+    };
+    let orphan = "fast:vm-999-disk-0";
+    assert!(disks(&mut world).contains(&format!("{orphan} of 999")));
+    let delete = |world: &mut World, volid: &str| {
+        let mut call = call(Verb::Delete, "/nodes/pve2/storage/fast/content/x", &[]);
+        call.template = "/nodes/{node}/storage/{storage}/content/{volume}".into();
+        call.path.insert("volume".into(), volid.into());
+        let task = upid(world.handle(&call).unwrap().data);
+        run(world, 5);
+        (task.clone(), outcome(world, &task).0)
+    };
+    let (task, ended) = delete(&mut world, orphan);
+    assert!(task.contains(":imgdel:999@fast:") && ended == "OK", "{task} {ended}");
+    assert!(!disks(&mut world).contains(&format!("{orphan} of 999")));
+    assert!(delete(&mut world, orphan).1.contains("No such file"));
+    let unused = "fast:vm-104-disk-1 of 104".to_owned();
+    assert!(disks(&mut world).contains(&unused));
+    world.handle(&call(Verb::Put, "/nodes/pve2/qemu/104/config", &[("delete", "unused0")])).unwrap();
+    assert!(!disks(&mut world).contains(&unused));
+    // The server asks nobody: what a guest names goes, too.
+    assert_eq!(delete(&mut world, "fast:vm-104-disk-0").1, "OK");
+    assert!(!disks(&mut world).iter().any(|disk| disk.starts_with("fast:vm-104-disk-0")));
+}
+
+#[test]
+fn a_task_that_hangs_runs_until_it_is_stopped() {
+    let mut world = site("leftovers");
+    let task = "UPID:pve3:0001ABCD:00A1B2C3:67400000:vzdump:104:root@pam:";
+    run(&mut world, 3600);
+    assert_eq!(outcome(&mut world, task).0, "running");
+    let path = format!("/nodes/pve3/tasks/{task}");
+    assert_eq!(world.handle(&call(Verb::Delete, &path, &[])).unwrap().data, Value::Null);
+    assert_eq!(outcome(&mut world, task), ("received interrupt".into(), "TASK ERROR: received interrupt".into()));
+}
