@@ -6,6 +6,7 @@
 mod cases;
 mod files;
 mod judge;
+mod keeping;
 mod objects;
 mod one;
 mod outside;
@@ -150,6 +151,7 @@ fn cases_of(settings: &Settings, book: &Book, wanted: &Wanted) -> Result<Vec<Cas
         args: wanted.args.clone(),
         set: wanted.set.clone(),
         cluster: wanted.cluster.clone(),
+        user: None,
         faults: Vec::new(),
         expect: Expect::default(),
     }])
@@ -173,6 +175,7 @@ async fn rehearse_case(
     ended: &mut Vec<Ended>,
 ) -> Result<(), AppError> {
     let mut setting = Setting::new(&case.scenario, case.faults.clone())?;
+    setting.user.clone_from(&case.user);
     setting.double = wanted.double;
     let request = Request { args: case.args.clone(), set: case.set.clone(), cluster: case.cluster.clone() };
     let plan = {
