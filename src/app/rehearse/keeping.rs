@@ -4,23 +4,31 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use crate::clients::keeper::{Keeper, Keeps, Kept};
 use crate::clients::proxmox::seg;
 
 /// By reference: a token's id, and its secret where there is one.
+type Entries = BTreeMap<String, (String, Option<SecretString>)>;
+
 #[derive(Clone, Default)]
-pub(super) struct Keeping(Arc<Mutex<BTreeMap<String, (String, Option<SecretString>)>>>);
+pub(super) struct Keeping(Arc<Mutex<Entries>>);
 
 impl Keeping {
     pub fn keeper(&self) -> Keeper {
         Keeper::new(Arc::new(self.clone()))
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, (String, Option<SecretString>)>> {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether any of the secrets is in this text.
+    pub fn is_told_in(&self, text: &str) -> bool {
+        let entries = self.entries();
+        entries.values().filter_map(|(_, secret)| secret.as_ref()).any(|secret| text.contains(secret.expose_secret()))
     }
 
     /// A state of the lab with what is kept beside it, under the names of resources.

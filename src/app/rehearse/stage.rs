@@ -211,6 +211,11 @@ impl Stage {
         self.outside.beside(self.keeping.beside(state))
     }
 
+    /// Whether an event has a secret that is kept.
+    pub fn tells_a_secret(&self, events: &[Event]) -> bool {
+        events.iter().any(|event| serde_json::to_string(event).is_ok_and(|text| self.keeping.is_told_in(&text)))
+    }
+
     /// What was taken that changed, or queued a change of, the world.
     pub fn taken(&self) -> Vec<Entry> {
         self.lab.ledger().mutating().into_iter().filter(|entry| entry.accepted).collect()

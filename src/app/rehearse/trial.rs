@@ -264,6 +264,9 @@ impl Scene {
         }
         found.extend(judge::untruths_of(&start, &end, &listed));
         found.extend(judge::extra(&self.asked, &judge::asked(&self.stage.taken()), false));
+        if self.stage.tells_a_secret(&act.events) {
+            found.push("the journal has a secret".to_owned());
+        }
         found.extend(said(&view, status, &tried.story));
     }
 }

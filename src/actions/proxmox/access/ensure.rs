@@ -268,3 +268,76 @@ impl<K: Kind> Act for Ensure<K> {
         Some(typed::check(&typed::call(Verb::Get, K::listed_at(), &Params::new()), wanted))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Acl, Role, User};
+    use super::*;
+    use crate::actions::proxmox::testing::{FakeWorld, call};
+
+    fn roles() -> FakeWorld {
+        let all = ["Sys.Audit", "VM.Audit", "VM.Migrate"];
+        let roles = json!({"Administrator": {"privileges": all, "special": true},
+            "Own": {"privileges": ["VM.Audit", "VM.Migrate"]}});
+        FakeWorld::default()
+            .with("proxmox/roles", roles)
+            .with("proxmox/acl", json!({"/ user ops@pve Own": {"propagate": true}}))
+            .with("proxmox/site", json!({"name": "lab", "version": "9.2.3", "quorate": true, "nodes": ["pve1"]}))
+    }
+
+    #[tokio::test]
+    async fn a_role_has_exactly_what_is_asked_for_and_is_put_back() {
+        let act = Ensure::<Role>::new(Timing::default());
+        let with = call(json!({"role": "Own", "privileges": ["VM.Audit", "Sys.Audit"]}));
+        let probe = act.look(&with, &roles()).await.unwrap();
+        assert_eq!(probe.summary, "role Own: privileges: -VM.Migrate, +Sys.Audit");
+        let request = act.request(&with, &probe.before).unwrap();
+        assert_eq!((request.verb, request.path.as_str()), (Verb::Put, "/access/roles/Own"));
+        assert_eq!(request.params, Params::new().set("privs", "Sys.Audit,VM.Audit"));
+        let undo = act.undo(&with, &probe.before, None).unwrap();
+        assert_eq!(undo.with, json!({"role": "Own", "privileges": ["VM.Audit", "VM.Migrate"], "state": "present"}));
+        let same = call(json!({"role": "Own", "privileges": ["VM.Migrate", "VM.Audit", "VM.Audit"]}));
+        assert!(act.look(&same, &roles()).await.unwrap().satisfied);
+    }
+
+    #[tokio::test]
+    async fn what_a_role_may_not_be_is_said_while_planning() {
+        let act = Ensure::<Role>::new(Timing::default());
+        let refusal = async |with: Value| act.look(&call(with), &roles()).await.unwrap_err().to_string();
+        let old = refusal(json!({"role": "New", "privileges": ["VM.Monitor"]})).await;
+        assert!(old.contains("Proxmox VE 9.2.3 has no privilege VM.Monitor"), "{old}");
+        assert!(refusal(json!({"role": "pveX"})).await.contains("begin with PVE"));
+        assert!(refusal(json!({"role": "Own", "state": "absent"})).await.contains("/ user ops@pve Own"));
+    }
+
+    #[tokio::test]
+    async fn a_new_user_is_taken_away_again_and_a_changed_one_put_back() {
+        let act = Ensure::<User>::new(Timing::default());
+        let world = FakeWorld::default().with("proxmox/users", json!({"a@pve": {"enable": true, "expire": 0}}));
+        let new = call(json!({"user": "b@pve", "comment": "x"}));
+        let probe = act.look(&new, &world).await.unwrap();
+        assert_eq!(act.undo(&new, &probe.before, None).unwrap().with, json!({"user": "b@pve", "state": "absent"}));
+        let changed = call(json!({"user": "a@pve", "comment": "x", "enable": false}));
+        let probe = act.look(&changed, &world).await.unwrap();
+        let back = json!({"user": "a@pve", "comment": "", "enable": true, "state": "present"});
+        assert_eq!(act.undo(&changed, &probe.before, None).unwrap().with, back);
+        assert!(act.look(&call(back), &world).await.unwrap().satisfied);
+    }
+
+    #[tokio::test]
+    async fn an_entry_is_for_exactly_one() {
+        let act = Ensure::<Acl>::new(Timing::default());
+        let with = call(json!({"path": "//vms/104/", "role": "Own", "token": "a@pve!x"}));
+        let probe = act.look(&with, &roles()).await.unwrap();
+        let request = act.request(&with, &probe.before).unwrap();
+        let params = [("path", "/vms/104"), ("roles", "Own"), ("tokens", "a@pve!x"), ("propagate", "1")];
+        assert_eq!(request.params, params.into_iter().collect::<Params>());
+        for both in
+            [json!({"path": "/", "role": "Own"}), json!({"path": "/", "role": "Own", "user": "a@pve", "group": "g"})]
+        {
+            assert!(
+                act.look(&call(both), &roles()).await.unwrap_err().to_string().contains("of user, token and group")
+            );
+        }
+    }
+}

@@ -16,6 +16,7 @@ use crate::actions::deps::Timing;
 use crate::actions::proxmox::act::Request;
 use crate::actions::proxmox::look;
 use crate::actions::proxmox::resource::Resource;
+use crate::actions::proxmox::source::ProxmoxSource;
 use crate::actions::proxmox::typed;
 use crate::actions::proxmox::work::Work;
 use crate::clients::keeper::{Keeper, Kept};
@@ -169,6 +170,15 @@ fn check(call: &Call, before: &Before) -> Result<(), Failure> {
     Err(refused(attempted(call), cause).remedy(format!("put the secret into {store}, or {}", take_away(call))))
 }
 
+/// What it is given would go with it, unsaid.
+async fn has_no_entries(call: &Call, world: &dyn World) -> Result<(), Unreadable> {
+    let lines: All = look::read(world, Resource::Acl).await?;
+    let Some(line) = lines.keys().find(|line| line.split(' ').nth(2) == Some(&id(call))) else { return Ok(()) };
+    let cause = format!("an entry of the access control list, {line}, would go with it");
+    let remedy = "take that away first (proxmox.acl with state: absent)";
+    Err(refused(attempted(call), cause).remedy(remedy).into())
+}
+
 struct Making<'a> {
     call: &'a Call,
     work: Work<'a>,
@@ -187,7 +197,8 @@ impl Making<'_> {
         let answer = match self.work.change(request.verb, &request.path, &request.params).await {
             Ok(answer) => answer,
             Err(failure) => {
-                if failure.done == Done::None {
+                // Whose answer was lost may still be made: its place is what a recovery goes by.
+                if !failure.lost && self.is_missing().await {
                     self.empty().await;
                 }
                 return Err(failure);
@@ -204,6 +215,11 @@ impl Making<'_> {
             Ok(()) => Ok(()),
             Err(why) => Err(self.undone(why).await),
         }
+    }
+
+    async fn is_missing(&self) -> bool {
+        let source = ProxmoxSource::new((*self.work.site).clone());
+        matches!(now(self.call, &source).await, Ok(None))
     }
 
     /// The store has refused the secret: the token, which nobody else can have used, is taken away again.
@@ -249,6 +265,9 @@ impl Action for TokenMake {
         let mut probe = Probe::new(String::new(), json!(before));
         if is_absent(call) {
             probe.satisfied = before.now.is_none();
+            if !probe.satisfied {
+                has_no_entries(call, world).await?;
+            }
             probe.effect = before.now.as_ref().map(|_| Effect::Destroy);
             let what = if probe.satisfied { "there is none" } else { "is taken away" };
             probe.summary = format!("token {id}: {what}");
@@ -382,5 +401,90 @@ impl Action for TokenMake {
         let said = format!("# its secret is printed once: keep it under {}", text(call, "store"));
         let own = request(call).typed();
         if is_absent(call) { vec![own] } else { vec![said, own, listed] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::proxmox::testing::{FakeWorld, call, intent};
+
+    const STORE: &str = "secret/pass%3Alab%2Fnew";
+    const ID: &str = "ops@pve!new";
+
+    fn asked() -> Call {
+        call(json!({"user": "ops@pve", "name": "new", "store": "pass:lab/new", "privsep": true, "state": "present"}))
+    }
+
+    fn world(tokens: Value, kept: Value) -> FakeWorld {
+        FakeWorld::default().with("proxmox/tokens", tokens).with(STORE, kept).with("proxmox/acl", json!({}))
+    }
+
+    fn action() -> TokenMake {
+        let quick = std::time::Duration::ZERO;
+        TokenMake::new(Timing { late_task: quick, poll: quick, ..Timing::default() })
+    }
+
+    fn there() -> Value {
+        json!({ID: {"privsep": true, "expire": 0}})
+    }
+
+    fn own(whole: bool) -> Value {
+        json!({"token": ID, "whole": whole})
+    }
+
+    #[tokio::test]
+    async fn one_that_is_there_is_left_alone_where_its_secret_is_kept() {
+        let probe = action().probe(&asked(), &world(there(), own(true))).await.unwrap();
+        assert!(probe.satisfied, "{}", probe.summary);
+        for kept in [Value::Null, own(false), json!({}), json!({"token": "a@pve!b", "whole": true})] {
+            let refusal = action().probe(&asked(), &world(there(), kept)).await.unwrap_err();
+            let Unreadable::Failed(failure) = refusal else { panic!("{refusal:?}") };
+            assert!(failure.cause.contains("has not its secret"), "{}", failure.cause);
+            assert!(failure.remedy.unwrap().contains("pveum user token delete ops@pve new"));
+        }
+        let other = world(json!({ID: {"privsep": false, "expire": 0}}), own(true));
+        assert!(action().probe(&asked(), &other).await.unwrap_err().to_string().contains("privsep: false"));
+    }
+
+    #[tokio::test]
+    async fn only_a_free_place_or_that_of_a_dead_token_is_written() {
+        for kept in [Value::Null, own(false), own(true)] {
+            assert!(!action().probe(&asked(), &world(json!({}), kept)).await.unwrap().satisfied);
+        }
+        for kept in [json!({}), json!({"token": "a@pve!b", "whole": true})] {
+            let refusal = action().probe(&asked(), &world(json!({}), kept)).await.unwrap_err().to_string();
+            assert!(refusal.contains("pass:lab/new has"), "{refusal}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_never_asked_for_again() {
+        let recover = async |was: Value, tokens: Value, kept: Value| {
+            let intent = intent(json!(Before { now: None, kept: was }), &[]);
+            action().recover(&asked(), &intent, None, &world(tokens, kept)).await.unwrap()
+        };
+        let lost = recover(Value::Null, there(), own(false)).await;
+        let Recovery::InDoubt(why) = lost else { panic!("{lost:?}") };
+        assert!(why.contains("was not heard") && why.contains("pveum user token delete"), "{why}");
+        let kept = recover(Value::Null, there(), own(true)).await;
+        assert_eq!(kept, Recovery::Done(json!({"token": ID, "store": "pass:lab/new"})));
+        let stale = recover(own(true), there(), own(true)).await;
+        assert!(matches!(stale, Recovery::InDoubt(_)), "the secret is that of an earlier one: {stale:?}");
+        let unseen = recover(Value::Null, json!({}), own(false)).await;
+        assert!(matches!(unseen, Recovery::Unseen { done: Done::None, .. }), "{unseen:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_given_to_it_is_taken_away_first() {
+        let mut gone = asked();
+        gone.with["state"] = json!("absent");
+        let line = json!({format!("/ token {ID} Watcher"): {"propagate": true}});
+        let with =
+            FakeWorld::default().with("proxmox/tokens", there()).with(STORE, own(true)).with("proxmox/acl", line);
+        let refusal = action().probe(&gone, &with).await.unwrap_err().to_string();
+        assert!(refusal.contains("would go with it"), "{refusal}");
+        let probe = action().probe(&gone, &world(there(), own(true))).await.unwrap();
+        assert_eq!((probe.satisfied, probe.effect), (false, Some(Effect::Destroy)));
     }
 }

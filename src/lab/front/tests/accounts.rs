@@ -122,7 +122,7 @@ async fn what_is_refused_is_refused_in_the_servers_words() {
     refused("PUT", "/access/acl", &acl("/", "")[..2], 400, "either 'users', 'groups' or 'tokens' is required.").await;
     refused("POST", "/access/users/ops@pve/token/runbook", &[], 400, "Token already exists.").await;
     refused("POST", TOKEN, &[], 500, "no such user ('auto@pve')").await;
-    refused("DELETE", "/access/users/ops@pve/token/x", &[], 500, "no such token 'x' for user 'ops@pve'").await;
+    refused("DELETE", "/access/users/ops@pve/token/none", &[], 500, "no such token 'none' for user 'ops@pve'").await;
     let refusal = "role 'X' does not exist";
     refused("PUT", "/access/acl", &[("path", "/"), ("roles", "X"), ("users", "ops@pve")], 500, refusal).await;
 }
