@@ -246,7 +246,7 @@ fn open(
     let config = Config::of(PathBuf::from("cluster-config.yaml"), false, &source, profiles)?;
     let credential = match &setting.user {
         Some(user) => {
-            let none = || AppError::new(Exit::Usage, "lab::user", format!("the lab has no user {user}"));
+            let none = || AppError::new(Exit::NotFound, "lab::user", format!("the lab has no user {user}"));
             Credential::Password { user: user.clone(), password: lab.access().password(user).ok_or_else(none)?.into() }
         }
         None => {
