@@ -7,6 +7,7 @@ use super::files::{FileWrite, YamlSet};
 use super::local::LocalRun;
 use super::net::{HttpGet, HttpRequest, WaitTcp};
 use super::proxmox::One;
+use super::proxmox::access::{Accounts, Acl, Ensure, PermissionsRead, Role, TokenMake, User};
 use super::proxmox::api::ApiCall;
 use super::proxmox::backup::{Backups, BackupsPrune, GuestBackup, GuestRestore};
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
@@ -57,6 +58,14 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(GuestUnlock::new(deps.timing)),
         Arc::new(NodeEmpty::default()),
         Arc::new(One(ApiCall::new(deps.timing))),
+        Arc::new(One(Ensure::<Acl>::new(deps.timing))),
+        Arc::new(One(Ensure::<Role>::new(deps.timing))),
+        Arc::new(One(Ensure::<User>::new(deps.timing))),
+        Arc::new(TokenMake::new(deps.timing)),
+        Arc::new(PermissionsRead::default()),
+        Arc::new(Accounts::roles()),
+        Arc::new(Accounts::tokens()),
+        Arc::new(Accounts::users()),
         Arc::new(One(HaResource::new(deps.timing))),
         Arc::new(One(HaRule::new(deps.timing))),
         Arc::new(One(NodeReboot::new(deps.timing))),
@@ -120,6 +129,7 @@ mod tests {
                 "http.get",
                 "http.request",
                 "local.run",
+                "proxmox.acl",
                 "proxmox.api",
                 "proxmox.backups",
                 "proxmox.backups_prune",
@@ -161,7 +171,10 @@ mod tests {
                 "proxmox.node_reboot",
                 "proxmox.nodes",
                 "proxmox.orphans",
+                "proxmox.permissions",
                 "proxmox.plan_evacuation",
+                "proxmox.role",
+                "proxmox.roles",
                 "proxmox.storages",
                 "proxmox.task_log",
                 "proxmox.task_stop",
@@ -169,7 +182,11 @@ mod tests {
                 "proxmox.tasks",
                 "proxmox.template_ensure",
                 "proxmox.templates",
+                "proxmox.token",
+                "proxmox.tokens",
                 "proxmox.updates",
+                "proxmox.user",
+                "proxmox.users",
                 "proxmox.volume_delete",
                 "ssh.copy",
                 "ssh.run",

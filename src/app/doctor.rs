@@ -173,6 +173,9 @@ fn privileges(permissions: &Value, runbook: Option<&Runbook>, site: &Site) -> Fi
     Finding::bad(Exit::Refused, what, says, Some(remedy))
 }
 
+/// A token for every day has no business with giving rights away: what that needs is asked for by name alone.
+const GIVE_RIGHTS: [&str; 4] = ["proxmox.acl", "proxmox.role", "proxmox.token", "proxmox.user"];
+
 /// What actions need and no path of the token's permissions has; `used`: of these alone.
 fn missing_privileges(permissions: &Value, used: Option<&BTreeSet<String>>) -> Vec<String> {
     let paths = permissions.as_object();
@@ -180,7 +183,8 @@ fn missing_privileges(permissions: &Value, used: Option<&BTreeSet<String>>) -> V
         paths.is_some_and(|map| map.values().any(|p| !p[privilege].is_null() && p[privilege] != false))
     };
     let specs = actions::specs();
-    let needed = specs.values().filter(|spec| used.is_none_or(|used| used.contains(&spec.name)));
+    let wanted = |name: &str| used.map_or(!GIVE_RIGHTS.contains(&name), |used| used.contains(name));
+    let needed = specs.values().filter(|spec| wanted(&spec.name));
     let needed = needed.flat_map(|spec| &spec.privileges);
     let mut missing: Vec<String> = needed
         .filter_map(|text| text.split_whitespace().next())

@@ -10,11 +10,12 @@ use sha2::{Digest, Sha256};
 
 use super::error::{AppError, Exit};
 use super::needs::needs_site;
-use super::reach::net;
+use super::reach::{keeper, net};
 use super::settings::Settings;
 use crate::actions;
 use crate::actions::files::FileSource;
 use crate::actions::tools::{AnsibleSetup, ProxmoxToken, ToolSource};
+use crate::clients::keeper::Keeper;
 use crate::clients::local::Local;
 use crate::clients::net::Net;
 use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SharedWire, SiteSettings};
@@ -212,6 +213,8 @@ pub struct OpenSite {
     pub source: Arc<dyn WorldSource>,
     /// Of this machine alone.
     local_source: actions::Sources,
+    /// What is in the stores of secrets, without any.
+    secrets: Arc<dyn WorldSource>,
     pub clients: Capabilities,
     pub redactor: Redactor,
     pub actor: String,
@@ -223,6 +226,7 @@ pub(in crate::app) struct Way {
     /// Instead of HTTPS.
     pub wire: Option<SharedWire>,
     pub ssh: Ssh,
+    pub keeper: Keeper,
 }
 
 impl OpenSite {
@@ -241,7 +245,9 @@ impl OpenSite {
     fn local(settings: &Settings, config: Config, redactor: &Redactor) -> Self {
         let means = Means::new(&config, ssh(&config, settings), net(redactor), redactor);
         let local_source = means.source(settings);
+        let secrets = Arc::new(actions::proxmox::SecretSource::new(keeper(redactor), None));
         Self {
+            secrets,
             actions: actions::catalogue(&deps(&config, settings)),
             source: Arc::new(local_source.clone()),
             local_source,
@@ -274,7 +280,8 @@ impl OpenSite {
         match &self.proxmox {
             Some(proxmox) => {
                 let once = actions::proxmox::ProxmoxSource::for_a_plan((**proxmox).clone());
-                Arc::new(self.local_source.clone().with("proxmox", Arc::new(once)))
+                let secrets = self.secrets.clone();
+                Arc::new(self.local_source.clone().with("proxmox", Arc::new(once)).with("secret", secrets))
             }
             None => self.source.clone(),
         }
@@ -299,7 +306,7 @@ impl OpenSite {
     pub async fn connect(settings: &Settings, config: Config, redactor: &Redactor) -> Result<Self, AppError> {
         let credential = credential(&config, redactor).await?;
         let ssh = ssh(&config, settings);
-        Self::assemble(settings, config, redactor, Way { credential, wire: None, ssh })
+        Self::assemble(settings, config, redactor, Way { credential, wire: None, ssh, keeper: keeper(redactor) })
     }
 
     /// Puts the clients together; `way` says how the site is reached.
@@ -313,6 +320,7 @@ impl OpenSite {
         way: Way,
     ) -> Result<Self, AppError> {
         let token = handed_on(&config.site, &way.credential);
+        let keeper = way.keeper;
         // A lab in this process has no network.
         let net = if way.wire.is_some() { Net::unreachable() } else { net(redactor) };
         let means = Means { token, ..Means::new(&config, way.ssh, net, redactor) };
@@ -323,9 +331,12 @@ impl OpenSite {
         let deps = deps(&config, settings);
         let site_source = actions::proxmox::ProxmoxSource::new((*proxmox).clone());
         let local_source = means.source(settings);
-        let source = local_source.clone().with("proxmox", Arc::new(site_source));
-        let clients = means.clients().with(proxmox.clone());
+        let secrets: Arc<dyn WorldSource> =
+            Arc::new(actions::proxmox::SecretSource::new(keeper.clone(), Some((*proxmox).clone())));
+        let source = local_source.clone().with("proxmox", Arc::new(site_source)).with("secret", secrets.clone());
+        let clients = means.clients().with(proxmox.clone()).with(Arc::new(keeper));
         Ok(Self {
+            secrets,
             actions: actions::catalogue(&deps),
             source: Arc::new(source),
             local_source,

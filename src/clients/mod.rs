@@ -1,6 +1,7 @@
 //! Outside systems. Nothing here knows of runbooks, steps or plans: calls, answers and errors only.
 
 mod class;
+pub mod keeper;
 pub mod local;
 pub mod net;
 pub mod notify;

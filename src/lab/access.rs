@@ -1,14 +1,18 @@
 //! Users, tokens, roles and access control lists of the lab, and who a request is from.
 
+mod book;
+mod change;
 mod roles;
+mod shown;
 mod ticket;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::book::{AclEntry, Book, Subject, Token, User};
 use self::ticket::TicketKey;
 use super::call::Privileges;
 
@@ -19,24 +23,7 @@ pub type Memberships = BTreeMap<String, BTreeSet<String>>;
 #[derive(Debug)]
 pub struct Access {
     key: TicketKey,
-    passwords: BTreeMap<String, String>,
-    tokens: BTreeMap<String, Token>,
-    acl: RwLock<Vec<AclEntry>>,
-}
-
-#[derive(Debug)]
-struct Token {
-    secret: String,
-    /// Whether its rights are those of its user and its own, both.
-    privsep: bool,
-}
-
-#[derive(Debug, Clone)]
-struct AclEntry {
-    path: String,
-    subject: String,
-    role: String,
-    propagate: bool,
+    book: RwLock<Book>,
 }
 
 /// Who a request is from.
@@ -99,12 +86,7 @@ impl Access {
     /// The users of every lab: `root@pam`, `ops@pve`, and the tokens `runbook` (what this program needs), `no-pools`
     /// (the same, but it may not create pools), `readonly` (looks only) and `nothing` of `ops@pve`.
     pub fn new() -> Self {
-        let mut access = Self {
-            key: TicketKey::random(),
-            passwords: BTreeMap::new(),
-            tokens: BTreeMap::new(),
-            acl: RwLock::default(),
-        };
+        let mut access = Self { key: TicketKey::random(), book: RwLock::new(Book::new()) };
         access.add_user("root@pam");
         access.add_user("ops@pve");
         access.allow("/", "ops@pve", roles::RUNBOOK);
@@ -124,40 +106,45 @@ impl Access {
         access
     }
 
+    fn book(&self) -> RwLockReadGuard<'_, Book> {
+        self.book.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changing(&self) -> RwLockWriteGuard<'_, Book> {
+        self.book.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A user with a random password.
     pub fn add_user(&mut self, user: &str) {
-        self.passwords.insert(user.to_owned(), random_hex(16));
+        let known = User { password: Some(random_hex(16)), ..User::new() };
+        self.changing().users.insert(user.to_owned(), known);
     }
 
     /// A token (`user@realm!name`) with a random secret.
     pub fn add_token(&mut self, id: &str, privsep: bool) {
-        self.tokens.insert(id.to_owned(), Token { secret: random_uuid(), privsep });
+        let token = Token { secret: random_uuid(), privsep, expire: None, comment: None };
+        self.changing().tokens.insert(id.to_owned(), token);
     }
 
     /// Gives a user or token a role on a path and all below it.
     pub fn allow(&mut self, path: &str, subject: &str, role: &str) {
-        let (path, subject, role) = (path.to_owned(), subject.to_owned(), role.to_owned());
-        let acl = self.acl.get_mut().unwrap_or_else(PoisonError::into_inner);
-        acl.push(AclEntry { path, subject, role, propagate: true });
+        let (path, role, subject) = (path.to_owned(), role.to_owned(), Subject::named(subject));
+        self.changing().acl.push(AclEntry { path, subject, role, propagate: true });
     }
 
     /// Takes away all entries of a path. Source: `PVE::AccessControl::delete_pool_acl`.
     pub(super) fn forget(&self, path: &str) {
-        self.acl.write().unwrap_or_else(PoisonError::into_inner).retain(|entry| entry.path != path);
-    }
-
-    fn acl(&self) -> Vec<AclEntry> {
-        self.acl.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.changing().acl.retain(|entry| entry.path != path);
     }
 
     /// The password of a user, for whoever writes the configuration.
-    pub fn password(&self, user: &str) -> Option<&str> {
-        self.passwords.get(user).map(String::as_str)
+    pub fn password(&self, user: &str) -> Option<String> {
+        self.book().users.get(user)?.password.clone()
     }
 
     /// The secret of a token (`ops@pve!runbook`), for whoever writes the configuration.
-    pub fn token_secret(&self, id: &str) -> Option<&str> {
-        self.tokens.get(id).map(|token| token.secret.as_str())
+    pub fn token_secret(&self, id: &str) -> Option<String> {
+        self.book().tokens.get(id).map(|token| token.secret.clone())
     }
 
     /// Who sent a request with these credentials.
@@ -166,14 +153,20 @@ impl Access {
     /// The 401 that the server would answer.
     pub fn authenticate(&self, given: &Credentials<'_>, changes: bool, now_s: i64) -> Result<Identity, AuthError> {
         if let Some((id, secret)) = given.token() {
-            let known = self.tokens.get(&id).is_some_and(|token| token.secret == secret);
-            return if known { Ok(Identity { user: id, by_ticket: false }) } else { Err(AuthError::Failed) };
+            return if self.book().lets_in(&id, &secret, now_s) {
+                Ok(Identity { user: id, by_ticket: false })
+            } else {
+                Err(AuthError::Failed)
+            };
         }
         let ticket = given.ticket().ok_or(AuthError::NoTicket)?;
         if ticket.starts_with("PVE:!tfa!") {
             return Err(AuthError::NoTicket);
         }
         let user = self.key.verify(&ticket, now_s).ok_or(AuthError::Failed)?;
+        if !self.book().is_enabled(&user, now_s) {
+            return Err(AuthError::Failed);
+        }
         if changes && !given.csrf.is_some_and(|token| self.key.csrf_fits(token, &user, now_s)) {
             return Err(AuthError::Csrf);
         }
@@ -187,9 +180,10 @@ impl Access {
             Some(realm) if !username.contains('@') => format!("{username}@{realm}"),
             _ => username.to_owned(),
         };
-        let right = self.passwords.get(&user).is_some_and(|known| known == password)
+        let right = self.password(&user).is_some_and(|known| known == password)
             || self.key.verify(password, now_s).is_some_and(|holder| holder == user);
-        right.then(|| {
+        let enabled = self.book().is_enabled(&user, now_s);
+        (right && enabled).then(|| {
             json!({
                 "username": user,
                 "ticket": self.key.ticket(&user, now_s),
@@ -201,118 +195,12 @@ impl Access {
 
     /// Whether a user or token holds a privilege on a path, on a server of this major version.
     pub fn may(&self, user: &str, path: &str, privilege: &str, major: u32, pools: &Memberships) -> bool {
-        if !roles::exists(privilege, major) {
-            return false;
-        }
-        let owner = user.split_once('!').map(|(owner, _)| owner);
-        match (owner, self.tokens.get(user)) {
-            (None, _) => user == "root@pam" || self.own_roles_hold(user, path, privilege, pools),
-            (Some(_), None) => false,
-            (Some(owner), Some(token)) => {
-                self.may(owner, path, privilege, major, pools)
-                    && (!token.privsep || self.own_roles_hold(user, path, privilege, pools))
-            }
-        }
-    }
-
-    /// The roles of the path itself, and those that its pools pass on; `NoAccess` of either leaves nothing.
-    /// Source: PVE::RPCEnvironment, `compile_acl_path`.
-    fn own_roles_hold(&self, subject: &str, path: &str, privilege: &str, pools: &Memberships) -> bool {
-        let acl = self.acl.read().unwrap_or_else(PoisonError::into_inner);
-        let mut roles = roles_on(&acl, subject, path);
-        for pool in pools.get(path).into_iter().flatten() {
-            roles.extend(roles_on(&acl, subject, &format!("/pool/{pool}")));
-        }
-        !roles.contains("NoAccess") && roles.iter().any(|role| roles::holds(role, privilege))
+        roles::exists(privilege, major) && self.book().may(user, path, privilege, pools)
     }
 
     /// All that a user or token may do on a path.
     pub fn privileges(&self, user: &str, path: &str, major: u32, pools: &Memberships) -> BTreeSet<&'static str> {
         roles::all(major).filter(|privilege| self.may(user, path, privilege, major, pools)).collect()
-    }
-
-    /// `GET /access/users`, `/roles`, `/acl` and `/domains`: what there is, by the schema's path.
-    pub(super) fn list(&self, template: &str, major: u32) -> Option<Value> {
-        Some(match template {
-            "/access/users" => self
-                .passwords
-                .keys()
-                .map(|user| json!({ "userid": user, "enable": 1, "expire": 0, "realm-type": user.rsplit('@').next() }))
-                .collect(),
-            "/access/roles" => roles::ROLES
-                .iter()
-                .map(|role| {
-                    let privs: Vec<&str> =
-                        roles::all(major).filter(|privilege| roles::holds(role, privilege)).collect();
-                    json!({ "roleid": role, "privs": privs.join(","), "special": u8::from(!role.starts_with("Runbook")) })
-                })
-                .collect(),
-            "/access/acl" => self
-                .acl()
-                .iter()
-                .map(|entry| {
-                    let kind = if entry.subject.contains('!') { "token" } else { "user" };
-                    let (path, ugid, role) = (&entry.path, &entry.subject, &entry.role);
-                    let propagate = u8::from(entry.propagate);
-                    json!({ "path": path, "ugid": ugid, "roleid": role, "type": kind, "propagate": propagate })
-                })
-                .collect(),
-            "/access/domains" => json!([
-                { "realm": "pam", "type": "pam", "comment": "Linux PAM standard authentication" },
-                { "realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server" },
-            ]),
-            _ => return None,
-        })
-    }
-
-    /// `GET /access/permissions`: by path, each privilege with whether it goes further down. What a pool passes on
-    /// does not.
-    pub fn permissions(&self, user: &str, path: Option<&str>, major: u32, pools: &Memberships) -> Value {
-        let top = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
-        let acl = self.acl();
-        let paths: BTreeSet<&str> = match path {
-            Some(path) => BTreeSet::from([path]),
-            None => {
-                let named = acl.iter().map(|entry| entry.path.as_str());
-                top.into_iter().chain(named).chain(pools.keys().map(String::as_str)).collect()
-            }
-        };
-        let none = Memberships::new();
-        let mut out = Map::new();
-        for each in paths {
-            let held = self.privileges(user, each, major, pools);
-            if !held.is_empty() || path.is_some() {
-                let further = |privilege: &str| u8::from(self.may(user, each, privilege, major, &none));
-                let flags: Map<String, Value> = held.into_iter().map(|p| (p.to_owned(), further(p).into())).collect();
-                out.insert(each.to_owned(), flags.into());
-            }
-        }
-        out.into()
-    }
-
-    /// What the web interface shows: by area, the privileges on its top path.
-    fn capabilities(&self, user: &str, major: u32) -> Value {
-        let areas: [(&str, &str, &[&str]); 7] = [
-            ("vms", "/vms", &["VM."]),
-            ("storage", "/storage", &["Datastore."]),
-            ("access", "/access", &["User.", "Group."]),
-            ("nodes", "/nodes", &["Sys."]),
-            ("sdn", "/sdn", &["SDN."]),
-            ("mapping", "/mapping", &["Mapping."]),
-            ("dc", "/", &["Sys.Audit", "Sys.Modify", "SDN."]),
-        ];
-        let mut out = Map::new();
-        for (area, path, prefixes) in areas {
-            let shown = |p: &&str| *p == "Permissions.Modify" || prefixes.iter().any(|prefix| p.starts_with(prefix));
-            let held: Map<String, Value> = self
-                .privileges(user, path, major, &Memberships::new())
-                .into_iter()
-                .filter(shown)
-                .map(|p| (p.to_owned(), 1.into()))
-                .collect();
-            out.insert(area.to_owned(), held.into());
-        }
-        out.into()
     }
 }
 
@@ -329,18 +217,6 @@ impl Privileges for Rights {
     fn may(&self, path: &str, privilege: &str) -> bool {
         self.access.may(&self.user, path, privilege, self.major, &self.pools)
     }
-}
-
-/// The roles of the deepest path that has any entry for this subject, and no others.
-fn roles_on<'a>(acl: &'a [AclEntry], subject: &str, path: &str) -> BTreeSet<&'a str> {
-    let applies = |entry: &&AclEntry| {
-        let below = entry.path == "/" || path.strip_prefix(&entry.path).is_some_and(|rest| rest.starts_with('/'));
-        entry.subject == subject && (entry.path == path || (entry.propagate && below))
-    };
-    let depth = |entry: &AclEntry| entry.path.trim_end_matches('/').matches('/').count();
-    let deepest = acl.iter().filter(applies).map(depth).max();
-    let there = acl.iter().filter(applies).filter(|entry| Some(depth(entry)) == deepest);
-    there.map(|entry| entry.role.as_str()).collect()
 }
 
 fn random_hex(bytes: usize) -> String {
@@ -435,7 +311,7 @@ mod tests {
     #[test]
     fn a_ticket_changes_things_only_with_its_csrf_token() {
         let access = Access::new();
-        let data = access.login("root", Some("pam"), access.password("root@pam").unwrap(), 9, 1000).unwrap();
+        let data = access.login("root", Some("pam"), &access.password("root@pam").unwrap(), 9, 1000).unwrap();
         assert_eq!(data["cap"]["vms"]["VM.Migrate"], 1);
         let cookie = format!("a=b; PVEAuthCookie={}", data["ticket"].as_str().unwrap().replace(':', "%3A"));
         let given = Credentials { cookie: Some(&cookie), ..Credentials::default() };

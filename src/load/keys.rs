@@ -203,6 +203,7 @@ pub static CASE: Table = Table {
         Key::new("args", Shape::List(&Shape::Any), "values of positional parameters, as they would be typed"),
         Key::new("set", Shape::Map(&Shape::Any), "parameters by name, as --set would have them"),
         Key::new("cluster", Shape::Text, "the guest cluster"),
+        Key::new("user", Shape::Text, "who the run is to the lab's site, by password: root@pam; without it, its token"),
         Key::new("faults", Shape::List(&Shape::Text), "faults of the lab, there from the beginning"),
         Key::new("expect", Shape::Table(&EXPECT), "how the undisturbed run must end"),
     ],

@@ -26,6 +26,9 @@ pub struct Case {
     /// The guest cluster.
     #[serde(default)]
     pub cluster: Option<String>,
+    /// Who the run is to the site: `root@pam`, by password. Without it, the lab's own token.
+    #[serde(default)]
+    pub user: Option<String>,
     /// Faults of the lab, there from the beginning.
     #[serde(default)]
     pub faults: Vec<String>,

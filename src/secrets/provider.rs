@@ -32,6 +32,10 @@ pub enum SecretError {
          the last, or one line ID=SECRET"
     )]
     NoToken { reference: String },
+    #[error("{reference}: nothing can be kept there; expected pass:PATH or file:PATH")]
+    ReadOnly { reference: String },
+    #[error("{reference}: what was written does not read back as it was")]
+    NotKept { reference: String },
 }
 
 /// Fetches secrets and tells the redactor of each.
@@ -97,21 +101,25 @@ impl Secrets {
         Ok(value)
     }
 
-    async fn whole(&self, reference: &SecretRef) -> Result<SecretString, SecretError> {
+    pub(super) fn file(&self, path: &str) -> PathBuf {
+        let home = self.var("HOME").map(PathBuf::from);
+        files::expand_home(path, home.as_deref())
+    }
+
+    pub(super) async fn whole(&self, reference: &SecretRef) -> Result<SecretString, SecretError> {
         match reference {
             SecretRef::Env(name) => {
                 self.var(name).map(Into::into).ok_or_else(|| SecretError::NotSet { reference: reference.to_string() })
             }
             SecretRef::File(path) => {
-                let home = self.var("HOME").map(PathBuf::from);
-                let text = files::read_private_text(files::expand_home(path, home.as_deref()));
+                let text = files::read_private_text(self.file(path));
                 let failed = |source| SecretError::File { reference: reference.to_string(), source };
                 text.map(Into::into).map_err(failed)
             }
-            SecretRef::Pass { path, .. } => self.program(reference, "pass", &["show", path]).await,
+            SecretRef::Pass { path, .. } => self.program(reference, "pass", &["show", path], &[]).await,
             SecretRef::Cmd(words) => {
                 let args: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
-                self.program(reference, &words[0], &args).await
+                self.program(reference, &words[0], &args, &[]).await
             }
         }
     }
@@ -120,10 +128,18 @@ impl Secrets {
         self.vars.get(name).cloned().or_else(|| std::env::var(name).ok())
     }
 
-    async fn program(&self, reference: &SecretRef, name: &str, args: &[&str]) -> Result<SecretString, SecretError> {
+    /// What it writes; `input` is what it reads, and is never an argument.
+    pub(super) async fn program(
+        &self,
+        reference: &SecretRef,
+        name: &str,
+        args: &[&str],
+        input: &[u8],
+    ) -> Result<SecretString, SecretError> {
         let failed = |source| SecretError::Program { reference: reference.to_string(), source };
         let path = self.vars.get("PATH").map(std::ffi::OsStr::new);
-        let mut spec = Spec::new(process::which(name, path).map_err(failed)?).args(args).deadline(self.timeout);
+        let mut spec =
+            Spec::new(process::which(name, path).map_err(failed)?).args(args).stdin(input).deadline(self.timeout);
         for (name, value) in &self.vars {
             spec = spec.env(name, value);
         }

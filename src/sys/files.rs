@@ -110,6 +110,13 @@ pub fn write_new(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<(), 
     file.sync_all().map_err(FileError::io("sync", path))
 }
 
+/// Takes a file away; that it is gone is on the disk when this returns.
+pub fn remove(path: impl AsRef<Path>) -> Result<(), FileError> {
+    let path = path.as_ref();
+    fs::remove_file(path).map_err(FileError::io("remove", path))?;
+    sync_folder(folder_of(path))
+}
+
 /// Makes a folder and its parents; new ones are for the user alone.
 pub fn make_private_dir(path: impl AsRef<Path>) -> Result<(), FileError> {
     use std::os::unix::fs::DirBuilderExt;

@@ -34,6 +34,8 @@ struct Row {
     /// What its tasks are about, where that is not the guest: `/900`; nothing, where it is no guest at all.
     about: Option<&'static str>,
     nodes: &'static [&'static str],
+    /// Who the run is to the site, where that is not the lab's token.
+    user: Option<&'static str>,
     /// Only where much is asked for.
     rare: bool,
 }
@@ -49,6 +51,7 @@ const COMMON: Row = Row {
     vmid: "104",
     about: None,
     nodes: &["pve2", "pve3"],
+    user: None,
     rare: false,
 };
 
@@ -357,6 +360,42 @@ const ROWS: &[Row] = &[
         nodes: &["pve1"],
         ..COMMON
     },
+    Row {
+        action: "proxmox.role",
+        given: &[("role", "Watcher"), ("privileges", "VM.Audit,Sys.Audit")],
+        changes: &["POST /access/roles"],
+        user: Some("root@pam"),
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.role",
+        given: &[("role", "Runbook"), ("privileges", "VM.Audit,Sys.Audit")],
+        changes: &["PUT /access/roles/Runbook"],
+        user: Some("root@pam"),
+        rare: true,
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.user",
+        given: &[("user", "new@pve"), ("comment", "made by a test")],
+        changes: &["POST /access/users"],
+        user: Some("root@pam"),
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.acl",
+        given: &[("path", "/vms/104"), ("role", "PVEAuditor"), ("user", "ops@pve")],
+        changes: &["PUT /access/acl"],
+        user: Some("root@pam"),
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.token",
+        given: &[("user", "ops@pve"), ("name", "new"), ("store", "pass:lab/new")],
+        changes: &["POST /access/users/*/token/new"],
+        user: Some("root@pam"),
+        ..COMMON
+    },
 ];
 
 /// Actions that never meet the lab, and where their own faults are met. What `ssh.run` changes no action can list, which
@@ -485,7 +524,7 @@ fn all_columns(row: &Row) -> Vec<Column> {
 async fn trial(row: &Row) -> Arc<Trial> {
     let given: Vec<(String, String)> = row.given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let scene: Vec<String> = row.scene.iter().map(|fault| (*fault).to_owned()).collect();
-    let trial = Trial::of(row.scenario, &scene, row.action, &given).await;
+    let trial = Trial::of(row.scenario, &scene, row.user, row.action, &given).await;
     Arc::new(trial.unwrap_or_else(|e| panic!("{}: {e}: {:?}", row.action, e.details)))
 }
 

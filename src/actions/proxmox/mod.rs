@@ -1,5 +1,6 @@
 //! Acts on a Proxmox site, and the source of its resources.
 
+pub mod access;
 mod act;
 pub mod api;
 pub mod backup;
@@ -24,6 +25,7 @@ mod testing;
 mod typed;
 mod work;
 
+pub use access::SecretSource;
 pub use one::One;
 pub use source::ProxmoxSource;
 

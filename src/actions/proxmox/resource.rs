@@ -24,6 +24,11 @@
 //! | `proxmox/ha/rules` | `[HaRule]` as the planner takes them, groups of 8.x included |
 //! | `proxmox/task/UPID` | `{upid, kind, running, outcome: ok \| failed \| unexpected, cause, log}`, null when there is no such task |
 //! | `proxmox/permissions` | map of ACL path to `{privilege: propagates}` |
+//! | `proxmox/permissions/ID` | the same of another user or token |
+//! | `proxmox/roles` | map by name of `{privileges: [name], special}`; `special` only where it is built in |
+//! | `proxmox/users` | map by `user@realm` of `{enable, expire, comment, email, firstname, lastname}` |
+//! | `proxmox/tokens` | map by `user@realm!name` of `{privsep, expire, comment}` |
+//! | `proxmox/acl` | map by `PATH KIND ID ROLE` of `{propagate}`; KIND is user, group or token |
 
 use std::fmt;
 use std::str::FromStr;
@@ -57,6 +62,11 @@ pub enum Resource {
     HaRules,
     Task(Upid),
     Permissions,
+    PermissionsOf(String),
+    Roles,
+    Users,
+    Tokens,
+    Acl,
 }
 
 impl Resource {
@@ -90,6 +100,11 @@ impl Resource {
             Self::HaRules => "the HA rules".to_owned(),
             Self::Task(upid) => format!("task {upid}"),
             Self::Permissions => "our own privileges".to_owned(),
+            Self::PermissionsOf(id) => format!("the privileges of {id}"),
+            Self::Roles => "the roles".to_owned(),
+            Self::Users => "the users".to_owned(),
+            Self::Tokens => "the API tokens".to_owned(),
+            Self::Acl => "the access control list".to_owned(),
         }
     }
 }
@@ -130,6 +145,11 @@ impl fmt::Display for Resource {
             Self::HaRules => f.write_str("proxmox/ha/rules"),
             Self::Task(upid) => write!(f, "proxmox/task/{upid}"),
             Self::Permissions => f.write_str("proxmox/permissions"),
+            Self::PermissionsOf(id) => write!(f, "proxmox/permissions/{id}"),
+            Self::Roles => f.write_str("proxmox/roles"),
+            Self::Users => f.write_str("proxmox/users"),
+            Self::Tokens => f.write_str("proxmox/tokens"),
+            Self::Acl => f.write_str("proxmox/acl"),
         }
     }
 }
@@ -171,6 +191,11 @@ impl FromStr for Resource {
             ["proxmox", "ha", "rules"] => Ok(Self::HaRules),
             ["proxmox", "task", upid] => Ok(Self::Task(upid.parse().map_err(|_| bad())?)),
             ["proxmox", "permissions"] => Ok(Self::Permissions),
+            ["proxmox", "permissions", id] => Ok(Self::PermissionsOf(id.to_owned())),
+            ["proxmox", "roles"] => Ok(Self::Roles),
+            ["proxmox", "users"] => Ok(Self::Users),
+            ["proxmox", "tokens"] => Ok(Self::Tokens),
+            ["proxmox", "acl"] => Ok(Self::Acl),
             _ => Err(bad()),
         }
     }
@@ -217,6 +242,11 @@ mod tests {
             Resource::HaRules,
             Resource::Task(upid),
             Resource::Permissions,
+            Resource::PermissionsOf("ops@pve!x".into()),
+            Resource::Roles,
+            Resource::Users,
+            Resource::Tokens,
+            Resource::Acl,
         ] {
             assert_eq!(resource.key().as_str().parse(), Ok(resource));
         }

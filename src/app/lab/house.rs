@@ -158,7 +158,7 @@ impl House {
     }
 
     /// The secret of a token that the lab knows.
-    pub fn secret(&self, token: &str) -> Option<&str> {
+    pub fn secret(&self, token: &str) -> Option<String> {
         self.lab.access().token_secret(token)
     }
 
@@ -168,7 +168,7 @@ impl House {
             json!({"name": endpoint.node, "host": endpoint.addr.to_string(), "fingerprint": endpoint.fingerprint})
         });
         let token = request.token.as_deref().unwrap_or(TOKEN);
-        let secret = self.secret(token).unwrap_or("00000000-0000-0000-0000-000000000000");
+        let secret = self.secret(token).unwrap_or_else(|| "00000000-0000-0000-0000-000000000000".to_owned());
         files::write_private(self.folder.join("token"), format!("{token}\n{secret}\n").as_bytes()).map_err(cannot)?;
         // For whoever wants to try a login with a ticket instead.
         let password = self.lab.access().password("ops@pve").unwrap_or_default();

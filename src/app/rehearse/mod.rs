@@ -6,6 +6,7 @@
 mod cases;
 mod files;
 mod judge;
+mod keeping;
 mod objects;
 mod one;
 mod outside;
@@ -152,6 +153,7 @@ fn cases_of(settings: &Settings, book: &Book, wanted: &Wanted) -> Result<Vec<Cas
         args: wanted.args.clone(),
         set: wanted.set.clone(),
         cluster: wanted.cluster.clone(),
+        user: None,
         faults: Vec::new(),
         expect: Expect::default(),
     }])
@@ -175,6 +177,7 @@ async fn rehearse_case(
     ended: &mut Vec<Ended>,
 ) -> Result<(), AppError> {
     let mut setting = Setting::of_version(&case.scenario, case.faults.clone(), wanted.version.as_deref())?;
+    setting.user.clone_from(&case.user);
     setting.double = wanted.double;
     let request = Request { args: case.args.clone(), set: case.set.clone(), cluster: case.cluster.clone() };
     let plan = {

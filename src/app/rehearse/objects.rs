@@ -98,6 +98,12 @@ pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
                     entries(fields).for_each(|(volid, v)| put(object.clone(), volid, v));
                 }
                 ("nodes", node) => entries(fields).for_each(|(k, v)| put(format!("proxmox/node/{node}"), k, v)),
+                ("access", kind) => {
+                    for (name, of) in entries(fields) {
+                        entries(of).for_each(|(k, v)| put(format!("proxmox/{kind}/{name}"), k, v));
+                    }
+                }
+                ("secret", _) => entries(fields).for_each(|(k, v)| put(format!("secret/{name}"), k, v)),
                 ("ha", "maintenance_asked") => {
                     for node in fields.as_array().into_iter().flatten().filter_map(Value::as_str) {
                         put(format!("proxmox/node/{node}"), "maintenance_asked", &Value::Bool(true));
@@ -201,6 +207,10 @@ fn by_object(delta: Delta) -> Vec<(String, Option<Fields>)> {
     match key {
         "proxmox/guests" => each("guest"),
         "proxmox/nodes" => each("node"),
+        "proxmox/acl" => each("acl"),
+        "proxmox/roles" => each("role"),
+        "proxmox/tokens" => each("token"),
+        "proxmox/users" => each("user"),
         "proxmox/ha" => Vec::new(),
         object if object.ends_with("/config") => vec![(object.to_owned(), lines(&delta.patch))],
         object if object.ends_with("/snapshots") => vec![(object.to_owned(), fields(&delta.patch["list"]))],

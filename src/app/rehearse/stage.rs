@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::keeping::Keeping;
 use super::outside::Outside;
 use super::wire::LabWire;
 use crate::app::error::{AppError, Exit};
@@ -51,6 +52,8 @@ pub(super) struct Setting {
     pub world: World,
     pub profile: Option<&'static str>,
     pub faults: Vec<String>,
+    /// Who the run is to the site: a user by password; the lab's own token where there is none.
+    pub user: Option<String>,
     /// Tests put their own doubles among the actions.
     pub double: Option<fn(Actions) -> Actions>,
 }
@@ -73,7 +76,7 @@ impl Setting {
             scenario.nodes.iter_mut().for_each(|node| version.clone_into(&mut node.version));
         }
         let world = World::from_scenario(&scenario, 1, clock::now_ms() / 1000);
-        Ok(Self { world, profile: profile(&scenario), faults, double: None })
+        Ok(Self { world, profile: profile(&scenario), faults, user: None, double: None })
     }
 }
 
@@ -82,6 +85,7 @@ pub(super) struct Stage {
     lab: Arc<Lab>,
     pub site: OpenSite,
     outside: Outside,
+    keeping: Keeping,
     locks: MemoryLocks,
     clock: Arc<LabTime>,
 }
@@ -115,10 +119,10 @@ impl Stage {
             lab.faults().add_text(fault).map_err(|why| AppError::new(Exit::Usage, "lab::fault", why))?;
         }
         let lab = Arc::new(lab);
-        let outside = Outside::default();
-        let site = open(&lab, &site, setting, &outside)?;
+        let (outside, keeping) = (Outside::default(), Keeping::default());
+        let site = open(&lab, &site, setting, &outside, &keeping)?;
         let clock = Arc::new(LabTime { began: Instant::now(), at: u64::try_from(clock::now_ms()).unwrap_or_default() });
-        Ok(Self { lab, site, outside, locks: MemoryLocks::default(), clock })
+        Ok(Self { lab, site, outside, keeping, locks: MemoryLocks::default(), clock })
     }
 
     /// # Errors
@@ -213,8 +217,14 @@ impl Stage {
     }
 
     pub fn state(&self) -> Value {
-        let state = self.lab.with_world_as::<World, _>(|world| world.snapshot_state()).unwrap_or_default();
-        self.outside.beside(state)
+        let mut state = self.lab.with_world_as::<World, _>(|world| world.snapshot_state()).unwrap_or_default();
+        state["access"] = self.lab.access().comparable();
+        self.outside.beside(self.keeping.beside(state))
+    }
+
+    /// Whether an event has a secret that is kept.
+    pub fn tells_a_secret(&self, events: &[Event]) -> bool {
+        events.iter().any(|event| serde_json::to_string(event).is_ok_and(|text| self.keeping.is_told_in(&text)))
     }
 
     /// What was taken that changed, or queued a change of, the world.
@@ -231,7 +241,13 @@ fn is_locked(state: &Value) -> bool {
     guests.is_some_and(|guests| guests.values().any(|guest| !guest["lock"].is_null()))
 }
 
-fn open(lab: &Arc<Lab>, site: &str, setting: &Setting, outside: &Outside) -> Result<OpenSite, AppError> {
+fn open(
+    lab: &Arc<Lab>,
+    site: &str,
+    setting: &Setting,
+    outside: &Outside,
+    keeping: &Keeping,
+) -> Result<OpenSite, AppError> {
     let nodes = lab.with_world(|world| world.nodes());
     let nodes = nodes.into_iter().map(|name| json!({"name": name, "host": name})).collect();
     // Named as a person would; what is used is given below.
@@ -239,13 +255,23 @@ fn open(lab: &Arc<Lab>, site: &str, setting: &Setting, outside: &Outside) -> Res
     let source = Source::new("cluster-config.yaml", text);
     let profiles = setting.profile.map(|text| Source::new("clusters/prod.yaml", text)).into_iter().collect();
     let config = Config::of(PathBuf::from("cluster-config.yaml"), false, &source, profiles)?;
-    let secret = lab.access().token_secret(TOKEN).unwrap_or_default().to_owned();
+    let credential = match &setting.user {
+        Some(user) => {
+            let none = || AppError::new(Exit::NotFound, "lab::user", format!("the lab has no user {user}"));
+            Credential::Password { user: user.clone(), password: lab.access().password(user).ok_or_else(none)?.into() }
+        }
+        None => {
+            let secret = lab.access().token_secret(TOKEN).unwrap_or_default();
+            Credential::Token { id: TOKEN.into(), secret: secret.into() }
+        }
+    };
     let (wire, settings) =
         (Arc::new(LabWire(lab.clone())), Settings { actor: "rehearsal".into(), ..Settings::default() });
     let way = Way {
-        credential: Credential::Token { id: TOKEN.into(), secret: secret.into() },
+        credential,
         wire: Some(SharedWire(wire.clone())),
         ssh: Ssh::via(SshVia::Direct(SharedCommands(wire))),
+        keeper: keeping.keeper(),
     };
     let mut site = OpenSite::assemble(&settings, config, &Redactor::new(), way)?;
     site.actions = outside.stand_in(site.actions);

@@ -67,7 +67,7 @@ pub struct Tried {
 }
 
 impl Trial {
-    /// Plans the action and runs it undisturbed. `faults` are there from the beginning and belong to the scene: a lock to
+    /// Plans the action and runs it undisturbed, as `user` or with the lab's token. `faults` are there from the beginning and belong to the scene: a lock to
     /// be taken off.
     ///
     /// # Errors
@@ -75,10 +75,12 @@ impl Trial {
     pub async fn of(
         scenario: &str,
         faults: &[String],
+        user: Option<&str>,
         action: &str,
         given: &[(String, String)],
     ) -> Result<Self, AppError> {
-        let setting = Setting::new(scenario, faults.to_vec())?;
+        let mut setting = Setting::new(scenario, faults.to_vec())?;
+        setting.user = user.map(str::to_owned);
         let book = doing::book(action, given)?;
         let request = Request { args: Vec::new(), set: given.to_vec(), cluster: None };
         in_lab(move || async move {
@@ -262,6 +264,9 @@ impl Scene {
         }
         found.extend(judge::untruths_of(&start, &end, &listed));
         found.extend(judge::extra(&self.asked, &judge::asked(&self.stage.taken()), false));
+        if self.stage.tells_a_secret(&act.events) {
+            found.push("the journal has a secret".to_owned());
+        }
         found.extend(said(&view, status, &tried.story));
     }
 }

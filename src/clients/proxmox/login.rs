@@ -44,18 +44,7 @@ struct Session {
 impl Login {
     pub fn new(settings: &SiteSettings) -> Result<Self, ProxmoxError> {
         match &settings.credential {
-            Credential::Token { id, secret } => {
-                let (id, secret) = (id.trim(), secret.expose_secret().trim());
-                if !id.contains('@') || !id.contains('!') {
-                    let message = format!("token id {id:?}: expected user@realm!tokenname");
-                    return Err(ProxmoxError::Setup { site: settings.name.clone(), message });
-                }
-                let value = sensitive(&format!("PVEAPIToken={id}={secret}")).ok_or_else(|| ProxmoxError::Setup {
-                    site: settings.name.clone(),
-                    message: "the token's secret has characters that no header can hold".into(),
-                })?;
-                Ok(Self::Token(Proof { authorization: Some(value), ..Proof::default() }))
-            }
+            Credential::Token { id, secret } => Self::token(&settings.name, id, secret),
             Credential::Password { user, password } => Ok(Self::Ticket(Tickets {
                 user: user.clone(),
                 password: password.clone(),
@@ -63,6 +52,18 @@ impl Login {
                 on_secret: settings.on_secret.clone(),
             })),
         }
+    }
+
+    /// By a token of this id. Errors: an id of the wrong form.
+    pub fn token(site: &str, id: &str, secret: &SecretString) -> Result<Self, ProxmoxError> {
+        let setup = |message: String| ProxmoxError::Setup { site: site.to_owned(), message };
+        let (id, secret) = (id.trim(), secret.expose_secret().trim());
+        if !id.contains('@') || !id.contains('!') {
+            return Err(setup(format!("token id {id:?}: expected user@realm!tokenname")));
+        }
+        let value = sensitive(&format!("PVEAPIToken={id}={secret}"));
+        let value = value.ok_or_else(|| setup("the token's secret has characters that no header can hold".into()))?;
+        Ok(Self::Token(Proof { authorization: Some(value), ..Proof::default() }))
     }
 
     /// What to send with a call; takes or renews a ticket when that is due.

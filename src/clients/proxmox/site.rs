@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use secrecy::SecretString;
 use serde_json::Value;
 
 use super::endpoint::{Endpoint, Proof, Request};
@@ -54,7 +55,7 @@ pub struct Site {
 struct Inner {
     name: String,
     user: String,
-    endpoints: Vec<Endpoint>,
+    endpoints: Arc<[Endpoint]>,
     login: Login,
     poll: Poll,
     check: OnceLock<CallCheck>,
@@ -68,15 +69,30 @@ impl Site {
             let message = "no node in the configuration; at least one is needed".into();
             return Err(ProxmoxError::Setup { site: settings.name, message });
         }
-        let endpoints: Result<_, _> = settings.nodes.iter().map(|node| Endpoint::new(&settings, node)).collect();
+        let endpoints: Result<Vec<_>, _> = settings.nodes.iter().map(|node| Endpoint::new(&settings, node)).collect();
         let inner = Inner {
-            endpoints: endpoints?,
+            endpoints: endpoints?.into(),
             login: Login::new(&settings)?,
             user: settings.credential.user().to_owned(),
             name: settings.name,
             poll: settings.poll,
             check: OnceLock::new(),
             version: OnceLock::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same nodes as somebody else sees them, by a token. Errors: an id of the wrong form.
+    pub fn with_token(&self, id: &str, secret: &SecretString) -> Result<Self, ProxmoxError> {
+        let of = &self.inner;
+        let inner = Inner {
+            endpoints: of.endpoints.clone(),
+            login: Login::token(&of.name, id, secret)?,
+            user: id.to_owned(),
+            name: of.name.clone(),
+            poll: of.poll,
+            check: of.check.clone(),
+            version: of.version.clone(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -2,6 +2,8 @@
 //!
 //! Source: PVE::AccessControl; 9.0 split `VM.Monitor` into `VM.GuestAgent.*` and added `VM.Replicate`.
 
+use std::collections::BTreeSet;
+
 /// Every privilege of both major versions; `exists` tells which has which.
 const PRIVILEGES: &[&str] = &[
     "Datastore.Allocate",
@@ -69,18 +71,31 @@ pub fn exists(privilege: &str, major: u32) -> bool {
     PRIVILEGES.contains(&privilege) && (major >= 9 || !of_nine) && (major < 9 || privilege != "VM.Monitor")
 }
 
-/// The built-in roles that the lab knows, and its own.
-pub const ROLES: &[&str] =
-    &["Administrator", "NoAccess", "PVEAdmin", "PVEAuditor", "PVEDatastoreAdmin", "PVEVMAdmin", RUNBOOK, NO_POOLS];
+/// The built-in roles that the lab knows.
+pub const ROLES: &[&str] = &["Administrator", "NoAccess", "PVEAdmin", "PVEAuditor", "PVEDatastoreAdmin", "PVEVMAdmin"];
 
-/// Whether a role holds a privilege, of either major version. A role that is not holds nothing.
+/// The lab's own, which are as any that somebody has made.
+pub(super) const OWN: [&str; 2] = [RUNBOOK, NO_POOLS];
+
+pub(super) fn is_built_in(role: &str) -> bool {
+    ROLES.contains(&role)
+}
+
+/// What one of the lab's own holds, of either major version.
+pub(super) fn of_own(role: &str) -> BTreeSet<String> {
+    let for_us = |privilege: &str| {
+        let beyond = ["Sys.Modify", "Sys.PowerMgmt", "Sys.AccessNetwork"].contains(&privilege);
+        (holds("PVEAdmin", privilege) || beyond) && !(role == NO_POOLS && privilege == "Pool.Allocate")
+    };
+    PRIVILEGES.iter().filter(|privilege| for_us(privilege)).map(|privilege| (*privilege).to_owned()).collect()
+}
+
+/// Whether a built-in role holds a privilege, of either major version. A role that is not holds nothing.
 pub fn holds(role: &str, privilege: &str) -> bool {
     let for_root = ROOT_ONLY.contains(&privilege);
     match role {
         "Administrator" => true,
         "PVEAdmin" => !for_root,
-        RUNBOOK => !for_root || ["Sys.Modify", "Sys.PowerMgmt", "Sys.AccessNetwork"].contains(&privilege),
-        NO_POOLS => holds(RUNBOOK, privilege) && privilege != "Pool.Allocate",
         "PVEAuditor" => privilege.ends_with(".Audit"),
         "PVEVMAdmin" => privilege.starts_with("VM."),
         "PVEDatastoreAdmin" => privilege.starts_with("Datastore."),
@@ -102,7 +117,9 @@ mod tests {
         assert!(
             holds("PVEAdmin", "VM.Migrate") && holds("PVEAdmin", "Sys.Console") && !holds("PVEAdmin", "Sys.Modify")
         );
-        assert!(holds(RUNBOOK, "Sys.Modify") && !holds(RUNBOOK, "Permissions.Modify"));
+        let (own, fewer) = (of_own(RUNBOOK), of_own(NO_POOLS));
+        assert!(own.contains("Sys.Modify") && !own.contains("Permissions.Modify"));
+        assert!(own.contains("Pool.Allocate") && !fewer.contains("Pool.Allocate"));
         assert!(holds("PVEAuditor", "VM.Audit") && !holds("PVEAuditor", "VM.Migrate"));
         assert!(!holds("NoAccess", "VM.Audit") && !holds("Nobody", "VM.Audit"));
     }

@@ -270,7 +270,7 @@ fn check(trace: &Trace<'_>, routed: &Routed) -> Result<BTreeMap<String, String>,
 fn carry_out(trace: &Trace<'_>, call: &Call, version: &str) -> Result<Reply, PveError> {
     let core = trace.core;
     core.with_world(|world| {
-        let own = own_calls::answer(core, call, version, || world.memberships());
+        let own = own_calls::answer(core, call, version, &*world);
         let result = own.unwrap_or_else(|| world.handle(call));
         if result.is_ok() {
             own_calls::after(core, call);

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::core::Core;
+use super::site::SiteWorld;
 use crate::contracts::Verb;
 use crate::lab::access::Memberships;
 use crate::lab::call::{Call, PveError, Reply};
@@ -13,14 +14,18 @@ pub(super) fn answer(
     core: &Core,
     call: &Call,
     version: &str,
-    pools: impl FnOnce() -> Memberships,
+    world: &dyn SiteWorld,
 ) -> Option<Result<Reply, PveError>> {
     match (call.verb, call.template.as_str()) {
         (Verb::Get, "/access/ticket") => Some(Ok(Reply::read(Value::Null))),
         (Verb::Post, "/access/ticket") => Some(login(core, call, version)),
-        (Verb::Get, "/access/permissions") => Some(permissions(core, call, version, &pools())),
+        (Verb::Get, "/access/permissions") => Some(permissions(core, call, version, &world.memberships())),
         (Verb::Get, "/version") => Some(Ok(Reply::read(about(version)))),
-        (Verb::Get, template) => core.access.list(template, major(version)).map(|data| Ok(Reply::read(data))),
+        (Verb::Get, _) => core.access.show(call, major(version)),
+        (_, template) if template.starts_with("/access/") => match world.check_quorum() {
+            Ok(()) => core.access.change(call, major(version)),
+            Err(error) => Some(Err(error)),
+        },
         _ => None,
     }
 }

@@ -13,6 +13,14 @@ pub trait SiteWorld: std::any::Any + Send {
     /// What the server would answer, in its own words.
     fn handle(&mut self, call: &Call) -> Result<Reply, PveError>;
 
+    /// Whether the cluster's configuration takes writes.
+    ///
+    /// # Errors
+    /// It has no quorum, in the server's words.
+    fn check_quorum(&self) -> Result<(), PveError> {
+        Ok(())
+    }
+
     /// Which pools an object's rights are inherited from, by its ACL path.
     fn memberships(&self) -> Memberships {
         Memberships::new()

@@ -18,6 +18,10 @@ impl World {
 }
 
 impl SiteWorld for World {
+    fn check_quorum(&self) -> Result<(), PveError> {
+        World::check_quorum(self)
+    }
+
     fn memberships(&self) -> Memberships {
         self.pool_memberships()
     }

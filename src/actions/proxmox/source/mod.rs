@@ -3,6 +3,7 @@
 //! It never changes anything. "May not see" is a failure that names the privilege, never an empty list.
 
 mod access;
+mod accounts;
 mod each;
 mod evacuation;
 mod guest;
@@ -27,6 +28,7 @@ use crate::engine::ports::{Observed, Source, World};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::ResourceKey;
 
+pub(in crate::actions::proxmox) use accounts::acl_key;
 pub use evacuation::guest_facts;
 pub(in crate::actions::proxmox) use guest::{disk, is_disk, is_numbered};
 
@@ -94,6 +96,11 @@ impl ProxmoxSource {
             Resource::HaRules => json(&self.ha_rules().await?),
             Resource::Task(upid) => json(&self.task(&upid).await?),
             Resource::Permissions => json(&self.permissions().await?.paths),
+            Resource::PermissionsOf(id) => json(&self.permissions_of(&id).await?.paths),
+            Resource::Roles => self.roles().await,
+            Resource::Users => self.users().await,
+            Resource::Tokens => self.tokens().await,
+            Resource::Acl => self.acl().await,
         }
     }
 }

@@ -57,6 +57,11 @@ impl Site {
         let params: Vec<(&str, &str)> = path.map(|p| ("path", p)).into_iter().collect();
         Permissions::read(&self.get("/access/permissions", &params).await?)
     }
+
+    /// The rights of another user or token, on all paths that an ACL names.
+    pub async fn permissions_of(&self, id: &str) -> Result<Permissions, ProxmoxError> {
+        Permissions::read(&self.get("/access/permissions", &[("userid", id)]).await?)
+    }
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ async fn provoke(lab: &Lab, when: &str) -> Got {
         }
         "bad CSRF token with ticket" => {
             let password = lab.access().password("root@pam").unwrap();
-            let form = [("username", "root@pam"), ("password", password)];
+            let form = [("username", "root@pam"), ("password", password.as_str())];
             let ticket = client("").post("/access/ticket", &form).await.json();
             let cookie = format!("PVEAuthCookie={}", ticket["data"]["ticket"].as_str().unwrap());
             let request = client("").request("POST", MIGRATE).header("Cookie", cookie);
