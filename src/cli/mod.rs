@@ -87,8 +87,10 @@ async fn in_lab_or_not(mut face: Face, command: Command) -> (Printer, Result<Exi
         face.printer.note(&format!("lab: commands over SSH are answered in-process ({why})"));
     }
     // Runs answer signals themselves; anything else is simply ended, and the lab with it.
-    let answers =
-        matches!(command, Command::Run(_) | Command::Apply(_) | Command::Do(_) | Command::Resume(_) | Command::Lab(_));
+    let answers = matches!(
+        command,
+        Command::Run(_) | Command::Apply(_) | Command::Do(_) | Command::Guest(_) | Command::Resume(_) | Command::Lab(_)
+    );
     let ended = tokio::select! {
         ended = commands::run(&face, command) => ended,
         exit = signals::cut_off(), if !answers => Ok(exit),

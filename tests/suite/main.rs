@@ -32,6 +32,7 @@ mod rehearse;
 mod rig;
 mod scenarios;
 mod secrets;
+mod short_ways;
 mod signals;
 mod site_lock;
 mod ssh_acts;

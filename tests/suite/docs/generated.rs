@@ -21,7 +21,7 @@ fn updating() -> bool {
 }
 
 /// The commands, as the help shows them.
-const COMMANDS: [&str; 42] = [
+const COMMANDS: [&str; 57] = [
     "",
     "list",
     "show",
@@ -30,6 +30,21 @@ const COMMANDS: [&str; 42] = [
     "run",
     "apply",
     "do",
+    "guest",
+    "guest list",
+    "guest status",
+    "guest config",
+    "guest start",
+    "guest stop",
+    "guest kill",
+    "guest clone",
+    "guest set",
+    "guest resize",
+    "guest migrate",
+    "guest delete",
+    "guest unlock",
+    "guest snapshot",
+    "template list",
     "resume",
     "runs",
     "runs prune",
