@@ -5,6 +5,7 @@
 
 mod control;
 mod guest;
+mod init;
 mod journal;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use super::junit::JunitFile;
 
 pub use control::{Approve, Cancel, Decide, OfRun};
 pub use guest::{Act, Guest, GuestClone, GuestList, One, Template};
+pub use init::Init;
 pub use journal::{Audit, Export, ExportFormat, Freeze, Import, Lock, LockBreak, Prune, Runs, RunsCommand};
 
 const HELP: &str = "\
@@ -35,7 +37,7 @@ Do:
 
 Look:
   status [RUN]         how a run stands (also: runs, logs RUN [STEP], replay RUN)
-  doctor               is everything there that a run needs
+  doctor               is everything there that a run needs (first of all: init HOST)
 
 The journal: audit, export, import, runs prune; the site's: lock, freeze, unfreeze
 More: lint, test, schema, actions, notify, metrics, lab, completions, version; `runbook help COMMAND`
@@ -207,6 +209,8 @@ pub enum Command {
         #[arg(long, value_name = "NAME")]
         runbook: Option<String>,
     },
+    /// Writes a site's configuration from what one of its nodes says; completes one that is there
+    Init(Init),
     /// Who is told of runs: what is pending, a test
     #[command(subcommand)]
     Notify(Notify),

@@ -26,6 +26,13 @@ pub(crate) struct Face {
     pub args: args::Global,
 }
 
+impl Face {
+    /// Whether results are for a program.
+    pub fn is_json(&self) -> bool {
+        matches!(self.printer.output, args::Output::Json | args::Output::Jsonl | args::Output::Yaml)
+    }
+}
+
 /// The process, from its arguments to its exit code.
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {

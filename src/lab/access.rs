@@ -134,6 +134,14 @@ impl Access {
         self.tokens.insert(id.to_owned(), Token { secret: random_uuid(), privsep });
     }
 
+    /// Adds the token `ops@pve!without-PRIVILEGE`, which has all that the lab's own has but one; of another name, none.
+    pub fn add_lacking(&mut self, id: &str) {
+        if let Some(role) = id.strip_prefix("ops@pve!").and_then(roles::lacking) {
+            self.add_token(id, true);
+            self.allow("/", id, &role);
+        }
+    }
+
     /// Gives a user or token a role on a path and all below it.
     pub fn allow(&mut self, path: &str, subject: &str, role: &str) {
         let (path, subject, role) = (path.to_owned(), subject.to_owned(), role.to_owned());

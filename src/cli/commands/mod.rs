@@ -10,6 +10,7 @@ mod export;
 mod found;
 mod graph;
 mod guest;
+mod init;
 pub mod lab;
 mod lint;
 mod list;
@@ -107,6 +108,7 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Schema { kind } => lint::schema(face, &kind),
         Command::Actions { name } => actions::run(face, name.as_deref()),
         Command::Doctor { runbook } => doctor::run(face, runbook.as_deref()).await,
+        Command::Init(args) => init::run(face, &args).await,
         Command::Notify(command) => notify::run(face, command).await,
         Command::Metrics => notify::metrics(face),
         Command::Lab(command) => lab::run(face, command).await,

@@ -63,6 +63,15 @@ pub(super) const RUNBOOK: &str = "Runbook";
 /// The same without the right to create pools.
 pub(super) const NO_POOLS: &str = "RunbookNoPools";
 
+/// What comes before a privilege in the name of the role that is `RUNBOOK` without it.
+const WITHOUT: &str = "Runbook-without-";
+
+/// The role of a token called `without-PRIVILEGE`: that of the lab's own token, less one privilege.
+pub(super) fn lacking(token: &str) -> Option<String> {
+    let privilege = token.strip_prefix("without-")?;
+    PRIVILEGES.contains(&privilege).then(|| format!("{WITHOUT}{privilege}"))
+}
+
 /// Whether a server of this major version knows the privilege.
 pub fn exists(privilege: &str, major: u32) -> bool {
     let of_nine = privilege.starts_with("VM.GuestAgent.") || privilege == "VM.Replicate";
@@ -81,6 +90,7 @@ pub fn holds(role: &str, privilege: &str) -> bool {
         "PVEAdmin" => !for_root,
         RUNBOOK => !for_root || ["Sys.Modify", "Sys.PowerMgmt", "Sys.AccessNetwork"].contains(&privilege),
         NO_POOLS => holds(RUNBOOK, privilege) && privilege != "Pool.Allocate",
+        _ if role.starts_with(WITHOUT) => holds(RUNBOOK, privilege) && role.strip_prefix(WITHOUT) != Some(privilege),
         "PVEAuditor" => privilege.ends_with(".Audit"),
         "PVEVMAdmin" => privilege.starts_with("VM."),
         "PVEDatastoreAdmin" => privilege.starts_with("Datastore."),
@@ -105,6 +115,13 @@ mod tests {
         assert!(holds(RUNBOOK, "Sys.Modify") && !holds(RUNBOOK, "Permissions.Modify"));
         assert!(holds("PVEAuditor", "VM.Audit") && !holds("PVEAuditor", "VM.Migrate"));
         assert!(!holds("NoAccess", "VM.Audit") && !holds("Nobody", "VM.Audit"));
+    }
+
+    #[test]
+    fn a_role_may_lack_one_privilege() {
+        let role = lacking("without-VM.Migrate").unwrap();
+        assert!(!holds(&role, "VM.Migrate") && holds(&role, "VM.Audit") && !holds(&role, "Permissions.Modify"));
+        assert_eq!((lacking("without-VM.Fly"), lacking("runbook")), (None, None));
     }
 
     #[test]
