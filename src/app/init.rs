@@ -152,8 +152,8 @@ pub async fn discover(
     site.on_secret = Some(SecretSink(std::sync::Arc::new(move |value| {
         let _ = sink.register(value);
     })));
-    let site = proxmox::Site::connect(site)
-        .map_err(|e| AppError::new(Exit::Configuration, "config::site", e.to_string()))?;
+    let site =
+        proxmox::Site::connect(site).map_err(|e| AppError::new(Exit::Configuration, "config::site", e.to_string()))?;
     discover::discover(&site, place, pinned).await
 }
 
@@ -181,9 +181,7 @@ pub fn reference_in(path: &Path) -> Result<Option<String>, AppError> {
 pub fn composed(path: &Path, name: &str, found: &Found, token: &Token) -> Result<Written, AppError> {
     let written = match present(path)? {
         None => compose::whole(name, found, &token.reference),
-        Some(text) => {
-            compose::completed(&text, name, found, &token.reference).map_err(|e| uneditable(path, &e))?
-        }
+        Some(text) => compose::completed(&text, name, found, &token.reference).map_err(|e| uneditable(path, &e))?,
     };
     let source = Source::new(path.display().to_string(), written.text.clone());
     load_site(&source).map_err(|found| AppError::invalid(Exit::Configuration, "config::invalid", &source, found))?;

@@ -7,8 +7,8 @@ use secrecy::SecretString;
 
 use super::args::Answers;
 use super::printer::Printer;
-use crate::app::{AppError, Exit};
 use crate::app::ports::{Answer, Approver};
+use crate::app::{AppError, Exit};
 use crate::event::Question;
 use crate::model::ids::StepPath;
 use crate::report::{self, Pause};

@@ -8,7 +8,7 @@ use crate::harness::{Lab, World};
 const WAYS: [(&str, &str); 19] = [
     ("guest status web", "proxmox.guest_status guest=web"),
     ("guest config 104", "proxmox.guest_config guest=104"),
-    ("vm start old-wiki", "proxmox.guest_start guest=109"),
+    ("vm start old-wiki", "proxmox.guest_start guest=old-wiki"),
     ("guest stop web --timeout 90s --force", "proxmox.guest_shutdown guest=web timeout=90s force=true"),
     ("guest kill web", "proxmox.guest_stop guest=web"),
     ("guest clone debian-12 new", "proxmox.guest_clone guest=debian-12 name=new"),
@@ -121,7 +121,7 @@ fn a_lock_stays_while_its_task_is_at_work_and_goes_when_it_has_ended() {
     // A backup that never ends by itself has its lock by right.
     let script = "runbook do proxmox.guest_backup guest=104 storage=local --apply --yes >/dev/null 2>&1 & \
                   until runbook guest status 104 -o json | grep -q '\"lock\": \"backup\"'; do sleep 0.1; done; \
-                  runbook guest unlock 104; echo $?; kill $!; wait";
+                  runbook guest unlock 104; echo $?; kill -9 $!; true";
     let got = world.lab(&Lab { faults: &["task-hang:vzdump/104"], ..Lab::default() }, script);
     got.says(&["(vzdump) is still at work on it", "wait until it has ended", "6"]);
 }

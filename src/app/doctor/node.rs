@@ -36,7 +36,11 @@ pub async fn api(site: &Site, node: &SiteNode) -> Finding {
         return Finding::good(what, says);
     }
     let known = SUPPORTED.join(" and ");
-    Finding::warning(what, says, format!("this program knows Proxmox VE {known}: rehearse with a guest of no value first"))
+    Finding::warning(
+        what,
+        says,
+        format!("this program knows Proxmox VE {known}: rehearse with a guest of no value first"),
+    )
 }
 
 /// How far its clock is off ours; nothing where it is not told, which the privileges say already.

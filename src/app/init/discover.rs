@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Place, PORT};
+use super::{PORT, Place};
 use crate::actions;
 use crate::app::error::AppError;
 use crate::clients::proxmox::{self, NodeRow, ProxmoxError, Site};
