@@ -52,7 +52,7 @@ pub async fn clock(settings: &Settings, site: &Site, node: &SiteNode) -> Option<
     let before = ours::now_ms();
     let theirs = i64::try_from(site.node_time(&node.name).await.ok()?).ok()?;
     let now = before.midpoint(ours::now_ms()) / 1000;
-    Some(judged(&node.name.to_string(), theirs - now))
+    Some(judged(node.name.as_str(), theirs - now))
 }
 
 fn judged(node: &str, off: i64) -> Finding {

@@ -90,7 +90,10 @@ async fn one(tool: Tool) -> Finding {
         // `ssh -V` speaks on stderr.
         Ok(said) if said.success() => {
             let (out, err) = (said.stdout_text(), said.last_error_line());
-            let version = out.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned).or(err);
+            // `pass version` draws a box round it.
+            let has_digit = |line: &&str| line.contains(|c: char| c.is_ascii_digit());
+            let version = out.lines().map(|line| line.trim_matches([' ', '='])).find(has_digit);
+            let version = version.map(str::to_owned).or(err);
             Finding::good(tool.program, format!("{}: {}", path.display(), version.unwrap_or_default()))
         }
         Ok(said) => {

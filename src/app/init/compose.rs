@@ -20,6 +20,17 @@ pub struct Written {
     pub notes: Vec<String>,
 }
 
+impl Written {
+    /// Sets what the text does not have.
+    fn add(&mut self, path: &str, value: Value) -> Result<(), EditError> {
+        if yaml_edit::get(&self.text, path)?.is_none_or(|there| there.is_null()) {
+            self.text = yaml_edit::set(&self.text, path, &value)?;
+            self.added.push(path.to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// A new file.
 pub(super) fn whole(name: &str, found: &Found, token: &str) -> Written {
     let mut text = String::new();
@@ -64,14 +75,7 @@ pub(super) fn whole(name: &str, found: &Found, token: &str) -> Written {
 /// What the file has stays as it is; what it lacks is added.
 pub(super) fn completed(text: &str, name: &str, found: &Found, token: &str) -> Result<Written, EditError> {
     let mut written = Written { text: text.to_owned(), added: Vec::new(), notes: notes(found) };
-    let mut add = |path: &str, value: Value| -> Result<(), EditError> {
-        if yaml_edit::get(&written.text, path)?.is_none_or(|there| there.is_null()) {
-            written.text = yaml_edit::set(&written.text, path, &value)?;
-            written.added.push(path.to_owned());
-        }
-        Ok(())
-    };
-    add("cluster.name", json!(name))?;
+    written.add("cluster.name", json!(name))?;
     match yaml_edit::get(text, "cluster.nodes")? {
         Some(Value::Array(there)) => {
             let authority = yaml_edit::get(text, "cluster.tls.ca_file")?.is_some();
@@ -79,7 +83,7 @@ pub(super) fn completed(text: &str, name: &str, found: &Found, token: &str) -> R
                 let known = found.nodes.iter().find(|n| node["name"] == n.name.as_str());
                 // With an authority a renewed certificate is no alarm: that is the owner's choice.
                 if let Some(print) = known.and_then(|known| known.fingerprint).filter(|_| !authority) {
-                    add(&format!("cluster.nodes.{place}.fingerprint"), json!(print.to_string()))?;
+                    written.add(&format!("cluster.nodes.{place}.fingerprint"), json!(print.to_string()))?;
                 }
             }
             let absent = found.nodes.iter().filter(|n| !there.iter().any(|node| node["name"] == n.name.as_str()));
@@ -87,24 +91,17 @@ pub(super) fn completed(text: &str, name: &str, found: &Found, token: &str) -> R
                 absent.map(|n| format!("not in the file: put it under cluster.nodes: - {}", flow(&entry(n)))).collect();
             written.notes.extend(absent);
         }
-        _ => add("cluster.nodes", Value::Array(found.nodes.iter().map(entry).collect()))?,
+        _ => written.add("cluster.nodes", Value::Array(found.nodes.iter().map(entry).collect()))?,
     }
-    let mut add = |path: &str, value: Value| -> Result<(), EditError> {
-        if yaml_edit::get(&written.text, path)?.is_none_or(|there| there.is_null()) {
-            written.text = yaml_edit::set(&written.text, path, &value)?;
-            written.added.push(path.to_owned());
-        }
-        Ok(())
-    };
     let has = |key: &str| yaml_edit::get(text, &format!("credentials.{key}")).map(|there| there.is_some());
     if !has("pass_path")? && !has("user")? {
-        add("credentials.token", json!(token))?;
+        written.add("credentials.token", json!(token))?;
     }
     if let Some(storage) = storage(found) {
-        add("defaults.storage", json!(storage))?;
+        written.add("defaults.storage", json!(storage))?;
     }
     if let Some(bridge) = bridge(found) {
-        add("defaults.network_bridge", json!(bridge))?;
+        written.add("defaults.network_bridge", json!(bridge))?;
     }
     Ok(written)
 }

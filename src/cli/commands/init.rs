@@ -21,7 +21,8 @@ pub async fn run(face: &Face, args: &Init) -> Result<Exit, AppError> {
             let how = if known { format!("completed with {}", written.added.join(", ")) } else { "new".into() };
             face.printer.note(&format!("{} ({how}):\n\n{}", path.display(), written.text));
         }
-        if !args.yes && !(ask::at_terminal() && ask::yes("Write it?")) {
+        let yes = args.yes || ask::at_terminal() && ask::yes("Write it?");
+        if !yes {
             return Err(AppError::new(Exit::Gate, "init::unconfirmed", "nobody has said yes: nothing was written")
                 .hint("look at it, then add --yes"));
         }
