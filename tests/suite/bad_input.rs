@@ -109,7 +109,7 @@ fn a_privilege_that_is_missing_is_named() {
     got.exits(4).says(&[
         "ops@pve!nothing lacks Sys.Audit on /",
         "missing: Datastore.Allocate, Datastore.AllocateSpace, ",
-        "VM.Audit, VM.Clone",
+        "VM.Audit, VM.Backup, VM.Clone",
         "runbook doctor --runbook NAME",
     ]);
     let got = world.lab(&lab, "runbook doctor --runbook evacuate");

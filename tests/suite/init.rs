@@ -79,7 +79,7 @@ fn at_a_terminal_it_asks_for_the_certificate_and_hides_the_secret() {
     let (world, got) = lab("id=$(head -n 1 token); secret=$(tail -n 1 token); \
          (for word in yes $id $secret yes; do sleep 2; echo $word; done; sleep 2) | \
          script -qefc \"runbook init $at\" seen >/dev/null; echo $?; \
-         chmod go-w cluster-config.yaml; runbook guest list --tag web -o name; stat -c %a config.home/runbook/*.token 2>/dev/null");
+         chmod go-w cluster-config.yaml; runbook guest list --tag web -o name; stat -c %a \"$XDG_CONFIG_HOME\"/runbook/*.token");
     got.exits(0).says(&["0 104 121 221 600"]);
     let (seen, secret) = (world.read("seen"), world.read("token").lines().last().unwrap().to_owned());
     assert!(seen.contains("Is it this node's?") && seen.contains("Its secret (not shown): "), "{seen}");
