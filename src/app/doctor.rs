@@ -1,25 +1,47 @@
 //! `runbook doctor`: is everything there that a run needs? Each question is answered on its own; one failing does not
 //! hide the others.
 
+mod node;
+mod tools;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::error::{AppError, Exit};
 use super::needs;
-use super::open::{Config, OpenSite, store};
+use super::open::{Config, OpenSite, ssh, store};
 use super::settings::Settings;
 use super::site_lock::{self, Reach};
 use crate::actions;
 use crate::clients::proxmox::Site;
+use crate::clients::ssh::Ssh;
 use crate::model::runbook::Runbook;
 use crate::secrets::Redactor;
-use crate::sys::process;
+
+/// How an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Good,
+    /// Runs can go on, and a person should know of it.
+    Warning,
+    Failed,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+        }
+    }
+}
 
 /// One question and its answer.
 pub struct Finding {
     pub what: String,
-    pub ok: bool,
+    pub state: State,
     pub says: String,
     pub remedy: Option<String>,
     /// What it means for the exit code.
@@ -28,11 +50,16 @@ pub struct Finding {
 
 impl Finding {
     fn good(what: impl Into<String>, says: impl Into<String>) -> Self {
-        Self { what: what.into(), ok: true, says: says.into(), remedy: None, exit: Exit::Done }
+        Self { what: what.into(), state: State::Good, says: says.into(), remedy: None, exit: Exit::Done }
+    }
+
+    /// No fault, so the exit code does not say it.
+    fn warning(what: impl Into<String>, says: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { state: State::Warning, remedy: Some(remedy.into()), ..Self::good(what, says) }
     }
 
     fn bad(exit: Exit, what: impl Into<String>, says: impl Into<String>, remedy: Option<String>) -> Self {
-        Self { what: what.into(), ok: false, says: says.into(), remedy, exit }
+        Self { what: what.into(), state: State::Failed, says: says.into(), remedy, exit }
     }
 
     fn of(what: &str, error: &AppError) -> Self {
@@ -57,23 +84,14 @@ pub async fn doctor(
         Ok(_) => Finding::good("journal", settings.state()?.display().to_string()),
         Err(error) => Finding::of("journal", &error),
     });
-    match process::which("ssh", None) {
-        Ok(path) => findings.push(Finding::good("ssh", path.display().to_string())),
-        Err(_) if settings.ssh_socket.is_some() => {
-            findings.push(Finding::good("ssh", "answered in-process by the lab"))
-        }
-        Err(error) => findings.push(Finding::bad(
-            Exit::Configuration,
-            "ssh",
-            error.to_string(),
-            Some("install openssh-client".into()),
-        )),
-    }
+    findings.extend(tools::look(settings, &config).await);
+    let ssh = ssh(&config, settings);
     match OpenSite::connect(settings, config, redactor).await {
         Ok(site) => {
             findings.push(Finding::good("credential", "found"));
-            findings.extend(site.warning().map(|warning| Finding::good("certificates", warning)));
-            ask_site(&site, runbook, &mut findings).await;
+            let remedy = "pin each node's certificate: `fingerprint` in the configuration";
+            findings.extend(site.warning().map(|warning| Finding::warning("certificates", warning, remedy)));
+            ask_site(settings, &site, runbook, &ssh, &mut findings).await;
         }
         Err(error) => findings.push(Finding::of("credential", &error)),
     }
@@ -82,7 +100,13 @@ pub async fn doctor(
 }
 
 /// Version and nodes as the site says, then what the token may do.
-async fn ask_site(site: &OpenSite, runbook: Option<&Runbook>, findings: &mut Vec<Finding>) {
+async fn ask_site(
+    settings: &Settings,
+    site: &OpenSite,
+    runbook: Option<&Runbook>,
+    ssh: &Ssh,
+    findings: &mut Vec<Finding>,
+) {
     for (resource, what) in [("proxmox/site", "site"), ("proxmox/nodes", "nodes")] {
         match site.source.fetch(&resource.into()).await {
             Ok(value) => describe(what, &value, findings),
@@ -95,19 +119,22 @@ async fn ask_site(site: &OpenSite, runbook: Option<&Runbook>, findings: &mut Vec
         Err(failure) => Finding::of("privileges", &failure.into()),
     });
     findings.push(site_lock(proxmox).await);
-    for node in &site.config.site.cluster.nodes {
-        let what = format!("node {}", node.name);
-        let attempted = format!("ask node {}", node.name);
-        match proxmox.node_version(&node.name).await {
-            Ok(version) => {
-                let says = format!("{}:{} answers, Proxmox VE {}", node.host, node.port, version.version);
-                findings.push(Finding::good(what, says));
-            }
-            Err(error) => {
-                let failure = actions::proxmox::failure(proxmox, attempted, &error);
-                findings.push(Finding::of(&what, &failure.into()));
-            }
-        }
+    // All at once: one that does not answer costs its timeout, and not one after another.
+    let given = &site.config.site.credentials;
+    // Whoever names a file for it means to use it; else an evacuation's HA maintenance is all that goes by SSH.
+    let configured = given.ssh_config.is_some() || settings.ssh_socket.is_some();
+    let asked = site.config.site.cluster.nodes.iter().cloned().map(|node| {
+        let (settings, proxmox, ssh) = (settings.clone(), proxmox.clone(), ssh.clone());
+        tokio::spawn(async move {
+            let mut found = vec![node::api(&proxmox, &node).await];
+            found.extend(node::clock(&settings, &proxmox, &node).await);
+            found.push(node::ssh(&ssh, &node, configured).await);
+            found
+        })
+    });
+    let asked: Vec<_> = asked.collect();
+    for found in asked {
+        findings.extend(found.await.into_iter().flatten());
     }
 }
 
@@ -118,7 +145,7 @@ async fn site_lock(site: &Site) -> Finding {
         Ok(Reach::Site) => Finding::good(what, format!("holds for every controller (pool {})", site_lock::POOL)),
         Ok(Reach::Host(why)) => {
             let remedy = format!("optional, for a lock that holds for every controller: {}", site_lock::grant(site));
-            Finding { remedy: Some(remedy), ..Finding::good(what, why) }
+            Finding::warning(what, why, remedy)
         }
         Err(error) => Finding::of(what, &error),
     }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod export;
 pub mod freeze;
 pub mod handing;
+pub mod init;
 pub mod inspect;
 pub mod lab;
 pub mod lint;
@@ -18,7 +19,7 @@ mod listener;
 pub mod locks;
 pub mod metrics;
 mod naming;
-mod needs;
+pub mod needs;
 pub mod notify;
 pub mod open;
 pub mod planning;
@@ -73,6 +74,14 @@ fn moment(at: u64) -> String {
 /// Columns of the terminal, if there is one.
 pub fn terminal_width() -> Option<usize> {
     crate::sys::terminal_width()
+}
+
+/// Does it while the terminal of stdin shows nothing of what is typed.
+///
+/// # Errors
+/// Its settings cannot be read or changed; nothing was done.
+pub fn without_echo<T>(act: impl FnOnce() -> T) -> std::io::Result<T> {
+    crate::sys::without_echo(act)
 }
 
 /// A default as an author would write it.

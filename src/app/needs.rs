@@ -28,6 +28,13 @@ pub fn actions_of(runbook: &Runbook) -> BTreeSet<String> {
     used
 }
 
+/// What its actions need of a token, each with its path and, in brackets, when; sorted.
+pub fn privileges_of(runbook: &Runbook) -> BTreeSet<String> {
+    let specs = crate::actions::specs();
+    let used = actions_of(runbook);
+    used.iter().filter_map(|name| specs.get(name)).flat_map(|spec| spec.privileges.iter().cloned()).collect()
+}
+
 type With<'a> = &'a [(String, Template)];
 
 fn each_use(runbook: &Runbook, see: &mut dyn FnMut(&str, With<'_>)) {

@@ -473,7 +473,8 @@ fn proxmox(
     proxmox::Site::connect(site).map_err(|e| AppError::new(Exit::Configuration, "config::site", e.to_string()))
 }
 
-fn ssh(config: &Config, settings: &Settings) -> Ssh {
+/// As whom and by which configuration hosts are reached.
+pub(in crate::app) fn ssh(config: &Config, settings: &Settings) -> Ssh {
     if let Some(socket) = &settings.ssh_socket {
         return Ssh::via(SshVia::Socket(socket.clone()));
     }

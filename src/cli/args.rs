@@ -4,6 +4,8 @@
 #![allow(rustdoc::broken_intra_doc_links)]
 
 mod control;
+mod guest;
+mod init;
 mod journal;
 
 use std::path::PathBuf;
@@ -13,6 +15,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use super::junit::JunitFile;
 
 pub use control::{Approve, Cancel, Decide, OfRun};
+pub use guest::{Act, Guest, GuestClone, GuestList, One, Template};
+pub use init::Init;
 pub use journal::{Audit, Export, ExportFormat, Freeze, Import, Lock, LockBreak, Prune, Runs, RunsCommand};
 
 const HELP: &str = "\
@@ -26,13 +30,14 @@ See and plan:
 
 Do:
   run NAME [ARGS]      the same plan; --apply does it (also: do ACTION K=V, one action)
+  guest start GUEST    single acts in few words (also: guest list, stop, migrate, set ...; template list)
   apply PLAN|NAME      exactly a saved plan, or a refusal that names what moved
   resume RUN           goes on with a run that was interrupted, or that waits
                        (also: approve, pause, cancel, abandon, rollback)
 
 Look:
   status [RUN]         how a run stands (also: runs, logs RUN [STEP], replay RUN)
-  doctor               is everything there that a run needs
+  doctor               is everything there that a run needs (first of all: init HOST)
 
 The journal: audit, export, import, runs prune; the site's: lock, freeze, unfreeze
 More: lint, test, schema, actions, notify, metrics, lab, completions, version; `runbook help COMMAND`
@@ -131,6 +136,12 @@ pub enum Command {
     Apply(Apply),
     /// One action: the same plan, question and journal; --apply does it
     Do(Do),
+    /// Single acts on guests: each is `runbook do` of one action, in fewer words
+    #[command(subcommand, alias = "vm")]
+    Guest(Guest),
+    /// Templates
+    #[command(subcommand)]
+    Template(Template),
     /// Goes on with a run that was interrupted or parked
     Resume(Resume),
     /// Answers what a run asks, from anywhere; then goes on with it
@@ -198,6 +209,8 @@ pub enum Command {
         #[arg(long, value_name = "NAME")]
         runbook: Option<String>,
     },
+    /// Writes a site's configuration from what one of its nodes says; completes one that is there
+    Init(Init),
     /// Who is told of runs: what is pending, a test
     #[command(subcommand)]
     Notify(Notify),

@@ -3,10 +3,12 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 use super::args::Answers;
 use super::printer::Printer;
 use crate::app::ports::{Answer, Approver};
+use crate::app::{AppError, Exit};
 use crate::event::Question;
 use crate::model::ids::StepPath;
 use crate::report::{self, Pause};
@@ -77,6 +79,20 @@ impl Person {
 /// What is typed after `prompt`.
 pub fn typed(prompt: &str) -> String {
     read_answer(prompt)
+}
+
+/// The same without showing it.
+///
+/// # Errors
+/// The terminal does not say how it is set, so that the text would be seen.
+pub fn hidden(prompt: &str) -> Result<SecretString, AppError> {
+    let said = crate::app::without_echo(|| read_answer(prompt)).map_err(|e| {
+        AppError::new(Exit::Failed, "ask::echo", format!("the terminal cannot be told to hide what is typed: {e}"))
+            .hint("give a reference instead of typing the secret: --token pass:PATH, env:NAME or file:PATH")
+    })?;
+    // The end of the line was hidden, too.
+    let _ = writeln!(std::io::stderr());
+    Ok(said.into())
 }
 
 /// A yes-or-no question outside a run.

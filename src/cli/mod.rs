@@ -26,6 +26,13 @@ pub(crate) struct Face {
     pub args: args::Global,
 }
 
+impl Face {
+    /// Whether results are for a program.
+    pub fn is_json(&self) -> bool {
+        matches!(self.printer.output, args::Output::Json | args::Output::Jsonl | args::Output::Yaml)
+    }
+}
+
 /// The process, from its arguments to its exit code.
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -87,8 +94,10 @@ async fn in_lab_or_not(mut face: Face, command: Command) -> (Printer, Result<Exi
         face.printer.note(&format!("lab: commands over SSH are answered in-process ({why})"));
     }
     // Runs answer signals themselves; anything else is simply ended, and the lab with it.
-    let answers =
-        matches!(command, Command::Run(_) | Command::Apply(_) | Command::Do(_) | Command::Resume(_) | Command::Lab(_));
+    let answers = matches!(
+        command,
+        Command::Run(_) | Command::Apply(_) | Command::Do(_) | Command::Guest(_) | Command::Resume(_) | Command::Lab(_)
+    );
     let ended = tokio::select! {
         ended = commands::run(&face, command) => ended,
         exit = signals::cut_off(), if !answers => Ok(exit),

@@ -126,6 +126,15 @@ impl Access {
         self.changing().tokens.insert(id.to_owned(), token);
     }
 
+    /// Adds the token `ops@pve!without-PRIVILEGE`, which has all that the lab's own has but one; of another name, none.
+    pub fn add_lacking(&mut self, id: &str) {
+        if let Some((role, held)) = id.strip_prefix("ops@pve!").and_then(roles::lacking) {
+            self.changing().roles.insert(role.clone(), held);
+            self.add_token(id, true);
+            self.allow("/", id, &role);
+        }
+    }
+
     /// Gives a user or token a role on a path and all below it.
     pub fn allow(&mut self, path: &str, subject: &str, role: &str) {
         let (path, role, subject) = (path.to_owned(), role.to_owned(), Subject::named(subject));

@@ -17,6 +17,23 @@ pub fn terminal_width() -> Option<usize> {
     (size.ws_col > 0).then(|| usize::from(size.ws_col))
 }
 
+/// Does it while the terminal of stdin shows nothing of what is typed. A signal that ends the process meanwhile leaves it
+/// so; shells set it right.
+///
+/// # Errors
+/// Its settings cannot be read or changed; nothing was done.
+pub fn without_echo<T>(act: impl FnOnce() -> T) -> std::io::Result<T> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+    let stdin = std::io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let mut silent = before.clone();
+    silent.local_modes -= LocalModes::ECHO;
+    tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
+    let done = act();
+    tcsetattr(&stdin, OptionalActions::Now, &before)?;
+    Ok(done)
+}
+
 /// The name of whoever runs this process; their number where they have no name.
 #[allow(clippy::disallowed_methods, reason = "the table of users is the system's")]
 pub fn user() -> String {

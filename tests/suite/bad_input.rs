@@ -32,7 +32,7 @@ fn a_host_that_cannot_be_reached() {
     let world = dead();
     let got = world.runbook(&["plan", "evacuate", "pve1"]);
     got.exits(7).without_data().complains(&["reach site dead", "127.0.0.1:1", "refuses connections", "pveproxy"]);
-    world.runbook(&["doctor"]).exits(7).says(&["BAD", "node pve1", "refuses connections"]);
+    world.runbook(&["doctor"]).exits(7).says(&["failed", "node pve1", "refuses connections"]);
     let faults = ["node-down:pve1", "node-down:pve2", "node-down:pve3"];
     let lab = Lab { faults: &faults, ..Lab::default() };
     refused(&lab, "runbook plan evacuate pve2", 7, &["none of the site's 3 nodes can be reached"]);

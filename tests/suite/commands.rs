@@ -239,7 +239,7 @@ fn doctor_in_json() {
     let got = World::new().runbook(&["--lab", "doctor", "-o", "json"]);
     let findings = got.exits(0).json();
     let findings = findings["findings"].as_array().unwrap();
-    assert!(findings.iter().all(|f| f["ok"] == true), "{findings:?}");
+    assert!(findings.iter().all(|f| f["ok"] == true && f["state"] == "ok"), "{findings:?}");
     let asked: Vec<&str> = findings.iter().map(|f| f["what"].as_str().unwrap()).collect();
     assert_eq!(
         asked,
@@ -252,8 +252,11 @@ fn doctor_in_json() {
             "privileges",
             "lock",
             "node pve1",
+            "ssh pve1",
             "node pve2",
-            "node pve3"
+            "ssh pve2",
+            "node pve3",
+            "ssh pve3"
         ]
     );
 }

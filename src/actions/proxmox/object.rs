@@ -182,6 +182,8 @@ pub struct GuestEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maxmem: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hastate: Option<String>,
 }
 

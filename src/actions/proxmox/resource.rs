@@ -10,7 +10,7 @@
 //! | `proxmox/node/NAME/active_tasks` | `[{upid, kind, id, user, start}]` |
 //! | `proxmox/node/NAME/tasks/VMID` | `[{upid, kind, start, running, status}]`, running ones included |
 //! | `proxmox/node/NAME/tasks_of/TYPE` | the same of all tasks of a type (`vzdump`), whatever they are about |
-//! | `proxmox/guests` | map by VMID of `{vmid, kind, name, node, status, template, tags, pool, lock, maxmem, hastate}`: the cluster's list, up to 10 s old but for `node` and `lock` |
+//! | `proxmox/guests` | map by VMID of `{vmid, kind, name, node, status, template, tags, pool, lock, maxmem, cpus, hastate}`: the cluster's list, up to 10 s old but for `node` and `lock` |
 //! | `proxmox/guest/VMID` | [`Guest`](super::object::Guest), asked of its own node; null when it exists nowhere |
 //! | `proxmox/guest/VMID/config` | `GuestConfig`: `{digest, values, pending}`, null as above |
 //! | `proxmox/guest/VMID/state` | `GuestState`, null as above |

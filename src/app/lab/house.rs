@@ -77,6 +77,7 @@ impl House {
         let mut options = LabOptions::new(world);
         options.time_scale = request.time_scale;
         options.ledger.clone_from(&request.ledger);
+        request.token.iter().for_each(|id| options.access.add_lacking(id));
         if request.fixed_addresses {
             options.listen = Listen::AnyAddress { port: 8006 };
         }

@@ -1,6 +1,6 @@
 //! `runbook do`: one action through the same plan, question and journal.
 
-use super::{apply, plan};
+use super::{apply, found, plan};
 use crate::app::open::Config;
 use crate::app::planning::{self, Request};
 use crate::app::{AppError, Exit, doing, running};
@@ -8,7 +8,6 @@ use crate::cli::Face;
 use crate::cli::args::{Do, ShownAs};
 use crate::model::runbook::LockScope;
 use crate::model::shell::quote;
-use crate::report::FORMAT_VERSION;
 
 pub async fn run(face: &Face, args: Do) -> Result<Exit, AppError> {
     let book = doing::book(&args.action, &args.with)?;
@@ -26,7 +25,7 @@ pub async fn run(face: &Face, args: Do) -> Result<Exit, AppError> {
         planning::save(&plan, path)?;
     }
     if let Some((summary, outputs)) = doing::outputs(&plan).filter(|_| args.shown_as != Some(ShownAs::Commands)) {
-        tell(face, &args.action, summary, &outputs);
+        found::tell(face, &args.action, summary, &outputs);
         return Ok(Exit::Done);
     }
     if args.apply {
@@ -38,20 +37,4 @@ pub async fn run(face: &Face, args: Do) -> Result<Exit, AppError> {
         plan::Typed { apply: format!("{again} --apply"), again, show: format!("actions {}", quote(&args.action)) };
     plan::show(face, &plan, &typed, args.out.as_deref(), args.shown_as);
     Ok(plan::exit_of(&plan))
-}
-
-/// What an action that only looks has found.
-fn tell(face: &Face, action: &str, summary: &str, outputs: &serde_json::Value) {
-    let found = serde_json::json!({
-        "format_version": FORMAT_VERSION, "action": action, "summary": summary, "outputs": outputs,
-    });
-    if face.printer.json(&found) {
-        return;
-    }
-    if outputs.as_object().is_some_and(|map| map.is_empty()) {
-        face.printer.data(summary);
-    } else {
-        face.printer.note(summary);
-        face.printer.data(&crate::app::to_yaml(outputs));
-    }
 }

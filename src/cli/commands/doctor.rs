@@ -10,15 +10,14 @@ pub async fn run(face: &Face, runbook: Option<&str>) -> Result<Exit, AppError> {
     let (findings, exit) = doctor::doctor(&face.settings, &face.redactor, runbook).await?;
     let rows: Vec<_> = findings
         .iter()
-        .map(|f| serde_json::json!({"what": f.what, "ok": f.ok, "says": f.says, "remedy": f.remedy}))
+        .map(|f| serde_json::json!({"what": f.what, "ok": f.state != doctor::State::Failed, "state": f.state.as_str(), "says": f.says, "remedy": f.remedy}))
         .collect();
     if face.printer.json(&serde_json::json!({"format_version": FORMAT_VERSION, "findings": rows})) {
         return Ok(exit);
     }
     let mut table = Table::new(&[Column::new(""), Column::new("what"), Column::new("found").flexible()]);
     for finding in &findings {
-        let sign = if finding.ok { "ok" } else { "BAD" };
-        table.row(vec![Cell::new(sign), Cell::new(&finding.what), Cell::new(&finding.says)]);
+        table.row(vec![Cell::new(finding.state.as_str()), Cell::new(&finding.what), Cell::new(&finding.says)]);
     }
     let mut text = table.render(face.printer.look(), 0);
     for finding in &findings {

@@ -7,7 +7,10 @@ mod audit;
 mod control;
 mod doctor;
 mod export;
+mod found;
 mod graph;
+mod guest;
+mod init;
 pub mod lab;
 mod lint;
 mod list;
@@ -21,7 +24,7 @@ mod show;
 mod test;
 
 use super::Face;
-use super::args::{Command, RunsCommand};
+use super::args::{Command, Do, RunsCommand};
 use super::junit::JunitFile;
 use crate::app::open::OpenSite;
 use crate::app::{AppError, Exit};
@@ -50,6 +53,15 @@ async fn reported(
     }
 }
 
+/// One action.
+async fn one(face: &Face, args: Do) -> Result<Exit, AppError> {
+    if !args.apply {
+        return act::run(face, args).await;
+    }
+    let (junit, name) = (args.answers.junit.clone(), args.action.clone());
+    reported(face, junit, &name, act::run(face, args)).await
+}
+
 pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
     match command {
         Command::List => list::run(face),
@@ -66,11 +78,9 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
             let (junit, name) = (args.answers.junit.clone(), args.plan.clone());
             reported(face, junit, &name, apply::apply(face, args)).await
         }
-        Command::Do(args) if !args.apply => act::run(face, args).await,
-        Command::Do(args) => {
-            let (junit, name) = (args.answers.junit.clone(), args.action.clone());
-            reported(face, junit, &name, act::run(face, args)).await
-        }
+        Command::Do(args) => one(face, args).await,
+        Command::Guest(short) => one(face, guest::of_guest(short)).await,
+        Command::Template(short) => one(face, guest::of_template(short)).await,
         Command::Resume(args) => {
             let (junit, name) = (args.answers.junit.clone(), args.run.clone());
             reported(face, junit, &name, apply::resume(face, args)).await
@@ -98,6 +108,7 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Schema { kind } => lint::schema(face, &kind),
         Command::Actions { name } => actions::run(face, name.as_deref()),
         Command::Doctor { runbook } => doctor::run(face, runbook.as_deref()).await,
+        Command::Init(args) => init::run(face, &args).await,
         Command::Notify(command) => notify::run(face, command).await,
         Command::Metrics => notify::metrics(face),
         Command::Lab(command) => lab::run(face, command).await,

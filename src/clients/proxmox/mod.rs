@@ -2,6 +2,7 @@
 //!
 //! It never repeats a change by itself: whether that is safe is for the caller to decide, by `outcome_unknown`.
 
+mod certificate;
 mod endpoint;
 mod error;
 mod login;
@@ -18,6 +19,7 @@ mod task_log;
 mod wire;
 
 pub use crate::contracts::Verb;
+pub use certificate::certificate;
 pub use error::{At, ProxmoxError};
 pub use params::{Params, plain_seg, seg};
 pub use pools::{Creation, Pool};

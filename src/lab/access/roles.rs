@@ -65,6 +65,14 @@ pub(super) const RUNBOOK: &str = "Runbook";
 /// The same without the right to create pools.
 pub(super) const NO_POOLS: &str = "RunbookNoPools";
 
+/// The role of a token called `without-PRIVILEGE`, and what it holds: as the lab's own token, less one privilege.
+pub(super) fn lacking(token: &str) -> Option<(String, BTreeSet<String>)> {
+    let privilege = token.strip_prefix("without-").filter(|privilege| PRIVILEGES.contains(privilege))?;
+    let mut held = of_own(RUNBOOK);
+    held.remove(privilege);
+    Some((format!("{RUNBOOK}-without-{privilege}"), held))
+}
+
 /// Whether a server of this major version knows the privilege.
 pub fn exists(privilege: &str, major: u32) -> bool {
     let of_nine = privilege.starts_with("VM.GuestAgent.") || privilege == "VM.Replicate";
@@ -122,6 +130,13 @@ mod tests {
         assert!(own.contains("Pool.Allocate") && !fewer.contains("Pool.Allocate"));
         assert!(holds("PVEAuditor", "VM.Audit") && !holds("PVEAuditor", "VM.Migrate"));
         assert!(!holds("NoAccess", "VM.Audit") && !holds("Nobody", "VM.Audit"));
+    }
+
+    #[test]
+    fn a_role_may_lack_one_privilege() {
+        let (_, held) = lacking("without-VM.Migrate").unwrap();
+        assert!(!held.contains("VM.Migrate") && held.contains("VM.Audit") && !held.contains("Permissions.Modify"));
+        assert_eq!((lacking("without-VM.Fly"), lacking("runbook")), (None, None));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use regex::Regex;
-use runbook::load::schema;
+use runbook::app::{Settings, books, needs};
+use runbook::load::{schema, shipped};
 use runbook::model::action_spec::ActionSpec;
 use runbook::model::param::Param;
 use serde_json::Value;
@@ -21,7 +22,7 @@ fn updating() -> bool {
 }
 
 /// The commands, as the help shows them.
-const COMMANDS: [&str; 42] = [
+const COMMANDS: [&str; 58] = [
     "",
     "list",
     "show",
@@ -30,6 +31,21 @@ const COMMANDS: [&str; 42] = [
     "run",
     "apply",
     "do",
+    "guest",
+    "guest list",
+    "guest status",
+    "guest config",
+    "guest start",
+    "guest stop",
+    "guest kill",
+    "guest clone",
+    "guest set",
+    "guest resize",
+    "guest migrate",
+    "guest delete",
+    "guest unlock",
+    "guest snapshot",
+    "template list",
     "resume",
     "runs",
     "runs prune",
@@ -50,6 +66,7 @@ const COMMANDS: [&str; 42] = [
     "schema",
     "actions",
     "doctor",
+    "init",
     "notify",
     "notify test",
     "notify flush",
@@ -276,7 +293,32 @@ fn without_inner(mut body: Value) -> Value {
     body
 }
 
+/// What a shipped runbook needs of a token, and which of its actions do.
+fn privileges(name: &str) -> Option<String> {
+    let settings = Settings { cwd: root().to_owned(), ..Settings::default() };
+    let runbook = books::find(&settings, name).ok()?.runbook;
+    let needed = needs::privileges_of(&runbook);
+    if needed.is_empty() {
+        return Some("None: it asks Proxmox for nothing.".to_owned());
+    }
+    let (specs, used) = (runbook::actions::specs(), needs::actions_of(&runbook));
+    let mut out = "| the token needs | for |\n|---|---|\n".to_owned();
+    for privilege in &needed {
+        let users = used.iter().filter(|action| specs.get(*action).is_some_and(|s| s.privileges.contains(privilege)));
+        let users: Vec<String> = users.map(|action| format!("`{action}`")).collect();
+        let _ = writeln!(out, "| {} | {} |", cell(privilege), users.join(", "));
+    }
+    let _ = write!(
+        out,
+        "\n`runbook doctor --runbook {name}` says which of them yours lacks, with the `pveum` lines that give them."
+    );
+    Some(out)
+}
+
 fn generate(name: &str) -> Option<String> {
+    if let Some(name) = name.strip_prefix("privileges of ") {
+        return privileges(name);
+    }
     let book = schema::runbook_schema(&runbook::actions::specs());
     Some(match name {
         "commands" => help(),
@@ -304,13 +346,15 @@ fn generate(name: &str) -> Option<String> {
 
 #[test]
 fn generated_parts_are_up_to_date() {
-    let begin = Regex::new(r"<!-- generated: ([a-z ]+) -->\n").unwrap();
+    let begin = Regex::new(r"<!-- generated: ([a-z0-9 -]+) -->\n").unwrap();
     let (mut problems, mut count) = (Vec::new(), 0);
+    let mut unlisted: BTreeSet<String> = shipped::names().map(|name| format!("privileges of {name}")).collect();
     for page in Page::all() {
         let mut text = page.text.clone();
         for found in begin.captures_iter(&page.text) {
             count += 1;
             let (mark, name) = (&found[0], &found[1]);
+            unlisted.remove(name);
             let Some(fresh) = generate(name) else {
                 problems.push(format!("{}: nothing generates {name}", page.name()));
                 continue;
@@ -330,6 +374,7 @@ fn generated_parts_are_up_to_date() {
             }
         }
     }
+    problems.extend(unlisted.iter().map(|name| format!("no page has <!-- generated: {name} -->")));
     none_of(&problems);
     assert!(count > 5, "only {count} generated parts were found");
 }

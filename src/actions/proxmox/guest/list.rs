@@ -22,7 +22,8 @@ pub struct Guests {
 impl Default for Guests {
     fn default() -> Self {
         let list = |name, items, help: &str| Param::new(name, ValueType::List).items(items).help(help);
-        let guest = "vmid, name, node, type (qemu or lxc), status, template, tags, pool, lock, ha, memory (bytes)";
+        let guest =
+            "vmid, name, node, type (qemu or lxc), status, template, tags, pool, lock, ha, memory (bytes), cpus";
         let spec = ActionSpec::new("proxmox.guests", Effect::Read, "List guests")
             .param(list("tags", ValueType::String, "Those that have all of these tags"))
             .param(list("any_tag", ValueType::String, "Those that have one of these tags"))
@@ -140,7 +141,7 @@ fn row(guest: &GuestEntry) -> Value {
     json!({
         "vmid": guest.vmid, "name": guest.name, "node": guest.node, "type": guest.kind, "status": guest.status,
         "template": guest.template, "tags": guest.tags, "pool": guest.pool, "lock": guest.lock,
-        "ha": guest.hastate, "memory": guest.maxmem,
+        "ha": guest.hastate, "memory": guest.maxmem, "cpus": guest.cpus,
     })
 }
 

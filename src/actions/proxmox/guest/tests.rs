@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{GuestShutdown, GuestUnlock};
 use crate::actions::deps::Timing;
-use crate::actions::proxmox::testing::{FakeWorld, but, call, intent, vm};
+use crate::actions::proxmox::testing::{FakeWorld, but, call, intent, node, vm};
 use crate::engine::ports::{Action, Probe, Recovery, Unreadable};
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
@@ -21,7 +21,11 @@ fn unlock() -> GuestUnlock {
 }
 
 fn world(guest: Value) -> FakeWorld {
-    FakeWorld::default().with("proxmox/guest/104", guest).with(TASKS, json!([]))
+    FakeWorld::default()
+        .with("proxmox/guest/104", guest)
+        .with(TASKS, json!([]))
+        .with("proxmox/node/pve1/tasks/104", json!([]))
+        .with("proxmox/nodes", json!({"pve1": node("pve1"), "pve2": node("pve2")}))
 }
 
 fn stopped() -> Value {
@@ -116,6 +120,15 @@ async fn only_the_lock_that_is_named_is_taken_off_and_only_while_nothing_runs() 
     assert!(other.class == Class::Precondition && other.cause.contains("`backup`"), "{other}");
     let busy = world(locked("migrate")).with(TASKS, json!([task(UPID, true)]));
     assert!(probe(&unlock(), with(), &busy).await.unwrap_err().cause.contains("still at work"));
+    // A migration's task stays on the node that the guest came from.
+    let moved = world(locked("migrate")).with("proxmox/node/pve1/tasks/104", json!([task(UPID, true)]));
+    assert!(probe(&unlock(), with(), &moved).await.unwrap_err().cause.contains("still at work"));
+    let unnamed = probe(&unlock(), json!({"guest": 104}), &world(locked("backup"))).await.unwrap();
+    assert!(
+        unnamed.summary.ends_with("take off the lock `backup`") && unnamed.guards.len() == 1,
+        "{}",
+        unnamed.summary
+    );
     let patch = unlock().predict(&call(with()), &ready).deltas[0].patch.clone();
     assert_eq!(patch, json!({"lock": null}));
 }

@@ -3,6 +3,7 @@
 //! The API lets only root@pam's own ticket do that, so it goes by SSH. Only the lock that the step names is taken
 //! away, and only while nothing is at work on the guest.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::actions::deps::Timing;
 use crate::actions::proxmox::look::{self, live};
-use crate::actions::proxmox::object::{Guest, TaskEntry};
+use crate::actions::proxmox::object::{Guest, Node, TaskEntry};
 use crate::actions::proxmox::resource::Resource;
 use crate::actions::proxmox::typed;
 use crate::actions::proxmox::work::Work;
@@ -20,7 +21,7 @@ use crate::event::Intent;
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::{GuestKind, Vmid};
+use crate::model::ids::{GuestKind, NodeName, Vmid};
 use crate::model::param::{Param, ValueType};
 use crate::model::shell;
 use crate::model::world::{Delta, Predicate};
@@ -41,8 +42,7 @@ impl GuestUnlock {
             .param(Param::new("guest", ValueType::Guest).required().help("The guest"))
             .param(
                 Param::new("lock", ValueType::String)
-                    .required()
-                    .help("The lock that it must have (migrate, backup, ...); another one is left alone"),
+                    .help("The lock that it must have (migrate, backup, ...); default: the one that the plan finds"),
             )
             .output("vmid", ValueType::Vmid, "The guest")
             .needs_privilege("VM.Audit on /vms/{guest}")
@@ -53,6 +53,20 @@ impl GuestUnlock {
 
 fn attempted(guest: &Guest, lock: &str) -> String {
     format!("take the lock `{lock}` off {}", guest.title())
+}
+
+/// A task that is at work on the guest, on any node: once a migration has handed the guest over, its task is still on
+/// the node that the guest came from.
+async fn at_work(world: &dyn World, guest: &Guest) -> Result<Option<TaskEntry>, Unreadable> {
+    let nodes: BTreeMap<NodeName, Node> = look::read(world, Resource::Nodes).await?;
+    let others = nodes.values().filter(|node| node.online && node.name != guest.node).map(|node| &node.name);
+    for node in std::iter::once(&guest.node).chain(others) {
+        let tasks: Vec<TaskEntry> = look::read(world, Resource::GuestTasks(node.clone(), guest.vmid)).await?;
+        if let Some(task) = tasks.into_iter().find(|task| task.running) {
+            return Ok(Some(task));
+        }
+    }
+    Ok(None)
 }
 
 /// The command, on the guest's node.
@@ -71,7 +85,9 @@ impl Action for GuestUnlock {
     }
 
     async fn probe(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
-        let (guest, lock) = (look::guest(world, call.arg("guest")?).await?, call.arg::<String>("lock")?);
+        let guest = look::guest(world, call.arg("guest")?).await?;
+        let named: Option<String> = call.arg("lock")?;
+        let lock = named.or_else(|| guest.lock.clone()).unwrap_or_default();
         let mut probe = Probe::new(format!("{}: take off the lock `{lock}`", guest.title()), json!(guest));
         probe.identities = vec![look::identity(&guest)];
         let fail = |cause: String| Failure::new(Class::Precondition, attempted(&guest, &lock), cause);
@@ -87,8 +103,7 @@ impl Action for GuestUnlock {
             }
             Some(_) => {}
         }
-        let tasks: Vec<TaskEntry> = look::read(world, Resource::GuestTasks(guest.node.clone(), guest.vmid)).await?;
-        if let Some(task) = tasks.iter().find(|t| t.running) {
+        if let Some(task) = at_work(world, &guest).await? {
             let cause = format!("task {} ({}) is still at work on it", task.upid, task.kind);
             return Err(fail(cause).remedy("wait until it has ended").into());
         }
@@ -117,10 +132,10 @@ impl Action for GuestUnlock {
         vec![command, typed::check_guest(&guest.node, guest.kind, guest.vmid, "no lock")]
     }
 
-    async fn apply(&self, call: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
-        let lock: String = call.arg("lock")?;
+    async fn apply(&self, _: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
         let guest: Guest = serde_json::from_value(intent.before.clone())
             .map_err(|e| Failure::new(Class::Internal, "read the intent of an unlock", e.to_string()))?;
+        let lock = guest.lock.clone().unwrap_or_default();
         let work = Work::new(mutate, attempted(&guest, &lock))?;
         let argv = argv(&guest);
         work.command(&guest.node, &argv.each_ref().map(String::as_str), self.timing.command).await?;

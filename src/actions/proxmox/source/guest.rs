@@ -106,6 +106,7 @@ fn entry(row: GuestRow) -> GuestEntry {
         pool: row.pool,
         lock: row.lock,
         maxmem: row.maxmem,
+        cpus: row.maxcpu,
         hastate: row.hastate,
     }
 }
@@ -147,6 +148,7 @@ impl ProxmoxSource {
                 pool: None,
                 lock: row.opt_text("lock")?.filter(|l| !l.is_empty()),
                 maxmem: row.opt_uint("maxmem")?,
+                cpus: row.opt_float("cpus")?,
                 hastate: None,
             })
         })

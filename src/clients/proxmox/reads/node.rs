@@ -65,6 +65,11 @@ impl NodeStatus {
 }
 
 impl Site {
+    /// A node's clock: seconds since 1970. Needs Sys.Audit on it.
+    pub async fn node_time(&self, node: &NodeName) -> Result<u64, ProxmoxError> {
+        self.get(&format!("/nodes/{}/time", seg(node)), &[]).await?.row()?.uint("time")
+    }
+
     pub async fn node_status(&self, node: &NodeName) -> Result<NodeStatus, ProxmoxError> {
         NodeStatus::read(&self.get(&format!("/nodes/{}/status", seg(node)), &[]).await?)
     }
