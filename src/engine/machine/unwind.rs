@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::node::{Awaiting, Kind, Region, StepIx};
 use super::{Command, Stage, State};
 use crate::event::{Outcome, UndoStatus};
-use crate::model::effect::Done;
+use crate::model::effect::{Done, Effect};
 use crate::model::runbook::Rollback;
 
 #[derive(Debug, Clone, Default)]
@@ -113,9 +113,14 @@ impl State {
                 self.stage = Stage::Finally;
                 return;
             };
-            // Where nothing can undo it, its author has said why, and the plan has shown it.
-            if !matches!(self.node(of).step().map(|s| &s.rollback), Some(Rollback::None(_))) {
-                self.start_undo(of, commands);
+            let node = self.node(of);
+            match node.step().map(|step| &step.rollback) {
+                // Its author has said why nothing undoes it, and the plan has shown it; but what is destroyed is not as it was.
+                Some(Rollback::None(why)) if node.effect == Effect::Destroy => {
+                    self.nodes[of.0].undo = UndoStatus::Listed(why.clone());
+                }
+                Some(Rollback::None(_)) => {}
+                _ => self.start_undo(of, commands),
             }
         }
     }

@@ -67,9 +67,13 @@ fn in_order(text: &str) -> String {
 pub(super) fn of_row(row: &Value) -> Rule {
     let each = FIELDS.iter().filter_map(|name| Some((*name, loose::plain(row.get(*name)?))));
     let said = each.filter(|(name, value)| {
-        let flag = matches!(*name, "strict" | "disable" | "restricted" | "nofailback");
-        // Each group says that it is one.
-        !value.is_empty() && !(flag && value == "0") && !(*name == "type" && value == GROUP)
+        let says_nothing = match *name {
+            "strict" | "disable" | "restricted" | "nofailback" => value == "0",
+            // Each group says that it is one.
+            "type" => value == GROUP,
+            _ => false,
+        };
+        !value.is_empty() && !says_nothing
     });
     said.map(|(name, value)| match name {
         "resources" | "nodes" => (name.to_owned(), in_order(&value)),
