@@ -94,7 +94,7 @@ pub async fn token(reference: &str, redactor: &Redactor) -> Result<Token, AppErr
     Ok(Token { reference: reference.to_owned(), pair })
 }
 
-/// A token that was typed; [`write`] keeps its secret in a file of its own, for this user alone.
+/// A token that was typed; [`write()`] keeps its secret in a file of its own, for this user alone.
 ///
 /// # Errors
 /// Not a token.
