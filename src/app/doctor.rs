@@ -107,12 +107,14 @@ async fn ask_site(
     ssh: &Ssh,
     findings: &mut Vec<Finding>,
 ) {
-    for (resource, what) in [("proxmox/site", "site"), ("proxmox/nodes", "nodes")] {
-        match site.source.fetch(&resource.into()).await {
-            Ok(value) => describe(what, &value, findings),
-            Err(failure) => findings.push(Finding::of(what, &failure.into())),
-        }
-    }
+    findings.push(match site.source.fetch(&"proxmox/site".into()).await {
+        Ok(value) => quorum(&value),
+        Err(failure) => Finding::of("site", &failure.into()),
+    });
+    findings.extend(match site.source.fetch(&"proxmox/nodes".into()).await {
+        Ok(value) => absent(&value),
+        Err(failure) => vec![Finding::of("nodes", &failure.into())],
+    });
     let Some(proxmox) = &site.proxmox else { return };
     findings.push(match site.source.fetch(&"proxmox/permissions".into()).await {
         Ok(value) => privileges(&value, runbook, proxmox),
@@ -151,32 +153,23 @@ async fn site_lock(site: &Site) -> Finding {
     }
 }
 
-fn describe(what: &str, value: &Value, findings: &mut Vec<Finding>) {
-    match what {
-        "site" => {
-            let quorate = value["quorate"] == true;
-            let says = format!(
-                "{}, Proxmox VE {}, {}",
-                value["name"].as_str().unwrap_or("standalone node"),
-                value["version"].as_str().unwrap_or("of unknown version"),
-                if quorate { "quorate" } else { "NO QUORUM" },
-            );
-            findings.push(if quorate { Finding::good(what, says) } else { Finding::bad(Exit::Gate, what, says, None) });
-        }
-        "nodes" => {
-            for (name, node) in value.as_object().into_iter().flatten() {
-                if node["online"] != true {
-                    findings.push(Finding::bad(
-                        Exit::Unreachable,
-                        format!("node {name}"),
-                        "offline, as the cluster sees it",
-                        None,
-                    ));
-                }
-            }
-        }
-        _ => {}
-    }
+fn quorum(site: &Value) -> Finding {
+    let what = "site";
+    let quorate = site["quorate"] == true;
+    let says = format!(
+        "{}, Proxmox VE {}, {}",
+        site["name"].as_str().unwrap_or("standalone node"),
+        site["version"].as_str().unwrap_or("of unknown version"),
+        if quorate { "quorate" } else { "NO QUORUM" },
+    );
+    if quorate { Finding::good(what, says) } else { Finding::bad(Exit::Gate, what, says, None) }
+}
+
+/// The nodes that the cluster misses.
+fn absent(nodes: &Value) -> Vec<Finding> {
+    let absent = nodes.as_object().into_iter().flatten().filter(|(_, node)| node["online"] != true);
+    let bad = |name| Finding::bad(Exit::Unreachable, format!("node {name}"), "offline, as the cluster sees it", None);
+    absent.map(|(name, _)| bad(name)).collect()
 }
 
 fn privileges(permissions: &Value, runbook: Option<&Runbook>, site: &Site) -> Finding {

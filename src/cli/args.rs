@@ -308,17 +308,8 @@ pub struct Do {
     /// The guest cluster (clusters/NAME.yaml)
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
-    /// Saves the plan, for `runbook apply FILE`
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Shows it as commands that do the same by hand
-    #[arg(long = "as", value_enum, value_name = "WHAT")]
-    pub shown_as: Option<ShownAs>,
-    /// Plans, shows, asks, and does it
-    #[arg(long, conflicts_with = "shown_as")]
-    pub apply: bool,
     #[command(flatten)]
-    pub answers: Answers,
+    pub act: Act,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

@@ -32,6 +32,18 @@ pub struct Call {
     pub via: NodeName,
 }
 
+impl Call {
+    pub fn flag(&self, name: &str) -> bool {
+        self.params.get(name).is_some_and(|value| value == "1")
+    }
+
+    /// The words of a list, which a server takes with any of these marks between them.
+    pub fn list<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let text = self.params.get(name).map_or("", String::as_str);
+        text.split([',', ';', ' ', '\0']).filter(|word| !word.is_empty())
+    }
+}
+
 /// A successful answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {

@@ -125,6 +125,15 @@ pub enum Seen {
 }
 
 impl Seen {
+    /// Of an object that one request makes so: the outputs where it is as asked for, and in words what it is like.
+    pub fn compared(wanted: Option<Value>, as_before: bool, is: String) -> Self {
+        match wanted {
+            Some(outputs) => Self::Done(outputs),
+            None if as_before => Self::Untouched(is),
+            None => Self::Strange(format!("it is neither as before nor as asked for: {is}")),
+        }
+    }
+
     /// `Ok` where it is as wanted, else what is seen.
     pub fn into_wanted(self) -> Result<Value, String> {
         match self {

@@ -63,8 +63,7 @@ fn one_by(action: &str, one: One) -> Do {
 }
 
 fn by(action: &str, act: Act) -> Do {
-    let Act { out, shown_as, apply, answers } = act;
-    Do { action: format!("proxmox.{action}"), with: Vec::new(), cluster: None, out, shown_as, apply, answers }
+    Do { action: format!("proxmox.{action}"), with: Vec::new(), cluster: None, act }
 }
 
 /// An action that only looks.

@@ -55,10 +55,10 @@ async fn reported(
 
 /// One action.
 async fn one(face: &Face, args: Do) -> Result<Exit, AppError> {
-    if !args.apply {
+    if !args.act.apply {
         return act::run(face, args).await;
     }
-    let (junit, name) = (args.answers.junit.clone(), args.action.clone());
+    let (junit, name) = (args.act.answers.junit.clone(), args.action.clone());
     reported(face, junit, &name, act::run(face, args)).await
 }
 

@@ -27,16 +27,12 @@ fn flag(call: &Call, name: &str) -> Option<bool> {
     given(call, name).map(|value| value == "1")
 }
 
-fn listed<'a>(call: &'a Call, name: &str) -> impl Iterator<Item = &'a str> {
-    given(call, name).unwrap_or_default().split([',', ';', ' ', '\0']).filter(|word| !word.is_empty())
-}
-
 /// The privileges of a call, all known to a server of this version.
 fn privileges(call: &Call, major: u32) -> Result<BTreeSet<String>, PveError> {
-    if let Some(wrong) = listed(call, "privs").find(|name| !roles::exists(name, major)) {
+    if let Some(wrong) = call.list("privs").find(|name| !roles::exists(name, major)) {
         return Err(PveError::parameter("privs", format!("invalid format - invalid privilege '{wrong}'\n")));
     }
-    Ok(listed(call, "privs").map(str::to_owned).collect())
+    Ok(call.list("privs").map(str::to_owned).collect())
 }
 
 fn add_role(book: &mut Book, call: &Call, major: u32) -> Done {
@@ -79,7 +75,7 @@ fn remove_role(book: &mut Book, call: &Call) -> Done {
 
 /// The lab has no groups.
 fn no_groups(call: &Call, attempted: &str) -> Result<(), PveError> {
-    match listed(call, "groups").next() {
+    match call.list("groups").next() {
         Some(group) => Err(die(attempted, format!("no such group '{group}'"))),
         None => Ok(()),
     }
@@ -155,7 +151,7 @@ fn add_token(book: &mut Book, call: &Call) -> Done {
 fn change_token(book: &mut Book, call: &Call) -> Done {
     let id = token_id(call);
     let token = book.tokens.get_mut(&id).ok_or_else(|| no_token(&id))?;
-    for name in listed(call, "delete") {
+    for name in call.list("delete") {
         match name {
             "comment" => token.comment = None,
             "expire" => token.expire = None,
@@ -206,7 +202,7 @@ fn takes_entries(path: &str) -> bool {
 
 fn change_acl(book: &mut Book, call: &Call) -> Done {
     let kinds = ["users", "groups", "tokens"];
-    if kinds.iter().all(|kind| listed(call, kind).next().is_none()) {
+    if kinds.iter().all(|kind| call.list(kind).next().is_none()) {
         let text = "either 'users', 'groups' or 'tokens' is required.";
         let errors = kinds.iter().map(|kind| ((*kind).to_owned(), text.to_owned())).collect::<BTreeMap<_, _>>();
         return Err(PveError { status: 400, message: "Parameter verification failed.".into(), errors });
@@ -216,22 +212,22 @@ fn change_acl(book: &mut Book, call: &Call) -> Done {
     let path = path.ok_or_else(|| PveError::parameter("path", format!("invalid ACL path '{text}'")))?;
     let failed = |why: String| die("ACL update", why);
     let mut subjects = Vec::new();
-    if let Some(group) = listed(call, "groups").next() {
+    if let Some(group) = call.list("groups").next() {
         return Err(failed(format!("group '{group}' does not exist")));
     }
-    for user in listed(call, "users") {
+    for user in call.list("users") {
         if !book.users.contains_key(user) {
             return Err(failed(format!("user '{user}' does not exist")));
         }
         subjects.push(Subject::User(user.to_owned()));
     }
-    for token in listed(call, "tokens") {
+    for token in call.list("tokens") {
         if !book.tokens.contains_key(token) {
             return Err(failed(no_token(token).message));
         }
         subjects.push(Subject::Token(token.to_owned()));
     }
-    let roles: Vec<String> = listed(call, "roles").map(str::to_owned).collect();
+    let roles: Vec<String> = call.list("roles").map(str::to_owned).collect();
     if let Some(role) = roles.iter().find(|role| !book.has_role(role)) {
         return Err(failed(format!("role '{role}' does not exist")));
     }

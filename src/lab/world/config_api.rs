@@ -67,10 +67,7 @@ fn asked(call: &Call) -> Result<Change, PveError> {
         .filter(|(key, _)| !CONTROLS.contains(&key.as_str()))
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
-    let keys = |name: &str| -> Vec<String> {
-        let list = call.params.get(name).map(String::as_str).unwrap_or_default();
-        list.split([',', ';', ' ']).filter(|key| !key.is_empty()).map(str::to_owned).collect()
-    };
+    let keys = |name: &str| call.list(name).map(str::to_owned).collect::<Vec<_>>();
     let (delete, revert) = (keys("delete"), keys("revert"));
     if let Some(key) = delete.iter().find(|key| set.contains_key(*key)) {
         return Err(PveError::parameter(

@@ -129,10 +129,10 @@ pub(super) fn change(world: &mut World, call: &Call) -> Result<Reply, PveError> 
 /// Which guest will be in which pool.
 fn change_guests(world: &World, call: &Call, id: &str) -> Result<Vec<(Vmid, Option<String>)>, PveError> {
     let mut changes = Vec::new();
-    for vmid in listed(call, "vms").filter_map(|text| text.parse::<Vmid>().ok()) {
+    for vmid in call.list("vms").filter_map(|text| text.parse::<Vmid>().ok()) {
         may(call, &format!("/vms/{vmid}"), &["Permissions.Modify", "VM.Allocate"])?;
         let now = world.guests.get(&vmid).and_then(|guest| guest.pool.as_deref());
-        if set(call, "delete") {
+        if call.flag("delete") {
             if now != Some(id) {
                 return Err(PveError::die(format!("VM {vmid} is not a pool member")));
             }
@@ -141,7 +141,7 @@ fn change_guests(world: &World, call: &Call, id: &str) -> Result<Vec<(Vmid, Opti
         }
         match now {
             Some(other) if other == id => return Err(PveError::die(format!("VM {vmid} is already a pool member"))),
-            Some(other) if !set(call, "allow-move") => {
+            Some(other) if !call.flag("allow-move") => {
                 let text = format!("VM {vmid} belongs already to pool '{other}' and 'allow-move' is not set");
                 return Err(PveError::die(text));
             }
@@ -154,9 +154,9 @@ fn change_guests(world: &World, call: &Call, id: &str) -> Result<Vec<(Vmid, Opti
 }
 
 fn change_storages(pool: &mut Pool, call: &Call) -> Result<(), PveError> {
-    for storage in listed(call, "storage").map(StorageId::new) {
+    for storage in call.list("storage").map(StorageId::new) {
         may(call, &format!("/storage/{storage}"), &["Permissions.Modify", "Datastore.Allocate"])?;
-        let (changed, how) = if set(call, "delete") {
+        let (changed, how) = if call.flag("delete") {
             (pool.storages.remove(&storage), "not")
         } else {
             (pool.storages.insert(storage.clone()), "already")
@@ -192,15 +192,6 @@ pub(in crate::lab) fn id_of(call: &Call) -> &str {
 
 fn missing(id: &str) -> String {
     format!("pool '{id}' does not exist")
-}
-
-fn set(call: &Call, flag: &str) -> bool {
-    call.params.get(flag).is_some_and(|value| value == "1")
-}
-
-fn listed<'a>(call: &'a Call, name: &str) -> impl Iterator<Item = &'a str> {
-    let text = call.params.get(name).map_or("", String::as_str);
-    text.split([',', ';', ' ']).filter(|word| !word.is_empty())
 }
 
 /// Any one of these privileges.

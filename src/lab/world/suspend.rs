@@ -15,10 +15,6 @@ const ON_DISK: [&str; 3] = ["vmstate", "runningmachine", "runningcpu"];
 /// How long its memory takes to be written.
 const WRITE_MS: u64 = 6000;
 
-fn flag(call: &Call, name: &str) -> bool {
-    call.params.get(name).is_some_and(|flag| flag == "1")
-}
-
 fn running<'a>(world: &'a World, call: &Call) -> Result<&'a Guest, PveError> {
     let guest = world.guest_of(call)?;
     match guest.running() {
@@ -28,7 +24,7 @@ fn running<'a>(world: &'a World, call: &Call) -> Result<&'a Guest, PveError> {
 }
 
 pub(super) fn suspend(world: &mut World, call: &Call) -> Result<Reply, PveError> {
-    let to_disk = flag(call, "todisk");
+    let to_disk = call.flag("todisk");
     let guest = running(world, call)?;
     if to_disk && world.ha.manages(&guest.sid()) {
         return Err(PveError::die("Cannot suspend HA managed VM to disk"));

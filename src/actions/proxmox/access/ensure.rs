@@ -207,20 +207,15 @@ impl<K: Kind> Act for Ensure<K> {
         let before: Before = look::before(before)?;
         let all = all::<K>(world).await.map_err(look::settled)?;
         let (now, title) = (all.get(&before.name), K::title(call));
-        let is = || match now {
+        let is = match now {
             Some(now) => {
                 let each = now.iter().map(|(name, value)| format!("{name}: {}", shown(value)));
                 format!("{title} is there with {}", each.collect::<Vec<_>>().join("; "))
             }
             None => format!("{title} is not there"),
         };
-        Ok(if as_wanted::<K>(call, now) {
-            Seen::Done(Value::Object(outputs::<K>(call, &before.name)))
-        } else if now == before.now.as_ref() {
-            Seen::Untouched(is())
-        } else {
-            Seen::Strange(format!("neither as before nor as asked for: {}", is()))
-        })
+        let done = as_wanted::<K>(call, now).then(|| Value::Object(outputs::<K>(call, &before.name)));
+        Ok(Seen::compared(done, now == before.now.as_ref(), is))
     }
 
     fn predict(&self, call: &Call, before: &Probe) -> Prediction {

@@ -72,10 +72,6 @@ impl GuestBackup {
     }
 }
 
-fn found(before: &Value) -> Result<Before, Failure> {
-    look::before(before)
-}
-
 #[async_trait]
 impl Act for GuestBackup {
     fn spec(&self) -> &ActionSpec {
@@ -88,7 +84,7 @@ impl Act for GuestBackup {
 
     fn attempted(&self, _: &Call, before: &Value) -> String {
         let words = |b: Before| format!("back {} up to {}", b.guest.title(), b.storage);
-        found(before).map_or_else(|_| "back a guest up".into(), words)
+        look::before::<Before>(before).map_or_else(|_| "back a guest up".into(), words)
     }
 
     async fn look(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
@@ -114,7 +110,7 @@ impl Act for GuestBackup {
     }
 
     fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure> {
-        let Before { guest, storage, .. } = found(before)?;
+        let Before { guest, storage, .. } = look::before(before)?;
         let params = Params::new()
             .set("vmid", guest.vmid)
             .set("storage", storage)
@@ -133,7 +129,7 @@ impl Act for GuestBackup {
     }
 
     async fn judge(&self, _: &Call, before: &Value, _: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {
-        let Before { guest, storage, known } = found(before)?;
+        let Before { guest, storage, known } = look::before(before)?;
         let now: Option<Guest> = live(world, Resource::Guest(guest.vmid)).await?;
         let Some(now) = now else { return Ok(Seen::Strange(format!("{} is on no node", guest.title()))) };
         if !now.is_same_as(&guest) {
@@ -151,7 +147,7 @@ impl Act for GuestBackup {
     }
 
     fn predict(&self, call: &Call, before: &Probe) -> Prediction {
-        let Ok(Before { guest, storage, .. }) = found(&before.before) else { return Prediction::default() };
+        let Ok(Before { guest, storage, .. }) = look::before(&before.before) else { return Prediction::default() };
         let why = format!("{} makes a backup of {}", call.path, guest.title());
         let on_storage = format!("proxmox/api/nodes/{}/storage/{}", seg(&guest.node), seg(&storage));
         Prediction {
@@ -166,7 +162,7 @@ impl Act for GuestBackup {
     }
 
     fn check(&self, _: &Call, before: &Value) -> Option<String> {
-        let Before { guest, storage, .. } = found(before).ok()?;
+        let Before { guest, storage, .. } = look::before(before).ok()?;
         let path = format!("/nodes/{}/storage/{}/content", seg(&guest.node), seg(&storage));
         let params = Params::new().set("content", "backup").set("vmid", guest.vmid);
         Some(typed::check(&typed::call(crate::clients::proxmox::Verb::Get, &path, &params), "one more, with a size"))

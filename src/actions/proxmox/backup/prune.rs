@@ -68,10 +68,6 @@ impl BackupsPrune {
     }
 }
 
-fn found(before: &Value) -> Result<Before, Failure> {
-    look::before(before)
-}
-
 /// `keep-last=3,keep-daily=7`
 fn keep(call: &Call) -> Result<String, Failure> {
     let each = KEEP.iter().filter_map(|(name, _)| {
@@ -116,7 +112,7 @@ impl Act for BackupsPrune {
 
     fn attempted(&self, _: &Call, before: &Value) -> String {
         let words = |b: Before| format!("delete {} of guest {}'s backups on {}", b.doomed.len(), b.vmid, b.storage);
-        found(before).map_or_else(|_| "prune backups".into(), words)
+        look::before::<Before>(before).map_or_else(|_| "prune backups".into(), words)
     }
 
     async fn look(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
@@ -174,7 +170,7 @@ impl Act for BackupsPrune {
     }
 
     fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure> {
-        let Before { vmid, node, storage, .. } = found(before)?;
+        let Before { vmid, node, storage, .. } = look::before(before)?;
         let kinds = &["prunebackups"];
         let trail = Trail {
             lists: vec![Resource::TasksOf(node.clone(), kinds[0].to_owned())],
@@ -187,7 +183,7 @@ impl Act for BackupsPrune {
     }
 
     async fn judge(&self, _: &Call, before: &Value, _: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {
-        let Before { vmid, node, storage, doomed, .. } = found(before)?;
+        let Before { vmid, node, storage, doomed, .. } = look::before(before)?;
         let now = of_guest(world, &node, &storage, vmid).await.map_err(look::settled)?;
         let left: Vec<Volume> =
             doomed.iter().filter(|volume| now.iter().any(|one| one.volid == volume.volid)).cloned().collect();
@@ -200,7 +196,7 @@ impl Act for BackupsPrune {
     }
 
     fn predict(&self, call: &Call, before: &Probe) -> Prediction {
-        let Ok(Before { vmid, node, storage, doomed, .. }) = found(&before.before) else {
+        let Ok(Before { vmid, node, storage, doomed, .. }) = look::before(&before.before) else {
             return Prediction::default();
         };
         let deleted: Vec<&str> = doomed.iter().map(|volume| volume.volid.as_str()).collect();
@@ -218,7 +214,7 @@ impl Act for BackupsPrune {
     }
 
     fn check(&self, _: &Call, before: &Value) -> Option<String> {
-        let Before { vmid, node, storage, kept, .. } = found(before).ok()?;
+        let Before { vmid, node, storage, kept, .. } = look::before(before).ok()?;
         let path = format!("/nodes/{}/storage/{}/content", seg(&node), seg(&storage));
         let params = Params::new().set("content", "backup").set("vmid", vmid);
         Some(typed::check(&typed::call(Verb::Get, &path, &params), &format!("{kept} are left")))

@@ -126,10 +126,6 @@ impl GuestRestore {
     }
 }
 
-fn found(before: &Value) -> Result<Before, Failure> {
-    look::before(before)
-}
-
 /// `key: value` lines, those of the current state alone.
 fn config(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().take_while(|line| !line.starts_with('['));
@@ -217,7 +213,7 @@ impl Act for GuestRestore {
 
     fn attempted(&self, _: &Call, before: &Value) -> String {
         let words = |b: Before| format!("restore {} on {} from {}", b.title(), b.node, b.archive);
-        found(before).map_or_else(|_| "restore a guest".into(), words)
+        look::before::<Before>(before).map_or_else(|_| "restore a guest".into(), words)
     }
 
     async fn look(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
@@ -258,7 +254,7 @@ impl Act for GuestRestore {
     }
 
     fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure> {
-        let before = found(before)?;
+        let before = look::before::<Before>(before)?;
         let params = Params::new().set("vmid", before.vmid);
         let params = match before.kind {
             GuestKind::Qemu => params.set("archive", &before.archive),
@@ -280,7 +276,7 @@ impl Act for GuestRestore {
         answer: Option<&Value>,
         world: &dyn World,
     ) -> Result<Seen, Failure> {
-        let before = found(before)?;
+        let before = look::before::<Before>(before)?;
         let Some(now) = live::<Option<Guest>>(world, Resource::Guest(before.vmid)).await? else {
             return Ok(match &before.existing {
                 None => Seen::Untouched(format!("there is no guest {}", before.vmid)),
@@ -314,7 +310,7 @@ impl Act for GuestRestore {
     }
 
     fn predict(&self, call: &Call, probe: &Probe) -> Prediction {
-        let Ok(before) = found(&probe.before) else { return Prediction::default() };
+        let Ok(before) = look::before::<Before>(&probe.before) else { return Prediction::default() };
         let vmid = before.vmid;
         let status = if call.get("start").as_bool() == Some(true) { "running" } else { "stopped" };
         let mut is = json!({"digest": null});
@@ -367,7 +363,7 @@ impl Act for GuestRestore {
     }
 
     fn check(&self, _: &Call, before: &Value) -> Option<String> {
-        let before = found(before).ok()?;
+        let before = look::before::<Before>(before).ok()?;
         Some(typed::check_guest(&before.node, before.kind, before.vmid, "it is there, with no lock"))
     }
 }

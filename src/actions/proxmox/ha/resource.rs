@@ -74,10 +74,6 @@ impl HaResource {
     }
 }
 
-fn found(before: &Value) -> Result<Before, Failure> {
-    look::before(before)
-}
-
 fn sid(guest: &Guest) -> String {
     format!("{}:{}", guest.kind.ha_prefix(), guest.vmid)
 }
@@ -136,7 +132,7 @@ impl Act for HaResource {
     fn attempted(&self, call: &Call, before: &Value) -> String {
         let verb = if wanted_managed(call) { "give" } else { "take" };
         let from = if wanted_managed(call) { "to" } else { "from" };
-        found(before)
+        look::before::<Before>(before)
             .map_or_else(|_| "change HA".into(), |b| format!("{verb} {} {from} the HA manager", b.guest.title()))
     }
 
@@ -177,7 +173,7 @@ impl Act for HaResource {
     }
 
     fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure> {
-        let Before { guest, now, nine } = found(before)?;
+        let Before { guest, now, nine } = look::before(before)?;
         let (sid, all) = (sid(&guest), "/cluster/ha/resources");
         let one = format!("{all}/{}", seg(&sid));
         let asked =
@@ -192,19 +188,15 @@ impl Act for HaResource {
     }
 
     async fn judge(&self, call: &Call, before: &Value, _: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {
-        let Before { guest, now: was, .. } = found(before)?;
+        let Before { guest, now: was, .. } = look::before(before)?;
         let now = resource(world, &guest).await.map_err(look::settled)?;
-        Ok(if as_wanted(call, now.as_ref()) {
-            Seen::Done(json!({"sid": sid(&guest), "managed": now.is_some()}))
-        } else if now == was {
-            Seen::Untouched(format!("{}: {}", guest.title(), shown(now.as_ref())))
-        } else {
-            Seen::Strange(format!("{} is neither as before nor as asked for: {}", guest.title(), shown(now.as_ref())))
-        })
+        let outputs = as_wanted(call, now.as_ref()).then(|| json!({"sid": sid(&guest), "managed": now.is_some()}));
+        let is = format!("{}: {}", guest.title(), shown(now.as_ref()));
+        Ok(Seen::compared(outputs, now == was, is))
     }
 
     fn predict(&self, call: &Call, before: &Probe) -> Prediction {
-        let Ok(Before { guest, now, .. }) = found(&before.before) else { return Prediction::default() };
+        let Ok(Before { guest, now, .. }) = look::before(&before.before) else { return Prediction::default() };
         let managed = wanted_managed(call);
         let outputs = [("sid".to_owned(), json!(sid(&guest))), ("managed".to_owned(), json!(managed))].into();
         if before.satisfied {
@@ -231,7 +223,7 @@ impl Act for HaResource {
     }
 
     fn undo(&self, _: &Call, before: &Value, _: Option<&Value>) -> Option<Invocation> {
-        let Before { guest, now, .. } = found(before).ok()?;
+        let Before { guest, now, .. } = look::before(before).ok()?;
         let mut with = json!({"guest": guest.vmid, "managed": now.is_some()});
         for (name, value) in now.into_iter().flatten() {
             let text = loose::plain(&value);
@@ -245,7 +237,7 @@ impl Act for HaResource {
     }
 
     fn undo_summary(&self, _: &Call, before: &Probe) -> Option<String> {
-        let Before { guest, now, .. } = found(&before.before).ok()?;
+        let Before { guest, now, .. } = look::before(&before.before).ok()?;
         Some(format!("{}: {} again", guest.title(), shown(now.as_ref())))
     }
 

@@ -88,10 +88,6 @@ impl HaRule {
     }
 }
 
-fn found(before: &Value) -> Result<Before, Failure> {
-    look::before(before)
-}
-
 /// Whether groups are still in force: until every node is on 9.
 async fn has_groups(world: &dyn World) -> Result<bool, Unreadable> {
     let site: SiteInfo = look::read(world, Resource::Site).await?;
@@ -148,7 +144,7 @@ impl Act for HaRule {
                 (if b.will.is_some() { "set" } else { "remove" }, if b.eight { "group" } else { "rule" });
             format!("{verb} the HA {what} {}", b.name)
         };
-        found(before).map_or_else(|_| "change an HA rule".into(), words)
+        look::before::<Before>(before).map_or_else(|_| "change an HA rule".into(), words)
     }
 
     async fn look(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
@@ -188,7 +184,7 @@ impl Act for HaRule {
     }
 
     fn request(&self, _: &Call, before: &Value) -> Result<Request, Failure> {
-        let Before { name, now, will, eight, digest } = found(before)?;
+        let Before { name, now, will, eight, digest } = look::before(before)?;
         let (all, key) = (list(eight), if eight { GROUP } else { "rule" });
         let one = format!("{all}/{}", seg(&name));
         let Some(will) = will else { return Ok(Request::at_once(Verb::Delete, one, Params::new())) };
@@ -203,20 +199,15 @@ impl Act for HaRule {
     }
 
     async fn judge(&self, _: &Call, before: &Value, _: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {
-        let Before { name, now: was, will, eight, .. } = found(before)?;
+        let Before { name, now: was, will, eight, .. } = look::before(before)?;
         let (now, _) = row(world, &name, eight).await.map_err(look::settled)?;
         let is = format!("{name}: {}", shown(now.as_ref()));
-        Ok(if as_wanted(will.as_ref(), now.as_ref()) {
-            Seen::Done(json!({"name": name, "present": now.is_some()}))
-        } else if now == was {
-            Seen::Untouched(is)
-        } else {
-            Seen::Strange(format!("it is neither as before nor as asked for: {is}"))
-        })
+        let outputs = as_wanted(will.as_ref(), now.as_ref()).then(|| json!({"name": name, "present": now.is_some()}));
+        Ok(Seen::compared(outputs, now == was, is))
     }
 
     fn predict(&self, call: &Call, before: &Probe) -> Prediction {
-        let Ok(Before { name, will, .. }) = found(&before.before) else { return Prediction::default() };
+        let Ok(Before { name, will, .. }) = look::before(&before.before) else { return Prediction::default() };
         let outputs =
             [("name".to_owned(), json!(name)), ("present".to_owned(), json!(will.is_some()))].into_iter().collect();
         if before.satisfied {
@@ -239,7 +230,7 @@ impl Act for HaRule {
     }
 
     fn undo(&self, _: &Call, before: &Value, _: Option<&Value>) -> Option<Invocation> {
-        let Before { name, now, will, eight, .. } = found(before).ok()?;
+        let Before { name, now, will, eight, .. } = look::before(before).ok()?;
         let with = match now {
             None => json!({"name": name, "present": false}),
             Some(now) => wanted::invocation(&name, &now, will.as_ref(), eight),
@@ -248,12 +239,12 @@ impl Act for HaRule {
     }
 
     fn undo_summary(&self, _: &Call, before: &Probe) -> Option<String> {
-        let Before { name, now, .. } = found(&before.before).ok()?;
+        let Before { name, now, .. } = look::before(&before.before).ok()?;
         Some(format!("{name}: {} again", shown(now.as_ref())))
     }
 
     fn check(&self, _: &Call, before: &Value) -> Option<String> {
-        let Before { will, eight, name, .. } = found(before).ok()?;
+        let Before { will, eight, name, .. } = look::before(before).ok()?;
         let want = if will.is_some() { format!("{name} is as described") } else { format!("no {name}") };
         Some(typed::check(&typed::call(Verb::Get, list(eight), &Params::new()), &want))
     }

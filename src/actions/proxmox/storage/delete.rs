@@ -127,10 +127,6 @@ impl VolumeDelete {
     }
 }
 
-fn found(before: &Value) -> Result<Before, Failure> {
-    look::before(before)
-}
-
 #[async_trait]
 impl Act for VolumeDelete {
     fn spec(&self) -> &ActionSpec {
@@ -142,7 +138,8 @@ impl Act for VolumeDelete {
     }
 
     fn attempted(&self, _: &Call, before: &Value) -> String {
-        found(before).map_or_else(|_| "destroy a disk".into(), |b| format!("destroy {} on {}", b.volid, b.node))
+        look::before::<Before>(before)
+            .map_or_else(|_| "destroy a disk".into(), |b| format!("destroy {} on {}", b.volid, b.node))
     }
 
     async fn look(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
@@ -185,7 +182,7 @@ impl Act for VolumeDelete {
     }
 
     fn request(&self, _: &Call, before: &Value) -> Result<Request, Failure> {
-        let before = found(before)?;
+        let before = look::before::<Before>(before)?;
         if let Some((guest, key)) = &before.unused {
             // The guest's own way: its line goes with the disk, and only where nobody has changed it in between.
             let path = format!("/nodes/{}/{}/{}/config", seg(&guest.node), guest.kind, guest.vmid);
@@ -200,7 +197,7 @@ impl Act for VolumeDelete {
     }
 
     async fn judge(&self, _: &Call, before: &Value, _: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {
-        let before = found(before)?;
+        let before = look::before::<Before>(before)?;
         let there = volume(world, &before.node, &before.storage, &before.volid).await.map_err(look::settled)?;
         let is = format!("{} has {}", before.node, before.volid);
         let named = match &before.unused {
@@ -219,7 +216,7 @@ impl Act for VolumeDelete {
     }
 
     fn predict(&self, call: &Call, before: &Probe) -> Prediction {
-        let Ok(found) = found(&before.before) else { return Prediction::default() };
+        let Ok(found) = look::before::<Before>(&before.before) else { return Prediction::default() };
         let outputs = [("volid".to_owned(), json!(found.volid))].into();
         if before.satisfied || found.vmid.is_none() {
             return Prediction { outputs, ..Prediction::default() };
@@ -241,7 +238,7 @@ impl Act for VolumeDelete {
     }
 
     fn check(&self, _: &Call, before: &Value) -> Option<String> {
-        let before = found(before).ok()?;
+        let before = look::before::<Before>(before).ok()?;
         let path = format!("/nodes/{}/storage/{}/content", seg(&before.node), seg(&before.storage));
         Some(typed::check(&typed::call(Verb::Get, &path, &Params::new()), &format!("no {}", before.volid)))
     }

@@ -41,10 +41,6 @@ fn path(upid: &Upid) -> String {
     format!("/nodes/{}/tasks/{}", seg(upid.node()), seg(upid))
 }
 
-fn found(before: &Value) -> Result<Task, Failure> {
-    look::before(before)
-}
-
 #[async_trait]
 impl Act for TaskStop {
     fn spec(&self) -> &ActionSpec {
@@ -56,7 +52,7 @@ impl Act for TaskStop {
     }
 
     fn attempted(&self, _: &Call, before: &Value) -> String {
-        found(before).map_or_else(|_| "stop a task".into(), |task| format!("stop task {}", task.upid))
+        look::before::<Task>(before).map_or_else(|_| "stop a task".into(), |task| format!("stop task {}", task.upid))
     }
 
     async fn look(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
@@ -79,11 +75,11 @@ impl Act for TaskStop {
     }
 
     fn request(&self, _: &Call, before: &Value) -> Result<Request, Failure> {
-        Ok(Request::at_once(Verb::Delete, path(&found(before)?.upid), Params::new()))
+        Ok(Request::at_once(Verb::Delete, path(&look::before::<Task>(before)?.upid), Params::new()))
     }
 
     async fn judge(&self, _: &Call, before: &Value, _: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {
-        let upid = found(before)?.upid;
+        let upid = look::before::<Task>(before)?.upid;
         Ok(match look::live::<Option<Task>>(world, Resource::Task(upid.clone())).await? {
             None => Seen::Strange(format!("the node of task {upid} does not know it any more")),
             Some(task) if task.running => Seen::Untouched(format!("task {upid} runs")),
@@ -92,7 +88,7 @@ impl Act for TaskStop {
     }
 
     fn predict(&self, _: &Call, before: &Probe) -> Prediction {
-        let Ok(task) = found(&before.before) else { return Prediction::default() };
+        let Ok(task) = look::before::<Task>(&before.before) else { return Prediction::default() };
         let outputs = [("upid".to_owned(), json!(task.upid))].into();
         if before.satisfied {
             return Prediction { outputs, ..Prediction::default() };
@@ -107,7 +103,7 @@ impl Act for TaskStop {
     }
 
     fn check(&self, _: &Call, before: &Value) -> Option<String> {
-        let upid = found(before).ok()?.upid;
+        let upid = look::before::<Task>(before).ok()?.upid;
         Some(typed::check(&typed::call(Verb::Get, &format!("{}/status", path(&upid)), &Params::new()), "it is stopped"))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Source of the texts: PVE::VZDump, PVE::API2::VZDump (pve-manager 9.1).
 
-use super::{Backup, RATE, Work, flag, forked, may};
+use super::{Backup, RATE, Work, forked, may};
 use crate::lab::call::{Call, PveError, Reply};
 use crate::lab::world::World;
 use crate::lab::world::jobs::Next;
@@ -30,7 +30,7 @@ pub(in crate::lab::world) struct Dump {
 pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Reply, PveError> {
     let (node, _) = world.node_of(call)?;
     let param = |name: &str, default: &str| call.params.get(name).cloned().unwrap_or_else(|| default.to_owned());
-    let vmids: Vec<Vmid> = param("vmid", "").split([',', ';', ' ']).filter_map(|id| id.parse().ok()).collect();
+    let vmids: Vec<Vmid> = call.list("vmid").filter_map(|id| id.parse().ok()).collect();
     if vmids.is_empty() {
         return Err(PveError::parameter("vmid", "property is missing"));
     }
@@ -52,7 +52,7 @@ pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Repl
         mode: param("mode", "snapshot"),
         compress: param("compress", "0"),
         notes: param("notes-template", ""),
-        protected: flag(call, "protected"),
+        protected: call.flag("protected"),
         left,
         holds: None,
         failed: false,

@@ -111,10 +111,6 @@ fn forked(world: &mut World, call: &Call, node: &NodeName, kind: &str, id: Strin
     Reply::changed(world.upid(key))
 }
 
-fn flag(call: &Call, name: &str) -> bool {
-    call.params.get(name).is_some_and(|flag| flag == "1")
-}
-
 fn may(call: &Call, path: &str, privilege: &str) -> Result<(), PveError> {
     match call.privileges.may(path, privilege) {
         true => Ok(()),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{RATE, Work, flag, forked, may};
+use super::{RATE, Work, forked, may};
 use crate::lab::call::{Call, PveError, Reply};
 use crate::lab::world::World;
 use crate::lab::world::config::{self, Config, Disk};
@@ -51,7 +51,7 @@ pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Repl
     let config = restored(world, call, config, kind, vmid);
     reserve(world, &node, kind, vmid);
     let task = if kind == GuestKind::Qemu { "qmrestore" } else { "vzrestore" };
-    let restore = Restore { vmid, config, size, over, start: flag(call, "start") };
+    let restore = Restore { vmid, config, size, over, start: call.flag("start") };
     Ok(forked(world, call, &node, task, vmid.to_string(), Work::Restore(restore)))
 }
 
@@ -59,7 +59,7 @@ pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Repl
 fn free(world: &World, call: &Call, node: &NodeName, kind: GuestKind, vmid: Vmid) -> Result<bool, PveError> {
     let what = if kind == GuestKind::Qemu { "VM" } else { "CT" };
     let Some(there) = world.guests.get(&vmid) else { return Ok(false) };
-    if there.kind != kind || there.node != *node || !flag(call, "force") {
+    if there.kind != kind || there.node != *node || !call.flag("force") {
         let old = if there.kind == GuestKind::Qemu { "VM" } else { "CT" };
         let text = format!("unable to restore {what} {vmid} - {old} {vmid} already exists on node '{}'", there.node);
         return Err(PveError::die(text));
@@ -101,7 +101,7 @@ fn restored(world: &World, call: &Call, mut config: Config, kind: GuestKind, vmi
         let generation = unlike_any(world, vmid, "generation");
         config.set("vmgenid", generation);
     }
-    if flag(call, "unique") {
+    if call.flag("unique") {
         let nets: Vec<(String, String)> = config
             .0
             .iter()

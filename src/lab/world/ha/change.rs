@@ -35,7 +35,7 @@ pub(in crate::lab::world) fn change_resource(world: &mut World, call: &Call) -> 
         return Err(PveError::die(format!("service '{sid}' in error state, must be disabled and fixed first")));
     }
     set(world, &mut resource, call)?;
-    for key in call.params.get("delete").map(String::as_str).unwrap_or_default().split([',', ';', ' ']) {
+    for key in call.list("delete") {
         match key {
             "comment" => resource.comment = None,
             "group" => resource.group = None,

@@ -79,7 +79,7 @@ fn laid(world: &World, call: &Call, mut rule: HaRuleSpec) -> Result<HaRuleSpec, 
     rule.comment = param("comment").unwrap_or(rule.comment);
     rule.strict = param("strict").map_or(rule.strict, |flag| flag == "1");
     rule.disable = param("disable").map_or(rule.disable, |flag| flag == "1");
-    for key in param("delete").unwrap_or_default().split([',', ';', ' ']) {
+    for key in call.list("delete") {
         match key {
             "comment" => rule.comment.clear(),
             "strict" => rule.strict = false,
@@ -191,7 +191,7 @@ fn laid_group(world: &World, call: &Call, mut group: Group) -> Result<Group, Pve
     group.comment = param("comment").unwrap_or(group.comment);
     group.restricted = param("restricted").map_or(group.restricted, |flag| flag == "1");
     group.nofailback = param("nofailback").map_or(group.nofailback, |flag| flag == "1");
-    for key in param("delete").unwrap_or_default().split([',', ';', ' ']) {
+    for key in call.list("delete") {
         match key {
             "comment" => group.comment.clear(),
             "restricted" => group.restricted = false,

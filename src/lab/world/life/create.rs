@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::volume::{self, Place};
-use super::{COPY_RATE, Work, described, flag, forked};
+use super::{COPY_RATE, Work, described, forked};
 use crate::lab::call::{Call, PveError, Reply};
 use crate::lab::world::backup::restore;
 use crate::lab::world::config::{self, Config};
@@ -68,7 +68,7 @@ pub(super) fn reserved(vmid: Vmid, kind: GuestKind, node: &NodeName, lock: &str,
 }
 
 pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Reply, PveError> {
-    if call.params.contains_key("archive") || flag(call, "restore") {
+    if call.params.contains_key("archive") || call.flag("restore") {
         return restore::take(world, call);
     }
     let (node, _) = world.node_of(call)?;
@@ -84,7 +84,7 @@ pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Repl
     let (config, copied) = configured(world, call, &node, kind, vmid)?;
     let task = if kind == GuestKind::Qemu { "qmcreate" } else { "vzcreate" };
     world.guests.insert(vmid, reserved(vmid, kind, &node, "create", call.params.get("pool").cloned()));
-    let work = Work::Create(Create { vmid, config, copied, start: flag(call, "start") });
+    let work = Work::Create(Create { vmid, config, copied, start: call.flag("start") });
     Ok(forked(world, call, &node, task, vmid.to_string(), work))
 }
 

@@ -1,7 +1,7 @@
 //! Destroying guests, with their volumes.
 
 use super::create::word;
-use super::{Work, flag, forked};
+use super::{Work, forked};
 use crate::lab::call::{Call, PveError, Reply};
 use crate::lab::world::World;
 use crate::lab::world::jobs::Next;
@@ -16,11 +16,11 @@ pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Repl
     if guest.config.flag("protection") {
         return Err(PveError::die(format!("can't remove {what} {vmid} - protection mode enabled")));
     }
-    if world.ha.resources.contains_key(&guest.sid()) && !flag(call, "purge") {
+    if world.ha.resources.contains_key(&guest.sid()) && !call.flag("purge") {
         let text = format!("unable to remove {what} {vmid} - used in HA resources and purge parameter not set.");
         return Err(PveError::die(text));
     }
-    if guest.running() && !flag(call, "force") {
+    if guest.running() && !call.flag("force") {
         return Err(PveError::die(match kind {
             GuestKind::Qemu => format!("VM {vmid} is running - destroy failed"),
             GuestKind::Lxc => format!("unable to destroy CT {vmid} - container is running"),

@@ -64,10 +64,6 @@ fn forked(world: &mut World, call: &Call, node: &NodeName, kind: &str, id: Strin
     Reply::changed(world.upid(key))
 }
 
-fn flag(call: &Call, name: &str) -> bool {
-    call.params.get(name).is_some_and(|flag| flag == "1")
-}
-
 /// A description as the file's comment lines give it back: each line with its end.
 fn described(text: &str) -> String {
     if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") }

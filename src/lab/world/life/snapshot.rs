@@ -1,6 +1,6 @@
 //! Snapshots: taken, gone back to, taken away. What cannot be is found out by the task.
 
-use super::{Work, flag, forked};
+use super::{Work, forked};
 use crate::lab::call::{Call, PveError, Reply};
 use crate::lab::world::config::Config;
 use crate::lab::world::guest::{Guest, Snapshot};
@@ -58,7 +58,7 @@ pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Repl
         return Err(PveError::die(format!("unable to use snapshot name '{name}' (reserved name)")));
     }
     let description = call.params.get("description").cloned().unwrap_or_default();
-    begun(world, call, &name, Act::Take { description, vmstate: flag(call, "vmstate") })
+    begun(world, call, &name, Act::Take { description, vmstate: call.flag("vmstate") })
 }
 
 fn named(call: &Call) -> &str {
@@ -70,7 +70,7 @@ pub(in crate::lab::world) fn delete(world: &mut World, call: &Call) -> Result<Re
 }
 
 pub(in crate::lab::world) fn rollback(world: &mut World, call: &Call) -> Result<Reply, PveError> {
-    begun(world, call, named(call), Act::Rollback { start: flag(call, "start") })
+    begun(world, call, named(call), Act::Rollback { start: call.flag("start") })
 }
 
 /// Why it cannot be.

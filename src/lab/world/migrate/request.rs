@@ -12,10 +12,6 @@ use crate::model::ids::GuestKind;
 /// Options that only `root@pam` itself may give.
 const ROOT_ONLY: [&str; 3] = ["force", "migration_type", "migration_network"];
 
-fn flag(call: &Call, name: &str) -> bool {
-    call.params.get(name).is_some_and(|value| value == "1")
-}
-
 pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Reply, PveError> {
     let target = call.params.get("target").map(String::as_str).unwrap_or_default();
     if call.path.get("node").is_some_and(|node| node == target) {
@@ -30,7 +26,7 @@ pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Repl
     let map_key = if guest.kind == GuestKind::Qemu { "targetstorage" } else { "target-storage" };
     let map = StorageMap::parse(call.params.get(map_key).map(String::as_str).unwrap_or_default())
         .map_err(|why| PveError::parameter(map_key, format!("failed to parse storage map: {why}")))?;
-    let (online, restart) = (flag(call, "online"), flag(call, "restart"));
+    let (online, restart) = (call.flag("online"), call.flag("restart"));
     let managed = world.ha.manages(&guest.sid());
     match guest.kind {
         GuestKind::Qemu if guest.running() && !online => {
@@ -56,8 +52,8 @@ pub(in crate::lab::world) fn take(world: &mut World, call: &Call) -> Result<Repl
         live: online,
         restart,
         timeout: call.params.get("timeout").and_then(|n| n.parse().ok()).unwrap_or(180_u64).saturating_mul(1000),
-        with_local_disks: flag(call, "with-local-disks"),
-        force: flag(call, "force"),
+        with_local_disks: call.flag("with-local-disks"),
+        force: call.flag("force"),
         map,
         began: world.now,
         phase: Phase::Begin,
