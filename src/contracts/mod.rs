@@ -16,6 +16,8 @@ mod property_string;
 mod schema;
 mod secret;
 mod shape;
+pub mod talos;
+pub mod talosctl;
 #[cfg(test)]
 mod tests;
 mod validate;

@@ -13,6 +13,7 @@ pub mod rehearsal;
 pub mod runbook;
 pub mod shell;
 pub mod site;
+pub mod talos;
 pub mod value;
 pub mod window;
 pub mod world;

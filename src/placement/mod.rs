@@ -10,6 +10,7 @@ pub mod check;
 pub mod evacuation;
 pub mod pack;
 pub mod problem;
+pub mod upgrade;
 
 #[cfg(test)]
 mod bench_tests;
