@@ -7,5 +7,6 @@ pub mod net;
 pub mod notify;
 pub mod proxmox;
 pub mod ssh;
+pub mod talos;
 
 pub use class::Class;

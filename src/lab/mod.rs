@@ -9,4 +9,5 @@ pub mod front;
 pub mod ledger;
 pub mod scenario;
 pub mod ssh;
+pub mod talos;
 pub mod world;

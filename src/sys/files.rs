@@ -27,7 +27,7 @@ impl FileError {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    fn io(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { act, path: path.to_owned(), source }
     }
 }
@@ -48,6 +48,15 @@ pub fn read_bytes(path: impl AsRef<Path>) -> Result<Vec<u8>, FileError> {
     let path = path.as_ref();
     let file = File::open(path).map_err(FileError::io("open", path))?;
     read_open(path, file)
+}
+
+/// A file of any size, to be read in parts, and its size.
+#[allow(clippy::disallowed_methods, reason = "this module owns file access")]
+pub fn open(path: impl AsRef<Path>) -> Result<(impl Read, u64), FileError> {
+    let path = path.as_ref();
+    let file = File::open(path).map_err(FileError::io("open", path))?;
+    let size = file.metadata().map_err(FileError::io("inspect", path))?.len();
+    Ok((std::io::BufReader::new(file), size))
 }
 
 fn read_open(path: &Path, file: File) -> Result<Vec<u8>, FileError> {

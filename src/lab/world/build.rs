@@ -2,7 +2,7 @@
 
 use super::clock::{Agenda, Event};
 use super::rng::Rng;
-use super::{World, backup, broadcast, guest, ha, node, pools, storage};
+use super::{World, backup, broadcast, guest, ha, node, pools, storage, talos};
 use crate::lab::scenario::Scenario;
 use crate::model::ids::Vmid;
 
@@ -41,6 +41,7 @@ impl World {
             faults: Vec::new(),
             task_delay: 0,
             quorum_lost: false,
+            machines: talos::Machines::of(scenario),
         };
         let running: Vec<Vmid> = scenario.guests.iter().filter(|spec| spec.running).map(|spec| spec.id).collect();
         for vmid in running {

@@ -32,6 +32,7 @@ mod storage;
 mod storage_api;
 mod surgery;
 mod suspend;
+pub(in crate::lab) mod talos;
 mod task;
 mod task_api;
 #[cfg(test)]
@@ -71,6 +72,8 @@ pub struct World {
     task_delay: u64,
     /// Nodes are up and do not see each other.
     quorum_lost: bool,
+    /// Talos on guests.
+    machines: talos::Machines,
 }
 
 impl World {

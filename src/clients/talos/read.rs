@@ -1,0 +1,217 @@
+//! What a node says of itself and of etcd, typed.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Talos, TalosError, stream, table};
+use crate::model::talos::{Minor, Version};
+
+/// For a node to answer; there is no limit of talosctl's own but for the connection.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The kernel's own word for one boot, which changes with each.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What runs on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeVersion {
+    pub version: Version,
+    /// `nocloud`, `metal`
+    pub platform: Option<String>,
+}
+
+/// Where a node is in its life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// `running`, `maintenance`, `booting`, …
+    pub stage: String,
+    pub ready: bool,
+    /// What it waits for: `name: reason`.
+    pub unmet: Vec<String>,
+}
+
+/// A system extension; one called `schematic` has the schematic's id for its version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension {
+    pub name: String,
+    pub version: String,
+}
+
+/// A member of etcd, as one node lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// 16 hexadecimal digits.
+    pub id: String,
+    pub hostname: String,
+    pub learner: bool,
+}
+
+/// How a member of etcd is, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    pub id: String,
+    /// The leader's id, as this member sees it.
+    pub leader: String,
+    pub learner: bool,
+    pub raft_index: u64,
+    pub raft_applied: u64,
+    /// `20 MB`
+    pub size: String,
+    pub errors: String,
+}
+
+/// `NOSPACE` or `CORRUPT` of a member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    pub member: String,
+    pub alarm: String,
+}
+
+/// A service of the system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    pub name: String,
+    /// `Running`, `Finished`, …
+    pub state: String,
+    /// `OK`, `Fail`, or `?` where nobody knows.
+    pub health: String,
+    pub event: String,
+}
+
+fn strange(node: &str, what: &str, why: impl Into<String>) -> TalosError {
+    TalosError::Strange { node: node.to_owned(), what: what.to_owned(), why: why.into() }
+}
+
+impl Talos {
+    /// # Errors
+    /// It does not answer, or not with a version.
+    pub async fn version(&self, node: &str) -> Result<NodeVersion, TalosError> {
+        let what = "version --json";
+        let text = self.ask(None, node, &["version", "--json"], PATIENCE).await?;
+        let all = stream::objects(&text).map_err(|why| strange(node, what, why))?;
+        let answer = all.first().ok_or_else(|| strange(node, what, "nothing was answered"))?;
+        let tag = answer["version"]["tag"].as_str().unwrap_or_default();
+        let version = tag.parse().map_err(|e| strange(node, what, format!("{e}")))?;
+        Ok(NodeVersion { version, platform: answer["platform"]["name"].as_str().map(str::to_owned) })
+    }
+
+    /// All resources of a type.
+    ///
+    /// # Errors
+    /// It does not answer, or has no such type.
+    pub async fn resources(&self, minor: Option<Minor>, node: &str, kind: &str) -> Result<Vec<Value>, TalosError> {
+        let text = self.ask(minor, node, &["get", kind, "--output", "json"], PATIENCE).await?;
+        stream::objects(&text).map_err(|why| strange(node, &format!("get {kind}"), why))
+    }
+
+    /// # Errors
+    /// As [`Talos::resources`].
+    pub async fn stage(&self, minor: Option<Minor>, node: &str) -> Result<Stage, TalosError> {
+        let all = self.resources(minor, node, "machinestatus").await?;
+        let spec =
+            all.first().map(|one| &one["spec"]).ok_or_else(|| strange(node, "get machinestatus", "there is none"))?;
+        let stage = spec["stage"].as_str().ok_or_else(|| strange(node, "get machinestatus", "it has no stage"))?;
+        let unmet = spec["status"]["unmetConditions"].as_array().into_iter().flatten();
+        let text = |one: &Value, name: &str| one[name].as_str().unwrap_or_default().to_owned();
+        Ok(Stage {
+            stage: stage.to_owned(),
+            // What is not said is not ready.
+            ready: spec["status"]["ready"] == true,
+            unmet: unmet.map(|one| format!("{}: {}", text(one, "name"), text(one, "reason"))).collect(),
+        })
+    }
+
+    /// # Errors
+    /// As [`Talos::resources`].
+    pub async fn extensions(&self, minor: Option<Minor>, node: &str) -> Result<Vec<Extension>, TalosError> {
+        let all = self.resources(minor, node, "extensions").await?;
+        let text = |one: &Value, name: &str| one["spec"]["metadata"][name].as_str().unwrap_or_default().to_owned();
+        Ok(all.iter().map(|one| Extension { name: text(one, "name"), version: text(one, "version") }).collect())
+    }
+
+    /// # Errors
+    /// As [`Talos::resources`].
+    pub async fn kubernetes_name(&self, minor: Option<Minor>, node: &str) -> Result<Option<String>, TalosError> {
+        let all = self.resources(minor, node, "nodename").await?;
+        Ok(all.first().and_then(|one| one["spec"]["nodename"].as_str()).map(str::to_owned))
+    }
+
+    /// The word for this boot.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn boot_id(&self, minor: Option<Minor>, node: &str) -> Result<String, TalosError> {
+        let text = self.ask(minor, node, &["read", BOOT_ID], PATIENCE).await?;
+        let id = text.trim().to_owned();
+        if id.is_empty() { Err(strange(node, "read", "an empty boot id")) } else { Ok(id) }
+    }
+
+    /// The members of etcd, as this node lists them.
+    ///
+    /// # Errors
+    /// It does not answer, has no etcd, or its table is not understood.
+    pub async fn etcd_members(&self, minor: Option<Minor>, node: &str) -> Result<Vec<Member>, TalosError> {
+        let text = self.ask(minor, node, &["etcd", "members"], PATIENCE).await?;
+        let rows = table::rows(&text);
+        let member = |row: &std::collections::BTreeMap<String, String>| {
+            Some(Member {
+                id: row.get("ID")?.clone(),
+                hostname: row.get("HOSTNAME")?.clone(),
+                learner: row.get("LEARNER")?.parse().ok()?,
+            })
+        };
+        rows.iter().map(|row| member(row).ok_or_else(|| strange(node, "etcd members", format!("{row:?}")))).collect()
+    }
+
+    /// # Errors
+    /// As [`Talos::etcd_members`].
+    pub async fn etcd_status(&self, minor: Option<Minor>, node: &str) -> Result<MemberStatus, TalosError> {
+        let text = self.ask(minor, node, &["etcd", "status"], PATIENCE).await?;
+        let rows = table::rows(&text);
+        let [row] = &rows[..] else {
+            return Err(strange(node, "etcd status", format!("{} rows instead of one", rows.len())));
+        };
+        let read = || {
+            Some(MemberStatus {
+                id: row.get("MEMBER")?.clone(),
+                leader: row.get("LEADER")?.clone(),
+                learner: row.get("LEARNER")?.parse().ok()?,
+                raft_index: row.get("RAFT INDEX")?.parse().ok()?,
+                raft_applied: row.get("RAFT APPLIED INDEX")?.parse().ok()?,
+                size: row.get("DB SIZE")?.clone(),
+                errors: row.get("ERRORS")?.clone(),
+            })
+        };
+        read().ok_or_else(|| strange(node, "etcd status", format!("{row:?}")))
+    }
+
+    /// The alarms of etcd; nothing at all is printed where there are none.
+    ///
+    /// # Errors
+    /// As [`Talos::etcd_members`].
+    pub async fn etcd_alarms(&self, minor: Option<Minor>, node: &str) -> Result<Vec<Alarm>, TalosError> {
+        let text = self.ask(minor, node, &["etcd", "alarm", "list"], PATIENCE).await?;
+        let rows = table::rows(&text);
+        let alarm = |row: &std::collections::BTreeMap<String, String>| {
+            Some(Alarm { member: row.get("MEMBER")?.clone(), alarm: row.get("ALARM")?.clone() })
+        };
+        rows.iter().map(|row| alarm(row).ok_or_else(|| strange(node, "etcd alarm list", format!("{row:?}")))).collect()
+    }
+
+    /// # Errors
+    /// It does not answer, or its table is not understood.
+    pub async fn services(&self, minor: Option<Minor>, node: &str) -> Result<Vec<Service>, TalosError> {
+        let text = self.ask(minor, node, &["services"], PATIENCE).await?;
+        let service = |row: &std::collections::BTreeMap<String, String>| {
+            Some(Service {
+                name: row.get("SERVICE")?.clone(),
+                state: row.get("STATE")?.clone(),
+                health: row.get("HEALTH")?.clone(),
+                event: row.get("LAST EVENT")?.clone(),
+            })
+        };
+        let rows = table::rows(&text);
+        rows.iter().map(|row| service(row).ok_or_else(|| strange(node, "services", format!("{row:?}")))).collect()
+    }
+}

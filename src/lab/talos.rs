@@ -1,0 +1,118 @@
+//! A stand-in for `talosctl`: it refuses what that version of it refuses, and answers from the lab's machines with its
+//! output, streams and exit codes.
+//!
+//! Compared with the sources and documents of Talos (`contracts::talosctl`), not with the real binary.
+
+mod etcd;
+mod get;
+mod text;
+
+use crate::contracts::talosctl::{Contract, Typed};
+use crate::lab::world::World;
+
+/// The version that answers where none is asked for.
+pub const NEWEST: &str = "1.14";
+/// apid's port.
+const PORT: u16 = 50000;
+
+/// What a call left behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    pub exit: i32,
+    pub stdout: String,
+    pub stderr: String,
+    /// A file that the program writes on its own machine: path and contents.
+    pub file: Option<(String, Vec<u8>)>,
+    pub mutating: bool,
+}
+
+impl Reply {
+    fn said(stdout: String) -> Self {
+        Self { stdout, ..Self::default() }
+    }
+
+    /// As talosctl's own `main` ends on any error.
+    fn failed(message: impl std::fmt::Display) -> Self {
+        let message = message.to_string();
+        // The program's own rule: these words make it show how it is used.
+        let usage = ["arg(s)", "flag", "command"].iter().any(|word| message.contains(word));
+        let usage = if usage { "\nUsage:\n  talosctl [command]\n" } else { "" };
+        Self { exit: 1, stderr: format!("{message}\n{usage}"), ..Self::default() }
+    }
+}
+
+/// Answers a call of talosctl of this minor version; `words` are those after the program's name.
+pub fn talosctl(world: &mut World, version: &str, words: &[String]) -> Reply {
+    let Some(contract) = Contract::of(version) else {
+        return Reply::failed(format_args!("the lab has no talosctl {version}"));
+    };
+    let typed = match contract.parse(words) {
+        Ok(typed) => typed,
+        Err(refusal) => return Reply::failed(refusal),
+    };
+    if typed.help {
+        let lines = contract
+            .commands
+            .iter()
+            .filter(|c| c.path.len() == typed.path.len() + 1 && c.path.starts_with(&typed.path));
+        let lines: String =
+            lines.map(|c| format!("  {:<18}{}\n", c.path.last().map_or("", String::as_str), c.short)).collect();
+        return Reply::said(format!("Usage:\n  talosctl {} [flags]\n\n{lines}", typed.path.join(" ")));
+    }
+    let mut reply = answer(world, contract, &typed);
+    if !typed.warnings.is_empty() {
+        reply.stderr = format!("{}\n{}", typed.warnings.join("\n"), reply.stderr);
+    }
+    reply
+}
+
+fn answer(world: &mut World, contract: &Contract, typed: &Typed) -> Reply {
+    let path: Vec<&str> = typed.path.iter().map(String::as_str).collect();
+    if path[..] == ["version"] && typed.is_on("client") {
+        return Reply::said(text::client(contract, typed.is_on("short")));
+    }
+    let node = match typed.all("nodes") {
+        [] => {
+            return Reply::failed(
+                "nodes are not set for the command: please use `--nodes` flag or configuration file to set the nodes to \
+                 run the command against",
+            );
+        }
+        [one] => one.clone(),
+        // Ours never does it; whoever does is told so, and not led to believe that the lab knows how it ends.
+        many => return Reply::failed(format_args!("the lab answers for one node a call, not for {}", many.len())),
+    };
+    let call = Call { contract, typed, node: &node };
+    match path[..] {
+        ["version"] => get::version(world, &call),
+        ["get"] => get::get(world, &call),
+        ["read"] => get::read(world, &call),
+        ["services" | "service"] => get::services(world, &call),
+        ["etcd", "members"] => etcd::members(world, &call),
+        ["etcd", "status"] => etcd::status(world, &call),
+        ["etcd", "alarm", "list"] => etcd::alarms(world, &call),
+        ["etcd", "snapshot"] => etcd::snapshot(world, &call),
+        _ => Reply::failed(format_args!("the lab does not stand in for `talosctl {}`", path.join(" "))),
+    }
+}
+
+/// A call about one node.
+struct Call<'a> {
+    contract: &'a Contract,
+    typed: &'a Typed,
+    node: &'a str,
+}
+
+impl Call<'_> {
+    /// What is said where nobody answers; `doing` stands before it, other for each command.
+    fn unreachable(&self, doing: &str) -> Reply {
+        Reply::failed(format_args!(
+            "{doing}rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial \
+             tcp {}:{PORT}: i/o timeout\"",
+            self.node
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests;

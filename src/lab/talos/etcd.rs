@@ -1,0 +1,125 @@
+//! etcd as its members tell of it.
+
+use sha2::{Digest, Sha256};
+
+use super::{Call, Reply, text};
+use crate::lab::world::World;
+use crate::lab::world::talos::{Etcd, Machine};
+
+/// Bytes of the database that a snapshot of the lab holds; a real one has megabytes.
+const PAGES: usize = 16 * 4096;
+const MAGIC: u32 = 0xED0C_DAED;
+
+/// The member behind a call, or what is said instead.
+fn member<'a>(world: &'a World, call: &Call<'_>, doing: &str) -> Result<(&'a Machine, &'a Etcd), Reply> {
+    let Some((_, machine)) = world.machine_at(call.node) else { return Err(call.unreachable(doing)) };
+    match &machine.etcd {
+        Some(etcd) => Ok((machine, etcd)),
+        None => Err(Reply::failed(format_args!(
+            "{doing}rpc error: code = Unimplemented desc = method not supported on machine type {:?}",
+            "worker"
+        ))),
+    }
+}
+
+pub(super) fn members(world: &World, call: &Call<'_>) -> Reply {
+    let doing = "error getting members: ";
+    if let Err(reply) = member(world, call, doing) {
+        return reply;
+    }
+    if !world.etcd_has_quorum() {
+        return Reply::failed(format_args!("{doing}rpc error: code = Unknown desc = context deadline exceeded"));
+    }
+    let rows: Vec<Vec<String>> = world
+        .etcd()
+        .into_iter()
+        .map(|(machine, etcd, _)| {
+            let url = |port: u16| format!("https://{}:{port}", machine.address);
+            vec![
+                call.node.to_owned(),
+                format!("{:016x}", etcd.id),
+                machine.hostname.clone(),
+                url(2380),
+                url(2379),
+                etcd.learner.to_string(),
+            ]
+        })
+        .collect();
+    Reply::said(text::table(&["NODE", "ID", "HOSTNAME", "PEER URLS", "CLIENT URLS", "LEARNER"], &rows))
+}
+
+pub(super) fn status(world: &World, call: &Call<'_>) -> Reply {
+    let doing = "error getting status: ";
+    let (_, etcd) = match member(world, call, doing) {
+        Ok(found) => found,
+        Err(reply) => return reply,
+    };
+    let leader = world.etcd_leader();
+    let errors = if leader.is_none() { "etcdserver: no leader" } else { "" };
+    let share = 100.0 * etcd.used as f64 / etcd.size.max(1) as f64;
+    let index = world.raft_index().to_string();
+    let mut head = vec![
+        "NODE",
+        "MEMBER",
+        "DB SIZE",
+        "IN USE",
+        "LEADER",
+        "RAFT INDEX",
+        "RAFT TERM",
+        "RAFT APPLIED INDEX",
+        "LEARNER",
+    ];
+    let mut row = vec![
+        call.node.to_owned(),
+        format!("{:016x}", etcd.id),
+        text::size(etcd.size),
+        format!("{} ({share:.2}%)", text::size(etcd.used)),
+        format!("{:016x}", leader.unwrap_or(0)),
+        index.clone(),
+        "3".to_owned(),
+        index,
+        etcd.learner.to_string(),
+    ];
+    if !call.contract.tag.starts_with("v1.9.") {
+        head.extend(["PROTOCOL", "STORAGE"]);
+        row.extend(["3.6.5".to_owned(), "3.6.0".to_owned()]);
+    }
+    head.push("ERRORS");
+    row.push(errors.to_owned());
+    Reply::said(text::table(&head, &[row]))
+}
+
+/// Nothing at all is written where there are none.
+pub(super) fn alarms(world: &World, call: &Call<'_>) -> Reply {
+    if let Err(reply) = member(world, call, "error getting alarms: ") {
+        return reply;
+    }
+    let rows: Vec<Vec<String>> = world
+        .etcd()
+        .into_iter()
+        .filter_map(|(_, etcd, _)| Some(vec![call.node.to_owned(), format!("{:016x}", etcd.id), etcd.alarm.clone()?]))
+        .collect();
+    if rows.is_empty() { Reply::default() } else { Reply::said(text::table(&["NODE", "MEMBER", "ALARM"], &rows)) }
+}
+
+pub(super) fn snapshot(world: &World, call: &Call<'_>) -> Reply {
+    if let Err(reply) = member(world, call, "error reading: ") {
+        return reply;
+    }
+    let Some(path) = call.typed.args.first() else { return Reply::failed("accepts 1 arg(s), received 0") };
+    if !world.etcd_has_quorum() {
+        return Reply::failed("error reading: rpc error: code = Unknown desc = etcdserver: no leader");
+    }
+    let revision = world.raft_index() / 10;
+    let mut bytes: Vec<u8> = (0..PAGES).map(|at| (at / 64) as u8).collect();
+    bytes[16..20].copy_from_slice(&MAGIC.to_le_bytes());
+    bytes[24..32].copy_from_slice(&revision.to_le_bytes());
+    let sum = Sha256::digest(&bytes);
+    let hash = u32::from_be_bytes([sum[0], sum[1], sum[2], sum[3]]);
+    bytes.extend_from_slice(&sum);
+    let said = format!(
+        "etcd snapshot saved to {path:?} ({} bytes)\nsnapshot info: hash {hash:08x}, revision {revision}, total keys 1287, total size {PAGES}\n",
+        bytes.len()
+    );
+    Reply { file: Some((path.clone(), bytes)), ..Reply::said(said) }
+}
