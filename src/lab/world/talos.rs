@@ -22,7 +22,6 @@ pub(in crate::lab) struct Machine {
     pub schematic: String,
     /// Beside the schematic: name and version.
     pub extensions: Vec<(String, String)>,
-    pub kubernetes: String,
     /// Of a control plane.
     pub etcd: Option<Etcd>,
 }
@@ -61,7 +60,6 @@ impl Machines {
                 version: "1.11.2".into(),
                 schematic: SCHEMATIC.into(),
                 extensions: vec![("qemu-guest-agent".into(), "10.0.2".into())],
-                kubernetes: "1.34.1".into(),
                 etcd: control_plane.then_some(etcd),
             };
             Some((spec.id, machine))
