@@ -1,0 +1,7 @@
+//! Acts on the nodes of a Talos cluster, and the source of what they say.
+
+mod source;
+mod status;
+
+pub use source::TalosSource;
+pub use status::Status;

@@ -1,0 +1,156 @@
+//! The World's source of what Talos nodes say of themselves.
+//!
+//! | key | value |
+//! |---|---|
+//! | `talos/CLUSTER/nodes` | `[{name, vmid, address, control_plane}]` of its profile; address null where the profile has none |
+//! | `talos/CLUSTER/node/NAME` | [`Node`]: what runs there; `why` instead where it does not answer |
+//! | `talos/CLUSTER/etcd/NAME` | [`Etcd`] as that control plane sees it; `why` instead where it does not answer |
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::clients::talos::{Alarm, Extension, Member, MemberStatus, Stage, Talos, TalosError};
+use crate::engine::ports::Source;
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::{ResourceKey, Vmid};
+use crate::model::talos::Version;
+
+/// The name that talosctl gives the schematic among extensions.
+const SCHEMATIC: &str = "schematic";
+
+/// A machine of a cluster, as its profile has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    pub name: String,
+    pub vmid: Option<Vmid>,
+    /// Without its prefix.
+    pub address: Option<String>,
+    pub control_plane: bool,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    pub version: Version,
+    pub platform: Option<String>,
+    pub stage: Stage,
+    /// Nothing: an image without one.
+    pub schematic: Option<String>,
+    pub extensions: Vec<Extension>,
+    pub boot_id: String,
+    /// What Kubernetes calls it.
+    pub kubernetes_name: Option<String>,
+}
+
+/// etcd as one control plane sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Etcd {
+    pub members: Vec<Member>,
+    pub status: MemberStatus,
+    pub alarms: Vec<Alarm>,
+}
+
+/// The clusters with a profile, each with its machines and the way to them.
+#[derive(Clone, Default)]
+pub struct TalosSource {
+    clusters: BTreeMap<String, (Talos, Vec<Machine>)>,
+}
+
+impl TalosSource {
+    pub fn with(mut self, cluster: &str, talos: Talos, machines: Vec<Machine>) -> Self {
+        self.clusters.insert(cluster.to_owned(), (talos, machines));
+        self
+    }
+
+    fn cluster(&self, name: &str) -> Result<&(Talos, Vec<Machine>), Failure> {
+        self.clusters.get(name).ok_or_else(|| {
+            let cause = format!("there is no profile of a Talos cluster {name:?}");
+            Failure::new(Class::Precondition, format!("look at cluster {name}"), cause)
+                .remedy("say --cluster NAME, of a profile clusters/NAME.yaml of type talos")
+        })
+    }
+
+    /// The way to a machine; or why there is none.
+    fn machine(&self, cluster: &str, name: &str) -> Result<(&Talos, Result<&str, String>), Failure> {
+        let (talos, machines) = self.cluster(cluster)?;
+        let machine = machines.iter().find(|machine| machine.name == name).ok_or_else(|| {
+            let cause = format!("the profile of {cluster} has no machine {name:?}");
+            Failure::new(Class::Precondition, format!("look at {name}"), cause)
+        })?;
+        let address = machine.address.as_deref().ok_or_else(|| {
+            format!("its address is not known: give it in clusters/{cluster}.yaml, nodes: … assignments: - {{name: {name}, ip: …}}")
+        });
+        Ok((talos, address))
+    }
+}
+
+async fn node(talos: &Talos, address: &str) -> Result<Node, TalosError> {
+    let version = talos.version(address).await?;
+    let minor = Some(version.version.minor());
+    let (stage, extensions, boot_id, kubernetes_name) = tokio::try_join!(
+        talos.stage(minor, address),
+        talos.extensions(minor, address),
+        talos.boot_id(minor, address),
+        talos.kubernetes_name(minor, address),
+    )?;
+    let (schematic, extensions): (Vec<_>, Vec<_>) = extensions.into_iter().partition(|one| one.name == SCHEMATIC);
+    Ok(Node {
+        version: version.version,
+        platform: version.platform,
+        stage,
+        schematic: schematic.into_iter().next().map(|one| one.version),
+        extensions,
+        boot_id,
+        kubernetes_name,
+    })
+}
+
+async fn etcd(talos: &Talos, address: &str) -> Result<Etcd, TalosError> {
+    let minor = Some(talos.version(address).await?.version.minor());
+    let (members, status, alarms) = tokio::try_join!(
+        talos.etcd_members(minor, address),
+        talos.etcd_status(minor, address),
+        talos.etcd_alarms(minor, address),
+    )?;
+    Ok(Etcd { members, status, alarms })
+}
+
+/// One that does not answer is a finding, not a failure of the reading; a program that cannot be run is.
+fn told<T: Serialize>(what: &str, said: Result<T, TalosError>) -> Result<Value, Failure> {
+    match said {
+        Ok(value) => serde_json::to_value(value)
+            .map_err(|e| Failure::new(Class::Internal, format!("look at {what}"), e.to_string())),
+        Err(error @ TalosError::Program(_)) => Err(Failure::new(
+            Class::Precondition,
+            format!("look at {what}"),
+            error.to_string(),
+        )
+        .remedy("install talosctl, or name it: talos.tools.talosctl of the configuration")),
+        Err(error) => Ok(json!({"why": error.to_string()})),
+    }
+}
+
+#[async_trait]
+impl Source for TalosSource {
+    async fn fetch(&self, resource: &ResourceKey) -> Result<Value, Failure> {
+        let words: Vec<&str> = resource.as_str().split('/').collect();
+        match words[..] {
+            ["talos", cluster, "nodes"] => Ok(json!(self.cluster(cluster)?.1)),
+            ["talos", cluster, kind @ ("node" | "etcd"), name] => {
+                let (talos, address) = self.machine(cluster, name)?;
+                let address = match address {
+                    Ok(address) => address,
+                    Err(why) => return Ok(json!({"why": why})),
+                };
+                match kind {
+                    "node" => told(name, node(talos, address).await),
+                    _ => told(name, etcd(talos, address).await),
+                }
+            }
+            _ => Err(Failure::new(Class::Internal, format!("read {resource}"), "it is no resource")),
+        }
+    }
+}
