@@ -310,6 +310,9 @@ pub struct Do {
     pub cluster: Option<String>,
     #[command(flatten)]
     pub act: Act,
+    /// The short way by which it was asked for, as it was typed, without `--apply`.
+    #[arg(skip)]
+    pub short: Option<String>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

@@ -14,6 +14,7 @@ use super::view::{RunView, StepView};
 use crate::engine::ports::Observer;
 use crate::event::{Body, Event, Fact, Note, Outcome};
 use crate::model::ids::StepPath;
+use crate::sys::UnmarkedKeys;
 
 /// Steps shown while they run.
 const ROWS: usize = 8;
@@ -29,6 +30,7 @@ pub struct Human {
     display: MultiProgress,
     rows: Vec<(StepPath, ProgressBar)>,
     footer: ProgressBar,
+    _keys: Option<UnmarkedKeys>,
 }
 
 /// Takes the display off the terminal while a question is asked.
@@ -51,7 +53,8 @@ impl Human {
         let display = MultiProgress::with_draw_target(target);
         let footer = display.add(ProgressBar::new_spinner().with_style(timed()));
         footer.enable_steady_tick(TICK);
-        Self { look, view: RunView::default(), display, rows: Vec::new(), footer }
+        let keys = (!display.is_hidden()).then(UnmarkedKeys::new).flatten();
+        Self { look, view: RunView::default(), display, rows: Vec::new(), footer, _keys: keys }
     }
 
     /// Goes on with a run of which so much was seen before, by others.

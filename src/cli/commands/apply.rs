@@ -197,8 +197,9 @@ fn attend(
     let seen = Arc::new(Mutex::new(Witness { view, here: false }));
     let observer = notifier.observer(Box::new(Both { seen: seen.clone(), shown }));
     let auto_expand = answers.auto_expand;
-    let person = Person { answers, who: face.settings.actor.clone(), printer: face.printer.clone(), pause };
-    let (signals, by) = signals::listen(&face.printer);
+    let person =
+        Person { answers, who: face.settings.actor.clone(), printer: face.printer.clone(), pause: pause.clone() };
+    let (signals, by) = signals::listen(&face.printer, pause);
     (Attendance { approver: Arc::new(person), observer, signals, inject, auto_expand }, seen, by)
 }
 
