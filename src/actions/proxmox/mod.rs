@@ -10,6 +10,7 @@ mod failures;
 pub mod guest;
 pub mod ha;
 pub mod image;
+pub mod inventory;
 mod look;
 pub mod node;
 pub mod object;
