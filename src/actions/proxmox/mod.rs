@@ -22,7 +22,7 @@ mod state;
 pub mod storage;
 pub mod task;
 #[cfg(test)]
-mod testing;
+pub(in crate::actions) mod testing;
 mod typed;
 mod work;
 
