@@ -124,7 +124,7 @@ fn who_is_refused_or_reaches_nobody_gets_an_error_and_no_list() {
     let world = World::new();
     world.write(
         "cluster-config.yaml",
-        "cluster: {name: far, nodes: [{name: pve1, host: 127.0.0.1, port: 1}]}\ncredentials: {token: 'env:T'}\n",
+        "cluster: {name: far, nodes: [{name: pve1, host: '127.0.0.1:1'}]}\ncredentials: {token: 'env:T'}\n",
     );
     let got =
         world.sh("chmod go-w cluster-config.yaml; T='a@pve!b=00000000-0000-0000-0000-000000000000' runbook inventory");
