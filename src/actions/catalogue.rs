@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::deps::Deps;
 use super::files::{FileWrite, YamlSet};
+use super::inventory::InventoryCollect;
 use super::local::LocalRun;
 use super::net::{HttpGet, HttpRequest, WaitTcp};
 use super::proxmox::One;
@@ -35,6 +36,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(GitCommit::new(deps.folder.clone())),
         Arc::new(HttpGet::new(deps.files.clone())),
         Arc::new(HttpRequest::new(deps.files.clone())),
+        Arc::new(InventoryCollect::default()),
         Arc::new(LocalRun::new(deps.folder.clone())),
         Arc::new(PlanEvacuation::new(deps.placement.clone())),
         Arc::new(CheckEvacuation::default()),
@@ -128,6 +130,7 @@ mod tests {
                 "git.commit",
                 "http.get",
                 "http.request",
+                "inventory.collect",
                 "local.run",
                 "proxmox.acl",
                 "proxmox.api",

@@ -6,6 +6,7 @@
 mod control;
 mod guest;
 mod init;
+mod inventory;
 mod journal;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use super::junit::JunitFile;
 pub use control::{Approve, Cancel, Decide, OfRun};
 pub use guest::{Act, Guest, GuestClone, GuestList, One, Template};
 pub use init::Init;
+pub use inventory::{Inventory, InventoryCommand, script_words};
 pub use journal::{Audit, Export, ExportFormat, Freeze, Import, Lock, LockBreak, Prune, Runs, RunsCommand};
 
 const HELP: &str = "\
@@ -37,6 +39,7 @@ Do:
 
 Look:
   status [RUN]         how a run stands (also: runs, logs RUN [STEP], replay RUN)
+  inventory            every guest with its MACs and addresses (inventory --watch, diff)
   doctor               is everything there that a run needs (first of all: init HOST)
 
 The journal: audit, export, import, runs prune; the site's: lock, freeze, unfreeze
@@ -85,6 +88,23 @@ pub enum Output {
     Yaml,
     Jsonl,
     Name,
+    /// Of `inventory` alone: a line for each address
+    Csv,
+    /// Of `inventory` alone: what a script inventory answers
+    Ansible,
+    /// Of `inventory` alone: the objects that NetBox would have
+    Netbox,
+    /// Of `inventory` alone: targets for file_sd_configs
+    PrometheusSd,
+    /// Of `inventory` alone: lines for /etc/hosts
+    Hosts,
+}
+
+impl Output {
+    /// Whether only an inventory can be written so.
+    pub fn is_of_inventory(self) -> bool {
+        matches!(self, Self::Csv | Self::Ansible | Self::Netbox | Self::PrometheusSd | Self::Hosts)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -202,6 +222,8 @@ pub enum Command {
         /// One of them, with its parameters, outputs and privileges
         name: Option<String>,
     },
+    /// Every guest with its MACs and addresses, for people and for Ansible, NetBox, Prometheus, /etc/hosts
+    Inventory(Inventory),
     /// Is everything there that a run needs: configuration, credential, site, tools
     #[command(alias = "check")]
     Doctor {

@@ -11,6 +11,7 @@ mod found;
 mod graph;
 mod guest;
 mod init;
+mod inventory;
 pub mod lab;
 mod lint;
 mod list;
@@ -108,6 +109,7 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Schema { kind } => lint::schema(face, &kind),
         Command::Actions { name } => actions::run(face, name.as_deref()),
         Command::Doctor { runbook } => doctor::run(face, runbook.as_deref()).await,
+        Command::Inventory(args) => inventory::run(face, args).await,
         Command::Init(args) => init::run(face, &args).await,
         Command::Notify(command) => notify::run(face, command).await,
         Command::Metrics => notify::metrics(face),
