@@ -6,6 +6,7 @@ mod deps;
 pub mod files;
 pub mod local;
 pub mod net;
+pub mod netbox;
 pub mod proxmox;
 mod sources;
 pub mod ssh;
