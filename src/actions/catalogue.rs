@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::deps::Deps;
 use super::files::{FileWrite, YamlSet};
+use super::inventory::InventoryCollect;
 use super::local::LocalRun;
 use super::net::{HttpGet, HttpRequest, WaitTcp};
 use super::netbox::{NetboxCompare, NetboxGuest, NetboxSetup};
@@ -36,6 +37,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(GitCommit::new(deps.folder.clone())),
         Arc::new(HttpGet::new(deps.files.clone())),
         Arc::new(HttpRequest::new(deps.files.clone())),
+        Arc::new(InventoryCollect::default()),
         Arc::new(LocalRun::new(deps.folder.clone())),
         Arc::new(NetboxCompare::new(deps.netbox.clone())),
         Arc::new(NetboxGuest::default()),
@@ -132,6 +134,7 @@ mod tests {
                 "git.commit",
                 "http.get",
                 "http.request",
+                "inventory.collect",
                 "local.run",
                 "netbox.compare",
                 "netbox.guest",

@@ -4,6 +4,7 @@
 mod catalogue;
 mod deps;
 pub mod files;
+pub mod inventory;
 pub mod local;
 pub mod net;
 pub mod netbox;

@@ -307,6 +307,16 @@ impl OpenSite {
         })
     }
 
+    /// As [`OpenSite::connect`] with room for so many calls at once to each node.
+    ///
+    /// # Errors
+    /// Configuration or credential.
+    pub async fn connect_with(settings: &Settings, at_once: u32, redactor: &Redactor) -> Result<Self, AppError> {
+        let mut config = Config::load(settings)?;
+        config.site.cluster.api.per_node = at_once.max(config.site.cluster.api.per_node);
+        Self::connect(settings, config, redactor).await
+    }
+
     /// As [`OpenSite::open`], but asks nobody.
     ///
     /// # Errors

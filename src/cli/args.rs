@@ -6,7 +6,9 @@
 mod control;
 mod guest;
 mod init;
+mod inventory;
 mod journal;
+mod push;
 
 use std::path::PathBuf;
 
@@ -17,7 +19,9 @@ use super::junit::JunitFile;
 pub use control::{Approve, Cancel, Decide, OfRun};
 pub use guest::{Act, Guest, GuestClone, GuestList, One, Template};
 pub use init::Init;
+pub use inventory::{Inventory, InventoryCommand, script_words};
 pub use journal::{Audit, Export, ExportFormat, Freeze, Import, Lock, LockBreak, Prune, Runs, RunsCommand};
+pub use push::{Push, PushNetbox};
 
 const HELP: &str = "\
 {about-with-newline}
@@ -37,6 +41,7 @@ Do:
 
 Look:
   status [RUN]         how a run stands (also: runs, logs RUN [STEP], replay RUN)
+  inventory            every guest with its MACs and addresses (inventory --watch, diff, push)
   doctor               is everything there that a run needs (first of all: init HOST)
 
 The journal: audit, export, import, runs prune; the site's: lock, freeze, unfreeze
@@ -85,6 +90,19 @@ pub enum Output {
     Yaml,
     Jsonl,
     Name,
+    /// `inventory` alone, as those below
+    Csv,
+    Ansible,
+    Netbox,
+    PrometheusSd,
+    Hosts,
+}
+
+impl Output {
+    /// Whether only an inventory can be written so.
+    pub fn is_of_inventory(self) -> bool {
+        matches!(self, Self::Csv | Self::Ansible | Self::Netbox | Self::PrometheusSd | Self::Hosts)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -202,6 +220,8 @@ pub enum Command {
         /// One of them, with its parameters, outputs and privileges
         name: Option<String>,
     },
+    /// Every guest with its MACs and addresses, for people and for Ansible, NetBox, Prometheus, /etc/hosts
+    Inventory(Inventory),
     /// Is everything there that a run needs: configuration, credential, site, tools
     #[command(alias = "check")]
     Doctor {

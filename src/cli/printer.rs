@@ -34,6 +34,11 @@ impl Printer {
         &self.out
     }
 
+    /// The same without an end of the line: nothing is cut or left out.
+    pub fn wide_look(&self) -> Look {
+        Look { width: usize::MAX / 2, ..self.out }
+    }
+
     /// How stderr looks.
     pub fn err_look(&self) -> &Look {
         &self.err
@@ -55,7 +60,7 @@ impl Printer {
             Output::Jsonl => self.data(&serde_json::to_string(value).unwrap_or_default()),
             // Every JSON text is a YAML text.
             Output::Yaml => self.data(&crate::app::to_yaml(value)),
-            Output::Table | Output::Wide | Output::Name => return false,
+            _ => return false,
         }
         true
     }

@@ -13,6 +13,7 @@ mod files;
 mod harness;
 mod init;
 mod inject;
+mod inventory;
 mod journal;
 mod kill;
 mod language;

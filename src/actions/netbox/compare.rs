@@ -72,7 +72,7 @@ impl NetboxCompare {
             )
             .param(
                 Param::new("missing", ValueType::List)
-                    .help("What could not be collected: while there is any, no object is taken for an orphan"),
+                    .help("What could not be collected; while a node is missing, no object is taken for an orphan"),
             )
             .param(Param::new("cluster", ValueType::String).help("The cluster's name there [default: netbox.cluster]"))
             .param(flag("templates", "Templates, too"))
@@ -144,7 +144,9 @@ impl Action for NetboxCompare {
             let cause = "no guest was found: everything in NetBox would be an orphan";
             return Err(refuse(cause).remedy("look at what the token may see: `runbook doctor`").into());
         }
-        let missing = call.get("missing").as_array().is_some_and(|list| !list.is_empty());
+        // A guest that could not be asked is there all the same; a node that could not be may have any.
+        let is_open = |missing: &Value| missing["vmid"].is_null();
+        let missing = call.get("missing").as_array().is_some_and(|list| list.iter().any(is_open));
         let flag = |name: &str| call.get(name) == true;
         let built = records(&hosts, &deps.site, &cluster, flag("templates"));
         let inside: Inside = get(world, format!("netbox/guests/{cluster}"), "NetBox's virtual machines").await?;

@@ -10,6 +10,7 @@ mod failures;
 pub mod guest;
 pub mod ha;
 pub mod image;
+pub mod inventory;
 mod look;
 pub mod node;
 pub mod object;
@@ -21,7 +22,7 @@ mod state;
 pub mod storage;
 pub mod task;
 #[cfg(test)]
-mod testing;
+pub(in crate::actions) mod testing;
 mod typed;
 mod work;
 

@@ -19,6 +19,7 @@
 //! | `proxmox/node/NAME/storages` | map by name of [`NodeStorage`](super::object::NodeStorage) |
 //! | `proxmox/node/NAME/content/STORAGE` | map by volume id of [`Volume`](super::object::Volume) |
 //! | `proxmox/api/PATH?NAME=VALUE…` | what a GET of that path answers, as it comes |
+//! | `proxmox/inventory?NAME=VALUE…` | [`Inventory`](crate::model::inventory::Inventory) of the guests that `node`, `tag`, `type`, `status` and `pool` name |
 //! | `proxmox/placement/NODE` | [`Facts`](crate::placement::evacuation::Facts) for emptying that node |
 //! | `proxmox/ha` | [`Ha`](super::object::Ha) |
 //! | `proxmox/ha/rules` | `[HaRule]` as the planner takes them, groups of 8.x included |
@@ -57,6 +58,8 @@ pub enum Resource {
     Content(NodeName, StorageId),
     /// A path, percent-encoded, and parameters.
     Api(String, Vec<(String, String)>),
+    /// Which guests, and how much of each: `node`, `tag`, `type`, `status`, `pool`, `all`.
+    Inventory(Vec<(String, String)>),
     Placement(NodeName),
     Ha,
     HaRules,
@@ -95,6 +98,7 @@ impl Resource {
             Self::Storages(node) => format!("the storages of {node}"),
             Self::Content(node, storage) => format!("what is on {storage} of {node}"),
             Self::Api(path, _) => format!("GET {path}"),
+            Self::Inventory(_) => "the inventory".to_owned(),
             Self::Placement(node) => format!("where the guests of {node} fit"),
             Self::Ha => "the HA manager's state".to_owned(),
             Self::HaRules => "the HA rules".to_owned(),
@@ -135,10 +139,11 @@ impl fmt::Display for Resource {
             Self::Content(node, storage) => write!(f, "proxmox/node/{node}/content/{storage}"),
             Self::Api(path, params) => {
                 write!(f, "proxmox/api{path}")?;
-                for (i, (name, value)) in params.iter().enumerate() {
-                    write!(f, "{}{}={}", if i == 0 { '?' } else { '&' }, seg(name), seg(value))?;
-                }
-                Ok(())
+                query(f, params)
+            }
+            Self::Inventory(params) => {
+                f.write_str("proxmox/inventory")?;
+                query(f, params)
             }
             Self::Placement(node) => write!(f, "proxmox/placement/{node}"),
             Self::Ha => f.write_str("proxmox/ha"),
@@ -154,6 +159,13 @@ impl fmt::Display for Resource {
     }
 }
 
+fn query(f: &mut fmt::Formatter<'_>, params: &[(String, String)]) -> fmt::Result {
+    for (i, (name, value)) in params.iter().enumerate() {
+        write!(f, "{}{}={}", if i == 0 { '?' } else { '&' }, seg(name), seg(value))?;
+    }
+    Ok(())
+}
+
 /// The key names nothing that a Proxmox site has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no resource {0:?}: expected one of actions/proxmox/resource.rs")]
@@ -167,6 +179,13 @@ impl FromStr for Resource {
         let vmid = |text: &str| text.parse().map_err(|_| bad());
         if let Some(call) = text.strip_prefix("proxmox/api/") {
             return Ok(api(call));
+        }
+        if let Some((_, query)) = text.split_once("proxmox/inventory").filter(|(before, _)| before.is_empty()) {
+            return match query.strip_prefix('?') {
+                Some(query) => Ok(Self::Inventory(pairs(query))),
+                None if query.is_empty() => Ok(Self::Inventory(Vec::new())),
+                None => Err(bad()),
+            };
         }
         let parts: Vec<&str> = text.split('/').collect();
         match parts[..] {
@@ -203,8 +222,12 @@ impl FromStr for Resource {
 
 fn api(call: &str) -> Resource {
     let (path, query) = call.split_once('?').unwrap_or((call, ""));
+    Resource::Api(format!("/{path}"), pairs(query))
+}
+
+fn pairs(query: &str) -> Vec<(String, String)> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    Resource::Api(format!("/{path}"), pairs.map(|(name, value)| (plain_seg(name), plain_seg(value))).collect())
+    pairs.map(|(name, value)| (plain_seg(name), plain_seg(value))).collect()
 }
 
 #[cfg(test)]
@@ -237,6 +260,8 @@ mod tests {
                 "/nodes/pve1/storage/local/content/local%3Aiso%2Fa.iso".into(),
                 vec![("content".into(), "a&b=/".into()), ("vmid".into(), "104".into())],
             ),
+            Resource::Inventory(Vec::new()),
+            Resource::Inventory(vec![("tag".into(), "a&b".into()), ("tag".into(), "c".into())]),
             Resource::Placement(node),
             Resource::Ha,
             Resource::HaRules,
@@ -250,7 +275,7 @@ mod tests {
         ] {
             assert_eq!(resource.key().as_str().parse(), Ok(resource));
         }
-        for text in ["proxmox", "proxmox/guest/x", "proxmox/task/x", "talos/node"] {
+        for text in ["proxmox", "proxmox/guest/x", "proxmox/task/x", "proxmox/inventoryx", "talos/node"] {
             assert!(text.parse::<Resource>().is_err(), "{text}");
         }
     }

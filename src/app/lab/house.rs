@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::app::error::{AppError, Exit};
 use crate::app::settings::Settings;
-use crate::lab::front::{Lab, LabOptions, Listen};
+use crate::lab::front::{ClientLatency, Lab, LabOptions, Listen};
 use crate::lab::ledger::Entry;
 use crate::lab::netbox::Netbox;
 use crate::lab::scenario::Scenario;
@@ -135,6 +135,7 @@ impl House {
         let mut env = vec![
             ("RUNBOOK_CONFIG".to_owned(), text(self.folder.join("cluster-config.yaml"))),
             ("XDG_STATE_HOME".to_owned(), text(self.folder.join("state"))),
+            ("XDG_CACHE_HOME".to_owned(), text(self.folder.join("cache"))),
             ("RUNBOOK_LAB".to_owned(), text(self.folder.clone())),
             ("RUNBOOK_LAB_POLL".to_owned(), "50".to_owned()),
             ("RUNBOOK_LAB_SCALE".to_owned(), self.time_scale.to_string()),
@@ -149,6 +150,7 @@ impl House {
     pub fn settle_in(&self, settings: &mut Settings) {
         settings.config = Some(self.folder.join("cluster-config.yaml"));
         settings.state = Some(self.folder.join("state").join("runbook"));
+        settings.cache = Some(self.folder.join("cache").join("runbook"));
         settings.lab = Some(self.folder.clone());
         settings.poll = Some(std::time::Duration::from_millis(50));
         settings.lab_scale = Some(self.time_scale);
@@ -163,6 +165,11 @@ impl House {
     /// Acts on the world behind the API's back.
     pub fn with_world<R>(&self, act: impl FnOnce(&mut World) -> R) -> Option<R> {
         self.lab.with_world_as::<World, R>(act)
+    }
+
+    /// How long each client waited so far.
+    pub fn latency(&self) -> Vec<ClientLatency> {
+        self.lab.latency()
     }
 
     /// The secret of a token that the lab knows.

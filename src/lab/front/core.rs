@@ -12,7 +12,7 @@ use super::latency::Latency;
 use super::site::SiteWorld;
 use super::workers::Workers;
 use crate::lab::access::Access;
-use crate::lab::call::CommandReply;
+use crate::lab::call::{Call, CommandReply};
 use crate::lab::fault::{CommandFault, Fault, FaultBoard};
 use crate::lab::ledger::{Channel, Entry, Ledger, redact_command};
 use crate::lab::netbox::Netbox;
@@ -105,6 +105,11 @@ impl Core {
 
     pub(super) fn peek_next_event(&self) -> Option<u64> {
         self.lock().next_event()
+    }
+
+    /// How long a call holds its worker for the world's own reasons.
+    pub(super) fn busy(&self, call: &Call) -> Duration {
+        self.lock().busy(call)
     }
 
     /// Whether a node is up, without touching anything.

@@ -229,7 +229,14 @@ async fn execute(
     let slow = if let Some(Effect::Slow(slow)) = &effect { *slow } else { Duration::ZERO };
     tokio::time::sleep(core.timing.service + slow).await;
     let result = match check(trace, &routed) {
-        Ok(params) => carry_out(trace, &call(trace, &routed, caller, params), &version),
+        Ok(params) => {
+            let call = call(trace, &routed, caller, params);
+            let busy = core.busy(&call);
+            if !busy.is_zero() {
+                tokio::time::sleep(busy).await;
+            }
+            carry_out(trace, &call, &version)
+        }
         Err(error) => {
             trace.write(core.clock.now_ms(), error.status, false, false);
             Err(error)

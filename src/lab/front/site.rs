@@ -1,5 +1,7 @@
 //! What the front asks of a world: a synchronous state machine behind one lock, which knows no transport.
 
+use std::time::Duration;
+
 use crate::lab::access::Memberships;
 use crate::lab::call::{Call, CommandReply, PveError, Reply};
 use crate::lab::fault::WorldFault;
@@ -12,6 +14,11 @@ pub trait SiteWorld: std::any::Any + Send {
     /// # Errors
     /// What the server would answer, in its own words.
     fn handle(&mut self, call: &Call) -> Result<Reply, PveError>;
+
+    /// How long the call holds its worker, in real time, beyond what every call does: one that waits for a guest.
+    fn busy(&self, _: &Call) -> Duration {
+        Duration::ZERO
+    }
 
     /// Whether the cluster's configuration takes writes.
     ///

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{GuestSpec, HaSpec, NodeSpec, Scenario, ScenarioError, StorageSpec};
+use super::{AgentSpec, GuestSpec, HaSpec, NodeSpec, Scenario, ScenarioError, StorageSpec};
 use crate::model::ids::{GuestKind, NodeName, StorageId, Vmid};
 
 const RESOURCES: &str = include_str!("recorded/gp-cluster-resources.json");
@@ -87,6 +87,8 @@ fn guest(row: &Value) -> Result<GuestSpec, String> {
         tags: row["tags"].as_str().unwrap_or_default().to_owned(),
         mac: None,
         ip: None,
+        agent: AgentSpec::default(),
+        inside: Vec::new(),
         pool: None,
         snapshots: Vec::new(),
         config: if template { BTreeMap::from([("template".into(), "1".into())]) } else { BTreeMap::new() },

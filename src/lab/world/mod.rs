@@ -15,6 +15,7 @@ mod fault;
 mod guest;
 mod guest_api;
 mod ha;
+mod inside;
 mod jobs;
 mod life;
 mod lifecycle;

@@ -2,7 +2,7 @@
 
 use super::life::{clone, create, destroy, image, snapshot, template};
 use super::{
-    World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, ha::rules, lifecycle, mapping, migrate,
+    World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, ha::rules, inside, lifecycle, mapping, migrate,
     pending,
 };
 use super::{node_api, pools, resize, storage_api, suspend, task_api};
@@ -118,8 +118,8 @@ pub(super) fn find(call: &Call) -> Option<Handler> {
                 ("qemu", Post, "/status/suspend") => Some(suspend::suspend),
                 ("qemu", Post, "/status/resume") => Some(suspend::resume),
                 ("qemu", Post, "/status/reset") => Some(suspend::reset),
-                ("qemu", Get, "/agent/network-get-interfaces") => Some(guest_api::agent_interfaces),
-                ("lxc", Get, "/interfaces") => Some(guest_api::container_interfaces),
+                ("qemu", Get, "/agent/network-get-interfaces") => Some(inside::agent_interfaces),
+                ("lxc", Get, "/interfaces") => Some(inside::container_interfaces),
                 _ => table(GUEST_TABLE, rest),
             };
         }

@@ -1,5 +1,7 @@
 //! The world as the front sees it: its time counted from 1970, and faults laid on it by name.
 
+use std::time::Duration;
+
 use super::{FaultKind, TaskFault, World};
 use crate::lab::access::Memberships;
 use crate::lab::call::{Call, CommandReply, PveError, Reply};
@@ -32,6 +34,10 @@ impl SiteWorld for World {
 
     fn command(&mut self, node: &NodeName, argv: &[String]) -> CommandReply {
         World::command(self, node, argv)
+    }
+
+    fn busy(&self, call: &Call) -> Duration {
+        super::inside::busy(self, call)
     }
 
     fn now_ms(&self) -> u64 {

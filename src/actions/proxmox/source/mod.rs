@@ -8,6 +8,7 @@ mod each;
 mod evacuation;
 mod guest;
 mod ha;
+mod inventory;
 mod node_facts;
 mod nodes;
 mod placement;
@@ -91,6 +92,7 @@ impl ProxmoxSource {
             Resource::Storages(node) => json(&self.storages(&node).await?),
             Resource::Content(node, storage) => json(&self.content(&node, &storage).await?),
             Resource::Api(path, params) => self.api(&path, &params).await,
+            Resource::Inventory(params) => json(&self.inventory(&params).await?),
             Resource::Placement(node) => json(&self.placement(&node).await?),
             Resource::Ha => json(&self.ha().await?),
             Resource::HaRules => json(&self.ha_rules().await?),
