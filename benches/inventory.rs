@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use runbook::app::Settings;
 use runbook::app::lab::{House, LabRequest};
 use runbook::app::open::{Config, OpenSite};
-use runbook::app::Settings;
 use runbook::lab::ledger::Entry;
 use runbook::secrets::Redactor;
 use serde_json::Value;
@@ -47,7 +47,11 @@ fn main() {
     let (rounds, dead) = (number("INVENTORY_ROUNDS", 3_usize), number("INVENTORY_DEAD", 0_usize));
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let today = peers::said("date", &["-u", "+%Y-%m-%d %H:%M"]);
-    println!("Measured on {today} UTC by `cargo bench --bench inventory` ({} build): {}.", build(), peers::machine(Path::new(env!("CARGO_TARGET_TMPDIR"))));
+    println!(
+        "Measured on {today} UTC by `cargo bench --bench inventory` ({} build): {}.",
+        build(),
+        peers::machine(Path::new(env!("CARGO_TARGET_TMPDIR")))
+    );
     println!("Load before {}.", load());
     threads.block_on(async {
         let house = lab(&format!("fleet:nodes=10,guests=1000,dead={dead}"), &["slow:GET /**=20ms"]).await;
@@ -95,7 +99,12 @@ async fn best_of(rounds: usize, house: &House) -> Measured {
 #[allow(clippy::disallowed_methods, reason = "a bench measures the bare child")]
 fn child(house: &House, program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().envs(house.env()).env("HOME", house.folder()).env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
+    command
+        .env_clear()
+        .envs(house.env())
+        .env("HOME", house.folder())
+        .env("PATH", "/usr/bin:/bin")
+        .env("LC_ALL", "C.UTF-8");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir(house.folder());
     command
 }
@@ -107,7 +116,8 @@ async fn run(house: &House) -> Measured {
     let (output, wall, memory, requests, other) = measured(house, command).await;
     let value: Value = serde_json::from_str(&output).expect("an inventory");
     let hosts = value["hosts"].as_array().expect("hosts");
-    let addressed = hosts.iter().filter(|host| !host["primary"].is_null()).map(|host| host["vmid"].to_string()).collect();
+    let addressed =
+        hosts.iter().filter(|host| !host["primary"].is_null()).map(|host| host["vmid"].to_string()).collect();
     Measured { wall, addressed, rows: hosts.len(), requests, memory, other }
 }
 
@@ -225,9 +235,14 @@ fn p95(waits: &[Duration]) -> Duration {
 
 #[allow(clippy::disallowed_macros, reason = "a bench has no printer")]
 fn page(quiet: &[Duration], ours: &Measured, theirs: Option<&Measured>, dead: usize) {
-    let (s, ms) = (|time: Duration| format!("{:.2}", time.as_secs_f64()), |time: Duration| format!("{:.0}", time.as_secs_f64() * 1e3));
+    let (s, ms) = (
+        |time: Duration| format!("{:.2}", time.as_secs_f64()),
+        |time: Duration| format!("{:.0}", time.as_secs_f64() * 1e3),
+    );
     println!("\n10 nodes, 1,000 guests, 20 ms a call, three workers a daemon, {dead} in a thousand agents dead:\n");
-    println!("| | time, s | requests | rows | with an address | memory, MiB | another client's p95, ms |\n|---|---|---|---|---|---|---|");
+    println!(
+        "| | time, s | requests | rows | with an address | memory, MiB | another client's p95, ms |\n|---|---|---|---|---|---|---|"
+    );
     println!("| nobody | | | | | | {} ({} calls) |", ms(p95(quiet)), quiet.len());
     let row = |name: &str, run: &Measured| {
         println!(
@@ -248,11 +263,20 @@ fn page(quiet: &[Duration], ours: &Measured, theirs: Option<&Measured>, dead: us
         Some(theirs) => {
             row("the loop with proxmoxer", theirs);
             let lost: Vec<_> = theirs.addressed.difference(&ours.addressed).collect();
-            println!("\n- {:.1} times as fast (aim: 15 at least); guests that only the loop has an address of: {}.", ratio(theirs.wall, ours.wall), lost.len());
+            println!(
+                "\n- {:.1} times as fast (aim: 15 at least); guests that only the loop has an address of: {}.",
+                ratio(theirs.wall, ours.wall),
+                lost.len()
+            );
         }
         None => println!("\n- proxmoxer is not installed and left out: scripts/peers"),
     }
-    println!("- The workers' bound for our requests is {} s (the busiest node's, {} ms each, {WORKERS} at once): we took {:.2} times that (aim: at most 1.3).", s(bound), BUSY.as_millis(), ratio(ours.wall, bound));
+    println!(
+        "- The workers' bound for our requests is {} s (the busiest node's, {} ms each, {WORKERS} at once): we took {:.2} times that (aim: at most 1.3).",
+        s(bound),
+        BUSY.as_millis(),
+        ratio(ours.wall, bound)
+    );
     println!("- Another client's p95 rose {:.2} times (aim: at most 2).", ratio(p95(&ours.other), p95(quiet)));
 }
 

@@ -98,10 +98,7 @@ impl Asking {
     }
 
     /// Asks for what is not as it is in `keep`.
-    async fn collect_but(
-        &mut self,
-        keep: BTreeMap<Vmid, DiscoveredHost>,
-    ) -> Result<Found, AppError> {
+    async fn collect_but(&mut self, keep: BTreeMap<Vmid, DiscoveredHost>) -> Result<Found, AppError> {
         let Some(proxmox) = self.site.proxmox.as_deref().cloned() else {
             return Err(AppError::new(Exit::Configuration, "config::site", "the configuration names no Proxmox site"));
         };
@@ -160,11 +157,9 @@ pub fn diff_files(before: &Path, after: &Path) -> Result<Vec<Diff>, AppError> {
 
 fn read(path: &Path) -> Result<Inventory, AppError> {
     let failed = |exit, message: String| AppError::new(exit, "inventory::file", message);
-    let text = files::read_text(path).map_err(|e| {
-        failed(if e.is_not_found() { Exit::NotFound } else { Exit::Configuration }, e.to_string())
-    })?;
+    let text = files::read_text(path)
+        .map_err(|e| failed(if e.is_not_found() { Exit::NotFound } else { Exit::Configuration }, e.to_string()))?;
     format::read(&text).map_err(|e| {
-        failed(Exit::Usage, format!("{}: {e}", path.display()))
-            .hint("make one with: runbook inventory -o json >FILE")
+        failed(Exit::Usage, format!("{}: {e}", path.display())).hint("make one with: runbook inventory -o json >FILE")
     })
 }

@@ -324,7 +324,12 @@ impl OpenSite {
     pub async fn connect(settings: &Settings, config: Config, redactor: &Redactor) -> Result<Self, AppError> {
         let credential = credential(&config, redactor).await?;
         let ssh = ssh(&config, settings);
-        Self::assemble(settings, config, redactor, Way { credential, wire: None, ssh, keeper: keeper(redactor), netbox: None })
+        Self::assemble(
+            settings,
+            config,
+            redactor,
+            Way { credential, wire: None, ssh, keeper: keeper(redactor), netbox: None },
+        )
     }
 
     /// Puts the clients together; `way` says how the site is reached.

@@ -17,14 +17,7 @@ pub struct Choice {
 
 impl Choice {
     /// Whether a guest that is so is one of them.
-    pub fn takes(
-        &self,
-        node: &NodeName,
-        tags: &[String],
-        kind: GuestKind,
-        status: &str,
-        pool: Option<&str>,
-    ) -> bool {
+    pub fn takes(&self, node: &NodeName, tags: &[String], kind: GuestKind, status: &str, pool: Option<&str>) -> bool {
         self.node.as_ref().is_none_or(|wanted| wanted == node)
             && self.tags.iter().all(|wanted| tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
             && self.kind.is_none_or(|wanted| wanted == kind)

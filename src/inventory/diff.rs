@@ -27,17 +27,41 @@ pub enum Change {
     Came,
     Went,
     /// To another node.
-    Moved { from: String, to: String },
-    Name { from: String, to: String },
-    Status { from: String, to: String },
-    Tags { from: String, to: String },
-    Pool { from: String, to: String },
+    Moved {
+        from: String,
+        to: String,
+    },
+    Name {
+        from: String,
+        to: String,
+    },
+    Status {
+        from: String,
+        to: String,
+    },
+    Tags {
+        from: String,
+        to: String,
+    },
+    Pool {
+        from: String,
+        to: String,
+    },
     /// The primary address, or why there is none.
-    Primary { from: String, to: String },
+    Primary {
+        from: String,
+        to: String,
+    },
     /// Its other addresses.
-    Addresses { came: Vec<String>, went: Vec<String> },
+    Addresses {
+        came: Vec<String>,
+        went: Vec<String>,
+    },
     /// Its network cards' hardware addresses.
-    Macs { came: Vec<String>, went: Vec<String> },
+    Macs {
+        came: Vec<String>,
+        went: Vec<String>,
+    },
 }
 
 impl fmt::Display for Change {

@@ -155,7 +155,10 @@ mod tests {
         ] {
             let nic = one(GuestKind::Qemu, line);
             assert_eq!(nic.mac.unwrap().to_string(), "bc:24:11:aa:bb:cc", "{line}");
-            assert_eq!((nic.model.as_deref(), nic.bridge.as_deref(), nic.vlan), (Some("virtio"), Some("vmbr0"), Some(20)));
+            assert_eq!(
+                (nic.model.as_deref(), nic.bridge.as_deref(), nic.vlan),
+                (Some("virtio"), Some("vmbr0"), Some(20))
+            );
         }
         let bare = one(GuestKind::Qemu, "e1000-82540em,bridge=vmbr1,link_down=1");
         assert_eq!((bare.model.as_deref(), bare.mac, bare.link_down), (Some("e1000-82540em"), None, true));

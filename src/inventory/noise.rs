@@ -7,8 +7,31 @@ use crate::model::inventory::{Mac, Seen};
 /// Beginnings of names that container engines, Kubernetes networks and hypervisors give to what they make. An interface
 /// that has a network card's MAC is never taken for one of these.
 const MADE: [&str; 25] = [
-    "docker", "br-", "veth", "podman", "cni", "cali", "cilium", "lxc", "flannel", "weave", "kube-", "nodelocaldns",
-    "vxlan", "geneve", "tunl", "ip6tnl", "sit", "gre", "erspan", "dummy", "virbr", "vnet", "tap", "ovs-", "antrea",
+    "docker",
+    "br-",
+    "veth",
+    "podman",
+    "cni",
+    "cali",
+    "cilium",
+    "lxc",
+    "flannel",
+    "weave",
+    "kube-",
+    "nodelocaldns",
+    "vxlan",
+    "geneve",
+    "tunl",
+    "ip6tnl",
+    "sit",
+    "gre",
+    "erspan",
+    "dummy",
+    "virbr",
+    "vnet",
+    "tap",
+    "ovs-",
+    "antrea",
 ];
 
 /// What Calico gives all its interfaces.

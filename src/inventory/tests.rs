@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use crate::inventory::{Facts, Told, host, without_noise};
 use crate::model::ids::{GuestKind, Vmid};
-use crate::model::inventory::{Address, DiscoveredHost, Family, Interface, Inventory, Known, Reason, Seen, SeenAddress, Unknown};
+use crate::model::inventory::{
+    Address, DiscoveredHost, Family, Interface, Inventory, Known, Reason, Seen, SeenAddress, Unknown,
+};
 
 pub fn facts(vmid: u32, name: &str, kind: GuestKind) -> Facts {
     Facts {

@@ -235,7 +235,12 @@ impl Reason {
     pub fn is_missing(self) -> bool {
         matches!(
             self,
-            Self::Forbidden | Self::NodeOffline | Self::NodeSilent | Self::Deadline | Self::NotRead | Self::AgentTimeout
+            Self::Forbidden
+                | Self::NodeOffline
+                | Self::NodeSilent
+                | Self::Deadline
+                | Self::NotRead
+                | Self::AgentTimeout
         )
     }
 }
@@ -330,14 +335,17 @@ mod tests {
         for text in ["BC:24:11:0A:bb:CC", "bc-24-11-0a-bb-cc"] {
             assert_eq!(text.parse::<Mac>().unwrap().to_string(), "bc:24:11:0a:bb:cc");
         }
-        for text in ["", "bc:24:11:0a:bb", "bc:24:11:0a:bb:cc:dd", "bc:24:11:0a:bb:+c", "bc24110abbcc", "ä:24:11:0a:bb:cc"] {
+        for text in
+            ["", "bc:24:11:0a:bb", "bc:24:11:0a:bb:cc:dd", "bc:24:11:0a:bb:+c", "bc24110abbcc", "ä:24:11:0a:bb:cc"]
+        {
             assert!(text.parse::<Mac>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn words_are_those_of_the_json() {
-        for reason in [Reason::Template, Reason::AgentNotRunning, Reason::NodeSilent, Reason::NotRead, Reason::NotAsked] {
+        for reason in [Reason::Template, Reason::AgentNotRunning, Reason::NodeSilent, Reason::NotRead, Reason::NotAsked]
+        {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
         for known in [Known::Agent, Known::CloudInit, Known::Dhcp] {

@@ -41,7 +41,10 @@ fn every_guest_is_there_with_its_addresses_or_the_reason() {
     let cp1 = host(&all, 1051);
     assert_eq!((cp1["primary"].as_str(), cp1["unknown"].is_null()), (Some("10.0.0.51"), true));
     let card = &cp1["interfaces"][0];
-    assert_eq!((card["nic"].as_str(), card["mac"].as_str(), card["bridge"].as_str()), (Some("net0"), Some("02:54:00:00:10:51"), Some("vmbr0")));
+    assert_eq!(
+        (card["nic"].as_str(), card["mac"].as_str(), card["bridge"].as_str()),
+        (Some("net0"), Some("02:54:00:00:10:51"), Some("vmbr0"))
+    );
     assert_eq!(card["addresses"][0]["source"], "agent");
     assert_eq!(card["addresses"].as_array().unwrap().len(), 1, "link-local is left out");
     assert_eq!(host(&all, 101)["interfaces"][0]["addresses"][0]["source"], "container");
@@ -121,8 +124,12 @@ fn who_is_refused_or_reaches_nobody_gets_an_error_and_no_list() {
     let error = got.exits(4).json();
     assert!(error["error"]["message"].is_string() && error.get("hosts").is_none(), "{error}");
     let world = World::new();
-    world.write("cluster-config.yaml", "cluster: {name: far, nodes: [{name: pve1, host: 127.0.0.1, port: 1}]}\ncredentials: {token: 'env:T'}\n");
-    let got = world.sh("chmod go-w cluster-config.yaml; T='a@pve!b=00000000-0000-0000-0000-000000000000' runbook inventory");
+    world.write(
+        "cluster-config.yaml",
+        "cluster: {name: far, nodes: [{name: pve1, host: 127.0.0.1, port: 1}]}\ncredentials: {token: 'env:T'}\n",
+    );
+    let got =
+        world.sh("chmod go-w cluster-config.yaml; T='a@pve!b=00000000-0000-0000-0000-000000000000' runbook inventory");
     got.exits(7).without_data();
 }
 
@@ -135,7 +142,8 @@ fn a_token_that_sees_nothing_is_told_what_it_lacks() {
         (world, got)
     };
     let (_, got) = as_token("tiny", "ops@pve!nothing");
-    got.exits(4).complains(&["token ops@pve!nothing lacks VM.Audit on /vms", "--tokens 'ops@pve!nothing' --roles ROLE"]);
+    got.exits(4)
+        .complains(&["token ops@pve!nothing lacks VM.Audit on /vms", "--tokens 'ops@pve!nothing' --roles ROLE"]);
     let (world, got) = as_token("fleet:nodes=1,guests=8,version=8.4.2", "ops@pve!without-VM.Monitor");
     let all = got.exits(12).complains(&["lacks VM.GuestAgent.Audit (on Proxmox VE 8: VM.Monitor) on /vms"]).json();
     assert!(all["missing"].as_array().unwrap().iter().all(|missing| missing["reason"] == "forbidden"));
@@ -201,16 +209,26 @@ fn ansible_takes_it_and_its_groups_are_right() {
     assert!(!has("proxmox_all_qemu", "talos") && !has("proxmox_all_stopped", "talos"), "templates are apart");
     for file in ["web", "own"] {
         let web: Value = serde_json::from_str(&world.read(file)).unwrap();
-        assert_eq!((web["ansible_host"].as_str(), &web["proxmox_vmid"]), (Some("10.0.0.104"), &Value::from(104)), "{file}");
+        assert_eq!(
+            (web["ansible_host"].as_str(), &web["proxmox_vmid"]),
+            (Some("10.0.0.104"), &Value::from(104)),
+            "{file}"
+        );
         assert_eq!((web["proxmox_vmtype"].as_str(), web["proxmox_status"].as_str()), (Some("qemu"), Some("running")));
         assert_eq!(web["proxmox_net0"]["bridge"], "vmbr0");
     }
     // A part that does not answer takes nothing along: Ansible refuses a script that fails.
     let world = with_ansible();
     let down = Lab { faults: &["node-down:pve3"], ..Lab::default() };
-    let got = world.lab(&down, &format!("ln -s {RUNBOOK} runbook-inventory && ansible-inventory -i ./runbook-inventory --host web"));
+    let got = world.lab(
+        &down,
+        &format!("ln -s {RUNBOOK} runbook-inventory && ansible-inventory -i ./runbook-inventory --host web"),
+    );
     let web = got.exits(0).json();
-    assert_eq!((web["ansible_host"].as_str(), web["proxmox_missing"][0]["node"].as_str()), (Some("10.0.0.104"), Some("pve3")));
+    assert_eq!(
+        (web["ansible_host"].as_str(), web["proxmox_missing"][0]["node"].as_str()),
+        (Some("10.0.0.104"), Some("pve3"))
+    );
 }
 
 #[test]
@@ -242,7 +260,10 @@ async fn what_changes_is_shown_while_it_is_watched() {
     assert_eq!(tagged.code, Some(0), "{}", tagged.text);
     let line = tokio::time::timeout(LONG, lines.next_line()).await.unwrap().unwrap().unwrap();
     let value: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((&value["difference"]["vmid"], value["difference"]["changes"][0]["change"].as_str()), (&Value::from(104), Some("tags")));
+    assert_eq!(
+        (&value["difference"]["vmid"], value["difference"]["changes"][0]["change"].as_str()),
+        (&Value::from(104), Some("tags"))
+    );
     // A round is one list, and the guest that has changed: nobody else is asked again.
     let agents = rig.house.ledger().iter().filter(|entry| entry.path.ends_with(AGENT)).count();
     let guests = rig.house.ledger().iter().filter(|entry| entry.path.ends_with("/config")).count();
@@ -264,8 +285,13 @@ fn a_step_can_collect_it() {
     assert_eq!(found["outputs"]["addresses"]["104"], "10.0.0.104");
     assert!(found["outputs"]["hosts"].as_array().unwrap().iter().all(|host| host["node"] == "pve2"));
     world.nothing_changed();
-    let (_, got) = in_lab("tiny", &["500:GET /nodes/*/qemu/104/config=got lost"], "runbook do inventory.collect -o json");
+    let (_, got) =
+        in_lab("tiny", &["500:GET /nodes/*/qemu/104/config=got lost"], "runbook do inventory.collect -o json");
     assert!(got.exit != Some(0), "{}", got.both());
-    let (_, got) = in_lab("tiny", &["500:GET /nodes/*/qemu/104/config=got lost"], "runbook do inventory.collect partial=true -o json");
+    let (_, got) = in_lab(
+        "tiny",
+        &["500:GET /nodes/*/qemu/104/config=got lost"],
+        "runbook do inventory.collect partial=true -o json",
+    );
     assert_eq!(got.exits(0).json()["outputs"]["missing"][0]["vmid"], 104);
 }

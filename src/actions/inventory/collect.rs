@@ -82,7 +82,8 @@ impl Action for InventoryCollect {
         if !found.missing.is_empty() && call.arg::<Option<bool>>("partial")? != Some(true) {
             let why: Vec<String> = found.missing.iter().take(20).map(|missing| missing.why.clone()).collect();
             let cause = format!("{} things could not be read: {}", found.missing.len(), why[0]);
-            let failure = Failure::new(Class::Unreachable, attempted, cause).remedy("go on without them: partial: true");
+            let failure =
+                Failure::new(Class::Unreachable, attempted, cause).remedy("go on without them: partial: true");
             return Err(Failure { details: why, ..failure }.into());
         }
         let with = found.hosts.iter().filter(|host| host.primary.is_some());
@@ -90,8 +91,7 @@ impl Action for InventoryCollect {
             with.filter_map(|host| Some((host.vmid?.to_string(), json!(host.primary)))).collect();
         let summary = format!("{} hosts, {} with an address", found.hosts.len(), addresses.len());
         let count = found.hosts.len();
-        let outputs =
-            json!({"hosts": found.hosts, "addresses": addresses, "missing": found.missing, "count": count});
+        let outputs = json!({"hosts": found.hosts, "addresses": addresses, "missing": found.missing, "count": count});
         Ok(Reading { outputs, summary, guards: Vec::new(), notes: Vec::new() })
     }
 }
@@ -115,7 +115,10 @@ mod tests {
         let world = FakeWorld::default().with("proxmox/inventory?node=pve1&tag=web", inventory(json!([])));
         let with = json!({"node": "pve1", "tags": ["web"], "all_addresses": false});
         let reading = InventoryCollect::default().read(&call(with), &world).await.unwrap();
-        assert_eq!((reading.outputs["count"].clone(), reading.outputs["addresses"].clone()), (json!(2), json!({"104": "10.0.0.4"})));
+        assert_eq!(
+            (reading.outputs["count"].clone(), reading.outputs["addresses"].clone()),
+            (json!(2), json!({"104": "10.0.0.4"}))
+        );
         assert_eq!(reading.outputs["hosts"][1]["unknown"]["reason"], "agent_not_running");
         assert_eq!(reading.summary, "2 hosts, 1 with an address");
     }

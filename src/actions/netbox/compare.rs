@@ -77,7 +77,11 @@ impl NetboxCompare {
             .param(Param::new("cluster", ValueType::String).help("The cluster's name there [default: netbox.cluster]"))
             .param(flag("templates", "Templates, too"))
             .param(flag("adopt", "Take over virtual machines of that cluster that have a guest's name and no mark"))
-            .output("changes", ValueType::List, "key, vmid, name, record, adopt, new, diff (a line each) of what differs")
+            .output(
+                "changes",
+                ValueType::List,
+                "key, vmid, name, record, adopt, new, diff (a line each) of what differs",
+            )
             .output("orphans", ValueType::List, "key, vmid, name of what carries our mark and is no guest any more")
             .output("clashes", ValueType::List, "key, why: what cannot be as it was found, and is left alone")
             .output("unchanged", ValueType::Int, "How many guests are there as they should be")
@@ -104,7 +108,9 @@ async fn taken(
 ) -> Result<BTreeMap<std::net::IpAddr, String>, Unreadable> {
     let mut new: BTreeSet<String> = BTreeSet::new();
     for (record, now) in records {
-        let had = |address: &str| now.as_ref().is_some_and(|now| now.addresses().any(|(_, own)| host_of(own) == host_of(address)));
+        let had = |address: &str| {
+            now.as_ref().is_some_and(|now| now.addresses().any(|(_, own)| host_of(own) == host_of(address)))
+        };
         new.extend(record.addresses().map(|(_, address)| address).filter(|address| !had(address)).map(str::to_owned));
     }
     if new.is_empty() {
@@ -117,7 +123,12 @@ async fn taken(
     Ok(foreign.filter_map(|place| Some((host_of(&place.address)?, place.on))).collect())
 }
 
-fn without(record: Record, now: Option<&Record>, taken: &BTreeMap<std::net::IpAddr, String>, found: &mut Found) -> Record {
+fn without(
+    record: Record,
+    now: Option<&Record>,
+    taken: &BTreeMap<std::net::IpAddr, String>,
+    found: &mut Found,
+) -> Record {
     let mut record = record.filled(now);
     let own: Vec<String> = record.addresses().map(|(_, address)| address.to_owned()).collect();
     for address in own {
@@ -197,7 +208,9 @@ impl Action for NetboxCompare {
             _ => found.orphans = gone,
         }
         notes.extend(found.clashes.iter().map(|clash| format!("{}: {}; left alone", clash.key, clash.why)));
-        notes.extend(found.orphans.iter().map(|orphan| format!("{} ({}): no such guest any more", orphan.name, orphan.key)));
+        notes.extend(
+            found.orphans.iter().map(|orphan| format!("{} ({}): no such guest any more", orphan.name, orphan.key)),
+        );
         let summary = format!(
             "NetBox: {} to change, {} as they should be, {} orphans, {} clashes",
             found.changes.len(),

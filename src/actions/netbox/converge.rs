@@ -105,7 +105,8 @@ impl<'a> Converge<'a> {
     }
 
     async fn cluster(&self, name: &str) -> Result<u64, NetboxError> {
-        let none = || NetboxError::Wrong(format!("NetBox has no cluster {name}: `runbook do netbox.setup --apply` makes it"));
+        let none =
+            || NetboxError::Wrong(format!("NetBox has no cluster {name}: `runbook do netbox.setup --apply` makes it"));
         id(&read::named(self.netbox, Objects::Clusters, name).await?.ok_or_else(none)?)
     }
 
@@ -133,8 +134,11 @@ impl<'a> Converge<'a> {
             ("proxmox_node", was.node != wanted.node, json!(wanted.node)),
             ("proxmox_vm_type", was.kind != wanted.kind, json!(wanted.kind)),
         ];
-        let custom: Map<String, Value> =
-            custom.into_iter().filter(|(_, differs, _)| *differs).map(|(name, _, value)| (name.to_owned(), value)).collect();
+        let custom: Map<String, Value> = custom
+            .into_iter()
+            .filter(|(_, differs, _)| *differs)
+            .map(|(name, _, value)| (name.to_owned(), value))
+            .collect();
         if !custom.is_empty() {
             body.insert("custom_fields".into(), Value::Object(custom));
         }
@@ -259,10 +263,12 @@ impl<'a> Converge<'a> {
             let address = address.as_ref()?;
             addresses.iter().find(|(text, _)| text == address).map(|(_, id)| *id)
         };
-        let was = |of: fn(&Seen) -> (Option<u64>, &Option<String>)| now.map_or((None, None), |seen| {
-            let (id, text) = of(seen);
-            (id, text.clone())
-        });
+        let was = |of: fn(&Seen) -> (Option<u64>, &Option<String>)| {
+            now.map_or((None, None), |seen| {
+                let (id, text) = of(seen);
+                (id, text.clone())
+            })
+        };
         let mut body = Map::new();
         let both = [
             ("primary_ip4", &wanted.primary4, was(|seen| (seen.primary4, &seen.record.primary4))),

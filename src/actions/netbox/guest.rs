@@ -1,13 +1,11 @@
 //! `netbox.guest`: one guest's virtual machine, interfaces, MAC and IP addresses made so, or taken away.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::converge::Converge;
-use super::{PRIVILEGES, failed, guest_key, settled};
+use super::{PAUSE, PRIVILEGES, TRIES, failed, guest_key, settled};
 use crate::clients::netbox::{Netbox, NetboxError};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::{Intent, Invocation};
@@ -19,9 +17,6 @@ use crate::model::ids::ResourceKey;
 use crate::model::param::{Param, ValueType};
 use crate::model::world::Delta;
 
-/// How often it is begun again where a request got no answer.
-const TRIES: u32 = 3;
-const PAUSE: Duration = Duration::from_secs(2);
 /// Lines of a plan's summary.
 const LINES: usize = 12;
 
@@ -73,7 +68,9 @@ impl Default for NetboxGuest {
                     .default_value("present")
                     .help("absent takes the virtual machine away with its interfaces and addresses"),
             )
-            .param(Param::new("adopt", ValueType::Int).help("The number of a virtual machine without a mark to take over"))
+            .param(
+                Param::new("adopt", ValueType::Int).help("The number of a virtual machine without a mark to take over"),
+            )
             .param(
                 Param::new("exact", ValueType::Bool)
                     .default_value(false)
@@ -112,7 +109,9 @@ impl NetboxGuest {
         }
         let given = call.get("record");
         if given.is_null() {
-            return Err(refuse("`record` is missing".into()).remedy("take it from netbox.compare, or give state: absent"));
+            return Err(
+                refuse("`record` is missing".into()).remedy("take it from netbox.compare, or give state: absent")
+            );
         }
         let record: Record = serde_json::from_value(given.clone()).map_err(|e| refuse(format!("record: {e}")))?;
         if record.name.is_empty() || record.name.chars().count() > 64 || record.cluster.is_empty() {

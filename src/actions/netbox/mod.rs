@@ -14,6 +14,8 @@ pub use guest::NetboxGuest;
 pub use setup::NetboxSetup;
 pub use source::NetboxSource;
 
+use std::time::Duration;
+
 use crate::actions::class;
 use crate::clients::netbox::NetboxError;
 use crate::engine::ports::{Call, Unreadable};
@@ -29,6 +31,10 @@ pub struct NetboxDeps {
     /// What the site's cluster is called there.
     pub cluster: String,
 }
+
+/// How often an act is begun again where a request got no answer.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(2);
 
 const PRIVILEGES: &str =
     "none of the site's; in NetBox: view, add, change and delete for what it touches (docs/how-to/keep-a-netbox.md)";
@@ -67,7 +73,9 @@ fn failed(attempted: impl Into<String>, error: &NetboxError, done: Done) -> Fail
 fn settled(error: Unreadable) -> Failure {
     match error {
         Unreadable::Failed(failure) => failure,
-        Unreadable::Unknown(why) | Unreadable::Later(why) => Failure::new(Class::Internal, "read a NetBox in a run", why),
+        Unreadable::Unknown(why) | Unreadable::Later(why) => {
+            Failure::new(Class::Internal, "read a NetBox in a run", why)
+        }
     }
 }
 

@@ -175,7 +175,9 @@ pub async fn named(netbox: &Netbox, of: Objects, name: &str) -> Result<Option<Va
     let mut found = found.into_iter().filter(|object| object["name"] == name);
     match (found.next(), found.next()) {
         (first, None) => Ok(first),
-        (_, Some(_)) => Err(NetboxError::Wrong(format!("{}: several are called {name}: rename all but one", of.path()))),
+        (_, Some(_)) => {
+            Err(NetboxError::Wrong(format!("{}: several are called {name}: rename all but one", of.path())))
+        }
     }
 }
 
@@ -187,10 +189,8 @@ pub async fn inside(netbox: &Netbox, cluster: &str) -> Result<Inside, NetboxErro
     let own = all.into_iter().filter(|vm| vm["cluster"]["id"] == found["id"]);
     let (marked, others): (Vec<Value>, Vec<Value>) = own.partition(|vm| mark(vm).is_some());
     let mut inside = Inside::default();
-    inside.others = others
-        .iter()
-        .filter_map(|vm| Some((vm["id"].as_u64()?, vm["name"].as_str()?.to_owned())))
-        .collect();
+    inside.others =
+        others.iter().filter_map(|vm| Some((vm["id"].as_u64()?, vm["name"].as_str()?.to_owned()))).collect();
     for seen in whole(netbox, &marked).await? {
         let key = seen.record.key.clone();
         if inside.guests.insert(key.clone(), seen).is_some() {

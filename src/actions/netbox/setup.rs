@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{NetboxDeps, PRIVILEGES, cluster, configured, failed, read, settled};
+use super::{NetboxDeps, PAUSE, PRIVILEGES, TRIES, cluster, configured, failed, read, settled};
 use crate::clients::netbox::{Netbox, NetboxError, Objects};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::{Intent, Invocation};
@@ -76,7 +76,9 @@ impl Part {
         let Self::Field { name, .. } = self else { return None };
         let serves = there["object_types"].as_array().is_some_and(|all| all.iter().any(|kind| kind == FOR));
         if !serves {
-            return Some(format!("custom field {name} is there, and not for virtual machines: give it that object type"));
+            return Some(format!(
+                "custom field {name} is there, and not for virtual machines: give it that object type"
+            ));
         }
         let text = *name != MARK || there["type"] == "text";
         (!text).then(|| format!("custom field {MARK} is there, and is no text but {}", there["type"]))
@@ -100,8 +102,10 @@ impl Part {
 
     async fn make(&self, netbox: &Netbox) -> Result<(), NetboxError> {
         let body = match self {
-            Self::Field { name, ty, help } => json!({"name": name, "type": ty, "object_types": [FOR], "description": help,
-                "filter_logic": "exact"}),
+            Self::Field { name, ty, help } => {
+                json!({"name": name, "type": ty, "object_types": [FOR], "description": help,
+                "filter_logic": "exact"})
+            }
             Self::Type => json!({"name": TYPE, "slug": SLUG}),
             Self::Cluster(name) => {
                 let of = read::named(netbox, Objects::ClusterTypes, TYPE).await?;
@@ -121,23 +125,26 @@ struct Before {
 
 impl NetboxSetup {
     pub fn new(deps: Option<NetboxDeps>) -> Self {
-        let spec = ActionSpec::new("netbox.setup", Effect::Destroy, "Make what a NetBox needs to keep this site's guests")
-            .effect_by("state", &[("present", Effect::Change), ("absent", Effect::Destroy)])
-            .param(Param::new("cluster", ValueType::String).help("The cluster's name there [default: netbox.cluster]"))
-            .param(
-                Param::new("only", ValueType::List)
-                    .items(ValueType::String)
-                    .help("Only these: field/NAME, cluster/NAME, cluster_type/NAME; what a rollback takes away"),
-            )
-            .param(
-                Param::new("state", ValueType::String)
-                    .choices(&["present", "absent"])
-                    .default_value("present")
-                    .help("absent takes them away, custom fields with all their values"),
-            )
-            .output("made", ValueType::List, "What was not there")
-            .needs_privilege(PRIVILEGES)
-            .undoable();
+        let spec =
+            ActionSpec::new("netbox.setup", Effect::Destroy, "Make what a NetBox needs to keep this site's guests")
+                .effect_by("state", &[("present", Effect::Change), ("absent", Effect::Destroy)])
+                .param(
+                    Param::new("cluster", ValueType::String).help("The cluster's name there [default: netbox.cluster]"),
+                )
+                .param(
+                    Param::new("only", ValueType::List)
+                        .items(ValueType::String)
+                        .help("Only these: field/NAME, cluster/NAME, cluster_type/NAME; what a rollback takes away"),
+                )
+                .param(
+                    Param::new("state", ValueType::String)
+                        .choices(&["present", "absent"])
+                        .default_value("present")
+                        .help("absent takes them away, custom fields with all their values"),
+                )
+                .output("made", ValueType::List, "What was not there")
+                .needs_privilege(PRIVILEGES)
+                .undoable();
         Self { spec, deps }
     }
 
@@ -168,9 +175,29 @@ impl NetboxSetup {
         Ok((cluster, open))
     }
 
-    async fn work(&self, call: &Call, netbox: &Netbox) -> Result<(), Failure> {
+    /// Until all is so, or will not be.
+    async fn work(&self, call: &Call, mutate: &Mutate) -> Result<(), Failure> {
+        let netbox = mutate.client::<Netbox>()?;
+        let (mut done, mut tries, mut lost) = (Done::None, 0, false);
+        loop {
+            let Err((attempted, error)) = self.once(call, &netbox, &mut done).await? else { return Ok(()) };
+            tries += 1;
+            if !error.may_pass() || tries >= TRIES || mutate.stop.sleep(PAUSE * tries).await {
+                let failure = failed(attempted, &error, done);
+                return Err(if lost && done == Done::None { failure.lost() } else { failure });
+            }
+            // It looks again before it sends anything.
+            lost |= error.may_be_done();
+        }
+    }
+
+    async fn once(
+        &self,
+        call: &Call,
+        netbox: &Netbox,
+        done: &mut Done,
+    ) -> Result<Result<(), (String, NetboxError)>, Failure> {
         let (_, mut parts) = self.parts(call)?;
-        let mut done = Done::None;
         if is_absent(call) {
             // What others belong to comes last.
             parts.sort_by_key(|part| match part {
@@ -181,19 +208,21 @@ impl NetboxSetup {
         }
         for part in parts {
             let attempted = format!("{} {}", if is_absent(call) { "take away" } else { "make" }, part.title());
-            let fail = |e: &NetboxError, done| failed(attempted.clone(), e, done);
-            let there = read::named(netbox, part.objects(), part.called()).await.map_err(|e| fail(&e, done))?;
+            let there = read::named(netbox, part.objects(), part.called()).await;
             let result = match (is_absent(call), there) {
-                (true, Some(object)) => {
+                (_, Err(error)) => Err(error),
+                (true, Ok(Some(object))) => {
                     netbox.delete(part.objects(), object["id"].as_u64().unwrap_or_default()).await
                 }
-                (false, None) => part.make(netbox).await,
+                (false, Ok(None)) => part.make(netbox).await,
                 _ => continue,
             };
-            result.map_err(|e| fail(&e, done))?;
-            done = Done::Partial;
+            if let Err(error) = result {
+                return Ok(Err((attempted, error)));
+            }
+            *done = Done::Partial;
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn outputs(before: &Before) -> Value {
@@ -230,7 +259,9 @@ impl Action for NetboxSetup {
     }
 
     fn predict(&self, call: &Call, probe: &Probe) -> Prediction {
-        let (Ok(before), Ok((_, parts))) = (before(&probe.before), self.parts(call)) else { return Prediction::default() };
+        let (Ok(before), Ok((_, parts))) = (before(&probe.before), self.parts(call)) else {
+            return Prediction::default();
+        };
         let outputs = Self::outputs(&before).as_object().cloned().unwrap_or_default().into_iter().collect();
         let open = parts.into_iter().filter(|part| before.open.contains(&part.name()));
         let deltas = open.map(|part| {
@@ -241,8 +272,7 @@ impl Action for NetboxSetup {
     }
 
     async fn apply(&self, call: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
-        let netbox = mutate.client::<Netbox>()?;
-        self.work(call, &netbox).await?;
+        self.work(call, mutate).await?;
         Ok(Self::outputs(&before(&intent.before)?))
     }
 

@@ -68,13 +68,17 @@ impl NetboxSource {
     async fn read(&self, netbox: &Netbox, kind: &str, name: &str) -> Result<Option<Value>, NetboxError> {
         let named = async |of| read::named(netbox, of, name).await;
         Ok(Some(match kind {
-            "field" => json!(named(Objects::CustomFields).await?.map(|field| {
-                json!({"type": field["type"]["value"], "object_types": field["object_types"]})
-            })),
+            "field" => json!(
+                named(Objects::CustomFields)
+                    .await?
+                    .map(|field| { json!({"type": field["type"]["value"], "object_types": field["object_types"]}) })
+            ),
             "cluster_type" => json!(named(Objects::ClusterTypes).await?.map(|kind| json!({"slug": kind["slug"]}))),
-            "cluster" => json!(named(Objects::Clusters).await?.map(|cluster| {
-                json!({"type": cluster["type"]["name"], "status": cluster["status"]["value"]})
-            })),
+            "cluster" => json!(
+                named(Objects::Clusters)
+                    .await?
+                    .map(|cluster| { json!({"type": cluster["type"]["name"], "status": cluster["status"]["value"]}) })
+            ),
             "guest" => self.guest(netbox, name).await?,
             "vm" => match name.parse() {
                 Ok(id) => json!(read::vm(netbox, id).await?.map(|seen| seen.record)),
@@ -124,7 +128,8 @@ impl Source for NetboxSource {
         let netbox = self.netbox.as_ref().ok_or_else(|| unconfigured(attempted()))?;
         let mut words = resource.as_str().splitn(3, '/').skip(1);
         let (kind, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let found = self.read(netbox, kind, name).await.map_err(|e| failed(attempted(), &e, Done::Whole).done(Done::None))?;
+        let found =
+            self.read(netbox, kind, name).await.map_err(|e| failed(attempted(), &e, Done::Whole).done(Done::None))?;
         found.ok_or_else(|| Failure::new(Class::Internal, attempted(), "expected one of actions/netbox/source.rs"))
     }
 }

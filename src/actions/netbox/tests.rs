@@ -220,10 +220,12 @@ async fn a_comparison_tells_changes_orphans_and_clashes() {
     rig.put(&record(999, "gone", &[])).await;
     let theirs = rig.make(Objects::Vms, json!({"name": "VAULT", "cluster": {"name": SITE}})).await;
     let mut same = host(104, "web", "10.0.0.4");
-    for (name, value) in [("cpus", json!(2)), ("memory", json!(2_048_000_000_u64)), ("disk", json!(32_000_000_000_u64))] {
+    for (name, value) in [("cpus", json!(2)), ("memory", json!(2_048_000_000_u64)), ("disk", json!(32_000_000_000_u64))]
+    {
         same[name] = value;
     }
-    let hosts = json!([same, host(105, "db", "10.0.0.5"), host(111, "vault", "10.0.0.11"), host(106, "erp-2", "192.0.2.10")]);
+    let hosts =
+        json!([same, host(105, "db", "10.0.0.5"), host(111, "vault", "10.0.0.11"), host(106, "erp-2", "192.0.2.10")]);
     let found = rig.compare(json!({"hosts": hosts})).await.unwrap();
     let keys = |list: &str| -> Vec<String> {
         found[list].as_array().unwrap().iter().map(|item| item["key"].as_str().unwrap().to_owned()).collect()
@@ -233,7 +235,10 @@ async fn a_comparison_tells_changes_orphans_and_clashes() {
     assert_eq!(keys("orphans"), [format!("{SITE}/999")]);
     assert_eq!(keys("clashes"), [format!("{SITE}/111"), format!("{SITE}/106")]);
     let why = found["clashes"].to_string();
-    assert!(why.contains("is there, and is not ours") && why.contains("192.0.2.10/24 is on virtual machine erp"), "{why}");
+    assert!(
+        why.contains("is there, and is not ours") && why.contains("192.0.2.10/24 is on virtual machine erp"),
+        "{why}"
+    );
     assert_eq!(found["changes"][1]["record"]["interfaces"][0]["addresses"], json!([]));
     let partly = rig.compare(json!({"hosts": hosts, "missing": ["pve2"]})).await.unwrap();
     assert_eq!(partly["orphans"], json!([]), "who was not asked is not gone");
@@ -247,7 +252,11 @@ async fn a_comparison_tells_changes_orphans_and_clashes() {
     let with = call(json!({"key": vault["key"], "record": vault["record"], "adopt": theirs}));
     let act = NetboxGuest::default();
     let probe = act.probe(&with, &world).await.unwrap();
-    assert!(probe.summary.contains("is taken over") && act.undo(&with, &probe.before, None).is_none(), "{}", probe.summary);
+    assert!(
+        probe.summary.contains("is taken over") && act.undo(&with, &probe.before, None).is_none(),
+        "{}",
+        probe.summary
+    );
     let record: Record = serde_json::from_value(vault["record"].clone()).unwrap();
     let key = record.key.clone();
     Converge::new(&rig.netbox, &key, Some(theirs)).present(&record).await.unwrap();

@@ -110,7 +110,9 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Schema { kind } => lint::schema(face, &kind),
         Command::Actions { name } => actions::run(face, name.as_deref()),
         Command::Doctor { runbook } => doctor::run(face, runbook.as_deref()).await,
-        Command::Inventory(Inventory { command: Some(InventoryCommand::Push(push)), .. }) => push::run(face, push).await,
+        Command::Inventory(Inventory { command: Some(InventoryCommand::Push(push)), .. }) => {
+            push::run(face, push).await
+        }
         Command::Inventory(args) => inventory::run(face, args).await,
         Command::Init(args) => init::run(face, &args).await,
         Command::Notify(command) => notify::run(face, command).await,

@@ -87,12 +87,19 @@ async fn refusals_are_told_in_its_own_words_without_the_token() {
         netbox("topsecret", vec![(status, body)]).0.create(Objects::Vms, json!({})).await.unwrap_err()
     };
     let error = told(400, json!({"name": ["Too long.", "Odd."], "__all__": ["No."]})).await;
-    assert_eq!(error.to_string(), "POST /api/virtualization/virtual-machines/: NetBox says 400: name: Too long. Odd.; No.");
+    assert_eq!(
+        error.to_string(),
+        "POST /api/virtualization/virtual-machines/: NetBox says 400: name: Too long. Odd.; No."
+    );
     let error = told(403, json!({"detail": "Invalid token topsecret"})).await;
     assert_eq!((error.class(), error.may_be_done()), (crate::clients::Class::Refused, false));
     assert!(error.to_string().ends_with("403: Invalid token ***"), "{error}");
     assert!(told(400, json!({"__all__": ["Virtual machine name must be unique per cluster."]})).await.is_name_taken());
-    assert!(told(400, json!({"address": ["Duplicate IP address found in global table: 10.0.0.5/24"]})).await.is_address_taken());
+    assert!(
+        told(400, json!({"address": ["Duplicate IP address found in global table: 10.0.0.5/24"]}))
+            .await
+            .is_address_taken()
+    );
     assert!(told(400, json!({"__all__": ["Unknown field name 'x' in custom field data."]})).await.lacks_field());
     assert_eq!(told(500, json!("<html>")).await.status(), Some(500));
 }

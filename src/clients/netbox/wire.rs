@@ -131,7 +131,9 @@ mod tests {
             let error = checked(url).unwrap_err().to_string();
             assert!(error.starts_with("netbox.url: ") && !error.contains("u:p"), "{url}: {error}");
         }
-        for (url, here) in [("https://netbox.example/sub/", false), ("http://127.0.0.1:8080", true), ("http://[::1]", true)] {
+        for (url, here) in
+            [("https://netbox.example/sub/", false), ("http://127.0.0.1:8080", true), ("http://[::1]", true)]
+        {
             assert_eq!(checked(url).unwrap().1, here, "{url}");
         }
     }

@@ -3,8 +3,25 @@
 use crate::model::inventory::{DiscoveredHost, Interface, Inventory};
 
 const HEAD: [&str; 19] = [
-    "vmid", "name", "type", "node", "status", "template", "tags", "pool", "nic", "interface", "mac", "bridge", "vlan",
-    "model", "address", "prefix", "source", "primary", "unknown",
+    "vmid",
+    "name",
+    "type",
+    "node",
+    "status",
+    "template",
+    "tags",
+    "pool",
+    "nic",
+    "interface",
+    "mac",
+    "bridge",
+    "vlan",
+    "model",
+    "address",
+    "prefix",
+    "source",
+    "primary",
+    "unknown",
 ];
 
 /// With a line of titles.

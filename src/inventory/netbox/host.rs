@@ -172,7 +172,8 @@ fn nic(port: &Port, unknown: bool) -> Option<Nic> {
 
 /// The address with its prefix, where an interface can have it: none of this link or machine alone, and no network's own.
 fn assignable(address: &Address) -> Option<String> {
-    let (text, inside) = address.address.split_once('/').map_or((address.address.as_str(), None), |(a, p)| (a, Some(p)));
+    let (text, inside) =
+        address.address.split_once('/').map_or((address.address.as_str(), None), |(a, p)| (a, Some(p)));
     let ip: IpAddr = text.split('%').next()?.parse().ok()?;
     let whole = if ip.is_ipv4() { 32 } else { 128 };
     let prefix = address.prefix.or_else(|| inside?.parse().ok()).unwrap_or(whole);
@@ -187,7 +188,8 @@ fn assignable(address: &Address) -> Option<String> {
             !ip.is_loopback() && !ip.is_unicast_link_local() && (prefix >= 127 || u128::from(ip) & host != 0)
         }
     };
-    (good && prefix > 0 && prefix <= whole && !ip.is_unspecified() && !ip.is_multicast()).then(|| format!("{ip}/{prefix}"))
+    (good && prefix > 0 && prefix <= whole && !ip.is_unspecified() && !ip.is_multicast())
+        .then(|| format!("{ip}/{prefix}"))
 }
 
 /// The one that the collector names; else the first of the first interface that has one.
@@ -237,8 +239,10 @@ fn shared(built: &mut Built) {
         let why = format!("{ip} is on {}: NetBox would take it for one only", all.join(" and "));
         for record in built.records.iter_mut().filter(|record| keys.contains(&record.key)) {
             *record = std::mem::take(record).without(&ip.to_string());
-            (record.primary4, record.primary6) =
-                (record.primary4.take().or_else(|| primary(record, None, true)), record.primary6.take().or_else(|| primary(record, None, false)));
+            (record.primary4, record.primary6) = (
+                record.primary4.take().or_else(|| primary(record, None, true)),
+                record.primary6.take().or_else(|| primary(record, None, false)),
+            );
             built.left_out.push(Clash { key: record.key.clone(), why: why.clone() });
         }
     }

@@ -120,9 +120,9 @@ impl Record {
 
     /// Every address with the interface that has it.
     pub fn addresses(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.nics().iter().flat_map(|nic| {
-            nic.addresses.iter().flatten().map(move |address| (nic.name.as_str(), address.as_str()))
-        })
+        self.nics()
+            .iter()
+            .flat_map(|nic| nic.addresses.iter().flatten().map(move |address| (nic.name.as_str(), address.as_str())))
     }
 
     pub fn has(&self, address: &str) -> bool {

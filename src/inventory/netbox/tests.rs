@@ -35,8 +35,14 @@ fn a_host_becomes_what_netbox_should_have() {
 #[test]
 fn names_are_cut_and_told_apart_whatever_their_case() {
     let long = "x".repeat(80);
-    let all = json!([host(1041, "Web", "10.0.0.5"), host(104, "web", "10.0.0.6"), host(105, "web-104", "10.0.0.7"),
-        host(106, &long, "10.0.0.8"), host(107, &long, "10.0.0.9"), host(108, "", "10.0.0.10")]);
+    let all = json!([
+        host(1041, "Web", "10.0.0.5"),
+        host(104, "web", "10.0.0.6"),
+        host(105, "web-104", "10.0.0.7"),
+        host(106, &long, "10.0.0.8"),
+        host(107, &long, "10.0.0.9"),
+        host(108, "", "10.0.0.10")
+    ]);
     let names: Vec<String> = built(all).into_iter().map(|record| record.name).collect();
     let cut = |vmid: u32| format!("{}-{vmid}", "x".repeat(60));
     assert_eq!(names, ["web-104", "web-104-105", &cut(106), &cut(107), "guest-108", "Web-1041"]);
@@ -53,7 +59,9 @@ fn an_address_that_two_have_is_nobodys() {
 
 #[test]
 fn what_no_interface_can_have_is_left_out() {
-    for (address, prefix) in [("10.0.0.0", 24), ("10.0.0.255", 24), ("127.0.0.1", 8), ("169.254.1.1", 16), ("x", 24), ("10.0.0.5", 0)] {
+    for (address, prefix) in
+        [("10.0.0.0", 24), ("10.0.0.255", 24), ("127.0.0.1", 8), ("169.254.1.1", 16), ("x", 24), ("10.0.0.5", 0)]
+    {
         let port = json!({"name": "net0", "addresses": [{"address": address, "prefix": prefix}]});
         let record = &built(json!([{"vmid": 104, "interfaces": [port]}]))[0];
         assert_eq!(record.addresses().count(), 0, "{address}/{prefix}");
@@ -73,7 +81,8 @@ fn what_is_not_known_stays_as_it_is() {
     let without = json!([{"vmid": 104, "name": "web", "status": "stopped"}]);
     let filled = built(without).remove(0).filled(Some(&now));
     assert_eq!(diff(Some(&now), Some(&filled)), ["~ status active -> offline"]);
-    let known = json!([{"vmid": 104, "name": "web", "status": "running", "interfaces": [{"name": "net0", "addresses": []}]}]);
+    let known =
+        json!([{"vmid": 104, "name": "web", "status": "running", "interfaces": [{"name": "net0", "addresses": []}]}]);
     let lines = diff(Some(&now), Some(&built(known).remove(0).filled(Some(&now))));
     assert!(lines.contains(&"- 10.0.0.5/24 on net0".to_owned()), "an address that is known to be gone goes: {lines:?}");
     assert!(lines.contains(&"~ primary IPv4 10.0.0.5/24 -> nothing".to_owned()));
@@ -87,8 +96,15 @@ fn differences_are_told_a_line_each() {
     new.interfaces.as_mut().unwrap()[0].addresses = Some(vec!["10.0.0.6/24".into()]);
     new.interfaces.as_mut().unwrap().push(super::Nic { name: "net1".into(), enabled: true, ..super::Nic::default() });
     (new.primary4, new.primary6) = (Some("10.0.0.6/24".into()), None);
-    let expected = ["~ status active -> offline", "- 10.0.0.5/24 on net0", "- 2001:db8::5/64 on net0", "+ 10.0.0.6/24 on net0",
-        "+ interface net1", "~ primary IPv4 10.0.0.5/24 -> 10.0.0.6/24", "~ primary IPv6 2001:db8::5/64 -> nothing"];
+    let expected = [
+        "~ status active -> offline",
+        "- 10.0.0.5/24 on net0",
+        "- 2001:db8::5/64 on net0",
+        "+ 10.0.0.6/24 on net0",
+        "+ interface net1",
+        "~ primary IPv4 10.0.0.5/24 -> 10.0.0.6/24",
+        "~ primary IPv6 2001:db8::5/64 -> nothing",
+    ];
     assert_eq!(diff(Some(&old), Some(&new)), expected);
     assert_eq!(diff(Some(&old), Some(&old)), Vec::<String>::new());
     assert_eq!(diff(None, Some(&old))[0], "+ web (lab/104) in c: active, 2 vCPUs, 2147 MB of memory, on pve1");

@@ -18,7 +18,9 @@ fn site() -> Inventory {
 #[test]
 fn ansible_has_the_plugins_names() {
     let value = format::ansible(&site());
-    let hosts = |group: &str| value[group]["hosts"].as_array().unwrap().iter().map(|h| h.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let hosts = |group: &str| {
+        value[group]["hosts"].as_array().unwrap().iter().map(|h| h.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(hosts("proxmox_all_qemu"), ["db", "web-104"]);
     assert_eq!(hosts("proxmox_all_lxc"), ["web-105"]);
     assert_eq!(hosts("proxmox_all_running"), ["db", "web-104", "web-105"]);
@@ -28,12 +30,18 @@ fn ansible_has_the_plugins_names() {
     assert_eq!(hosts("proxmox_pool_shop"), ["db", "debian", "web-104"]);
     let web = &value["_meta"]["hostvars"]["web-104"];
     assert_eq!(web["ansible_host"], "10.0.0.4");
-    assert_eq!((&web["proxmox_vmid"], &web["proxmox_node"], &web["proxmox_vmtype"]), (&json!(104), &json!("pve1"), &json!("qemu")));
+    assert_eq!(
+        (&web["proxmox_vmid"], &web["proxmox_node"], &web["proxmox_vmtype"]),
+        (&json!(104), &json!("pve1"), &json!("qemu"))
+    );
     assert_eq!((&web["proxmox_tags"], &web["proxmox_tags_parsed"]), (&json!("prod;web"), &json!(["prod", "web"])));
     assert_eq!(web["proxmox_net0"], json!({"virtio": "BC:24:11:00:00:01", "bridge": "vmbr0", "tag": "20"}));
     assert_eq!(web["proxmox_agent_interfaces"][0]["ip-addresses"], json!(["10.0.0.4/24", "2001:db8::4/64"]));
     let proxy = &value["_meta"]["hostvars"]["web-105"];
-    assert_eq!(proxy["proxmox_lxc_interfaces"][0], json!({"name": "eth0", "hwaddr": "bc:24:11:00:00:05", "inet": "10.0.0.5/24"}));
+    assert_eq!(
+        proxy["proxmox_lxc_interfaces"][0],
+        json!({"name": "eth0", "hwaddr": "bc:24:11:00:00:05", "inet": "10.0.0.5/24"})
+    );
     let db = &value["_meta"]["hostvars"]["db"];
     assert_eq!((&db["ansible_host"], &db["proxmox_unknown"]["reason"]), (&Value::Null, &json!("agent_not_running")));
     assert_eq!(format::ansible_host(&site(), "db"), *db);
@@ -44,7 +52,13 @@ fn ansible_has_the_plugins_names() {
 fn the_json_reads_back_and_another_version_is_refused() {
     let mut all = site();
     let why = "pve3 is offline".to_owned();
-    all.missing.push(Missing { node: Some("pve3".into()), vmid: None, what: "guests".into(), reason: Reason::NodeOffline, why });
+    all.missing.push(Missing {
+        node: Some("pve3".into()),
+        vmid: None,
+        what: "guests".into(),
+        reason: Reason::NodeOffline,
+        why,
+    });
     let text = format::Whole::of(&all).json();
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&value["format_version"], &value["site"]), (&json!("1.0"), &json!("lab.example")));
@@ -98,7 +112,10 @@ fn hosts_and_csv_have_a_line_each() {
     assert!(text.contains("# 106 db: its guest agent does not run\n"), "{text}");
     let text = format::csv(&site());
     let rows: Vec<&str> = text.split("\r\n").collect();
-    assert_eq!(rows[1], "104,web,qemu,pve1,running,0,prod;web,Shop,net0,eth0,bc:24:11:00:00:01,vmbr0,20,virtio,10.0.0.4,24,agent,1,");
+    assert_eq!(
+        rows[1],
+        "104,web,qemu,pve1,running,0,prod;web,Shop,net0,eth0,bc:24:11:00:00:01,vmbr0,20,virtio,10.0.0.4,24,agent,1,"
+    );
     assert_eq!(rows.len(), 7, "{text}");
     let mut odd = site();
     odd.hosts[0].interfaces[0].name = Some("=cmd(\"x\"),1".into());

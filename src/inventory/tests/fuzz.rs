@@ -34,14 +34,27 @@ fn body() -> impl Strategy<Value = Value> {
         ".{0,10}".prop_map(Value::from),
     ];
     let key = prop_oneof![
-        Just("result"), Just("error"), Just("name"), Just("hardware-address"), Just("hwaddr"), Just("inet"),
-        Just("inet6"), Just("ip-addresses"), Just("ip-address"), Just("prefix"), Just("class"), Just("desc"),
+        Just("result"),
+        Just("error"),
+        Just("name"),
+        Just("hardware-address"),
+        Just("hwaddr"),
+        Just("inet"),
+        Just("inet6"),
+        Just("ip-addresses"),
+        Just("ip-address"),
+        Just("prefix"),
+        Just("class"),
+        Just("desc"),
     ];
     leaf.prop_recursive(5, 40, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::btree_map(key.clone(), inner, 0..6)
-                .prop_map(|map| map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<serde_json::Map<_, _>>().into()),
+            prop::collection::btree_map(key.clone(), inner, 0..6).prop_map(|map| map
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v))
+                .collect::<serde_json::Map<_, _>>()
+                .into()),
         ]
     })
 }

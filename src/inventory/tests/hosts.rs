@@ -34,7 +34,8 @@ fn the_primary_address_follows_its_rule() {
     assert_eq!(first(&["10.0.0.9/24", "10.0.0.4/24"]), "10.0.0.9", "as reported");
     assert_eq!(first(&["169.254.3.4/16", "fe80::4/64"]), "");
     // A tunnel and a card that is passed through: only where no card of the configuration has an address.
-    let passed = vm(vec![seen("tailscale0", "", &["100.64.0.9/32"]), seen("enp1s0", "aa:bb:cc:00:00:01", &["10.5.0.4/24"])]);
+    let passed =
+        vm(vec![seen("tailscale0", "", &["100.64.0.9/32"]), seen("enp1s0", "aa:bb:cc:00:00:01", &["10.5.0.4/24"])]);
     assert_eq!(text(&passed), "10.5.0.4");
 }
 
@@ -48,8 +49,15 @@ fn the_lowest_card_with_an_address_is_asked_first() {
         ("ipconfig1", "ip=10.1.0.4/24,gw=10.1.0.1"),
     ]);
     let told = |seen| host(facts(104, "web", GuestKind::Qemu), Some(&config), Told::Interfaces(seen));
-    let both = told(vec![seen("eth10", "bc:24:11:00:00:0a", &["10.2.0.4/24"]), seen("eth1", "bc:24:11:00:00:02", &["10.1.0.44/24"])]);
-    assert_eq!(text(&both), "10.1.0.44", "what the guest says before what is configured, the lower card before the higher");
+    let both = told(vec![
+        seen("eth10", "bc:24:11:00:00:0a", &["10.2.0.4/24"]),
+        seen("eth1", "bc:24:11:00:00:02", &["10.1.0.44/24"]),
+    ]);
+    assert_eq!(
+        text(&both),
+        "10.1.0.44",
+        "what the guest says before what is configured, the lower card before the higher"
+    );
     let sources: Vec<_> = both.interfaces[1].addresses.iter().map(|a| (a.address.to_string(), a.source)).collect();
     assert_eq!(sources, [("10.1.0.44".into(), Known::Agent), ("10.1.0.4".into(), Known::CloudInit)]);
     // An agent that does not answer leaves what is configured.
@@ -125,7 +133,9 @@ fn what_came_went_moved_and_changed_is_told() {
     let found = diff(&before, &after);
     let lines: Vec<String> = found
         .iter()
-        .map(|d| format!("{} {}", d.vmid.unwrap(), d.changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
+        .map(|d| {
+            format!("{} {}", d.vmid.unwrap(), d.changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })
         .collect();
     assert_eq!(
         lines,

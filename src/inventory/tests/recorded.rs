@@ -74,11 +74,8 @@ fn containers() {
     assert_eq!(names, told(&body, &["name"]));
     assert_eq!(macs, told(&body, &["hwaddr"]));
     let mut whole = told(&body, &["inet", "inet6"]);
-    let mut joined: Vec<String> = seen
-        .iter()
-        .flat_map(|one| &one.addresses)
-        .map(|a| format!("{}/{}", a.address, a.prefix.unwrap()))
-        .collect();
+    let mut joined: Vec<String> =
+        seen.iter().flat_map(|one| &one.addresses).map(|a| format!("{}/{}", a.address, a.prefix.unwrap())).collect();
     joined.sort();
     whole.sort();
     assert_eq!((joined, addresses.len(), prefixes.len()), (whole, 4, 4));
@@ -97,7 +94,10 @@ fn a_containers_configuration() {
     assert_eq!(nics.len(), 1);
     let nic = &nics[0];
     assert_eq!(nic.mac.unwrap().to_string(), "5d:cf:bd:b2:c5:39");
-    assert_eq!((nic.name.as_deref(), nic.bridge.as_deref(), nic.model.as_deref()), (Some("eth0"), Some("vmbr0"), Some("veth")));
+    assert_eq!(
+        (nic.name.as_deref(), nic.bridge.as_deref(), nic.model.as_deref()),
+        (Some("eth0"), Some("vmbr0"), Some("veth"))
+    );
     assert_eq!((nic.vlan, nic.addresses.len()), (None, 0));
     let host = host(facts(101, "", GuestKind::Lxc), Some(&config), Told::Interfaces(Vec::new()));
     assert_eq!(host.name, "test-container");
@@ -120,12 +120,18 @@ fn both_shapes_of_a_containers_interfaces() {
 #[test]
 fn an_agents_own_no_and_wrong_shapes() {
     let blocked = serde_json::json!({"result": {"error": {"class": "CommandNotFound", "desc": "disabled"}}});
-    assert_eq!(agent(&blocked).unwrap(), AgentSaid::Refused { class: "CommandNotFound".into(), desc: "disabled".into() });
+    assert_eq!(
+        agent(&blocked).unwrap(),
+        AgentSaid::Refused { class: "CommandNotFound".into(), desc: "disabled".into() }
+    );
     for (body, place) in [
         (serde_json::json!([]), "data: expected an object"),
         (serde_json::json!({"result": 1}), "data.result: expected a list, got 1"),
         (serde_json::json!({"result": [{"name": 1}]}), "data.result[0].name: expected text"),
-        (serde_json::json!({"result": [{"name": "a", "ip-addresses": [{"ip-address": "10.0.0"}]}]}), "data.result[0].ip-addresses[0].ip-address: expected an address, got 10.0.0"),
+        (
+            serde_json::json!({"result": [{"name": "a", "ip-addresses": [{"ip-address": "10.0.0"}]}]}),
+            "data.result[0].ip-addresses[0].ip-address: expected an address, got 10.0.0",
+        ),
     ] {
         let error = agent(&body).unwrap_err().to_string();
         assert!(error.contains(place), "{error}");

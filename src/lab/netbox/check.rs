@@ -54,9 +54,11 @@ pub fn value(store: &Store, kind: Kind, field: &Field, given: &Value) -> Result<
         },
         Takes::Custom => match given.as_object() {
             Some(values) => custom(store, kind, values),
-            None => Err("Invalid data format. Custom field data must be passed as a dictionary mapping field names to \
+            None => {
+                Err("Invalid data format. Custom field data must be passed as a dictionary mapping field names to \
                          their values."
-                .into()),
+                    .into())
+            }
         },
         Takes::Any => Ok(given.clone()),
     }
@@ -137,7 +139,8 @@ fn custom(store: &Store, kind: Kind, values: &Map<String, Value>) -> Result<Valu
             _ => true,
         };
         if !fits {
-            let expected = if field["type"] == "integer" { "Value must be an integer." } else { "Value must be a string." };
+            let expected =
+                if field["type"] == "integer" { "Value must be an integer." } else { "Value must be a string." };
             return Err(format!("Invalid value for custom field '{name}': {expected}"));
         }
     }
@@ -201,10 +204,11 @@ fn custom_field(store: &Store, id: u64, row: &Row, was: Option<&Row>) -> Result<
 fn unique(store: &Store, kind: Kind, id: u64, row: &Row, fields: &[&str]) -> Result<(), Wrong> {
     for field in fields {
         if store.all(kind).any(|(other, there)| other != id && there.get(*field) == row.get(*field)) {
-            let words = kind.model().chars().fold(String::new(), |text, c| match c.is_uppercase() && !text.is_empty() {
-                true => format!("{text} {}", c.to_lowercase()),
-                false => format!("{text}{}", c.to_lowercase()),
-            });
+            let words =
+                kind.model().chars().fold(String::new(), |text, c| match c.is_uppercase() && !text.is_empty() {
+                    true => format!("{text} {}", c.to_lowercase()),
+                    false => format!("{text}{}", c.to_lowercase()),
+                });
             return Err(wrong(field, format!("{words} with this {field} already exists.")));
         }
     }
@@ -227,9 +231,8 @@ fn vm(store: &Store, id: u64, row: &Row, new: bool) -> Result<(), Wrong> {
     }
     let lower = |row: &Row| row["name"].as_str().unwrap_or_default().to_lowercase();
     let tenant = |row: &Row| number(row, "tenant");
-    let same = |there: &Row| {
-        lower(there) == lower(row) && number(there, "cluster") == cluster && tenant(there) == tenant(row)
-    };
+    let same =
+        |there: &Row| lower(there) == lower(row) && number(there, "cluster") == cluster && tenant(there) == tenant(row);
     if cluster.is_some() && store.all(Kind::Vm).any(|(other, there)| other != id && same(there)) {
         let text = match tenant(row) {
             None => "Virtual machine name must be unique per cluster.",
@@ -241,8 +244,9 @@ fn vm(store: &Store, id: u64, row: &Row, new: bool) -> Result<(), Wrong> {
     let total: u64 = disks.iter().filter_map(|disk| store.get(Kind::Disk, *disk)?["size"].as_u64()).sum();
     if !new && total > 0 && number(row, "disk").is_some_and(|disk| disk != total) {
         let size = number(row, "disk").unwrap_or_default();
-        let text =
-            format!("The specified disk size ({size}) must match the aggregate size of assigned virtual disks ({total}).");
+        let text = format!(
+            "The specified disk size ({size}) must match the aggregate size of assigned virtual disks ({total})."
+        );
         return Err(wrong("disk", text));
     }
     for (field, family) in [("primary_ip4", 4), ("primary_ip6", 6)] {
@@ -277,7 +281,9 @@ fn assigned(store: &Store, row: &Row) -> Result<(), Wrong> {
     match (row.get("assigned_object_type").and_then(Value::as_str), number(row, "assigned_object_id")) {
         (None, None) => Ok(()),
         (Some(VM_INTERFACE), Some(id)) if store.get(Kind::Interface, id).is_some() => Ok(()),
-        (Some(_), Some(id)) => Err(wrong("assigned_object_id", format!("Invalid assigned object: {id} does not exist."))),
+        (Some(_), Some(id)) => {
+            Err(wrong("assigned_object_id", format!("Invalid assigned object: {id} does not exist.")))
+        }
         _ => Err(wrong("__all__", "An object type and ID must be specified together.")),
     }
 }
@@ -290,7 +296,9 @@ fn mac_address(store: &Store, id: u64, row: &Row, was: Option<&Row>) -> Result<(
         .is_some_and(|interface| number(interface, "primary_mac_address") == Some(id));
     match super::store::interface_of(row) {
         now if !is_primary || now == before => Ok(()),
-        None => Err(wrong("__all__", "Cannot unassign MAC Address while it is designated as the primary MAC for an object")),
+        None => {
+            Err(wrong("__all__", "Cannot unassign MAC Address while it is designated as the primary MAC for an object"))
+        }
         Some(_) => {
             Err(wrong("__all__", "Cannot reassign MAC Address while it is designated as the primary MAC for an object"))
         }
@@ -313,15 +321,16 @@ fn ip(store: &Store, id: u64, row: &Row, was: Option<&Row>) -> Result<(), Wrong>
     let same = |there: &Row| {
         address_in(there).is_some_and(|(other, _)| other == address) && there.get("vrf") == row.get("vrf")
     };
-    let twin = store.all(Kind::Ip).find(|(other, there)| *other != id && same(there) && !(shared(there) && shared(row)));
+    let twin =
+        store.all(Kind::Ip).find(|(other, there)| *other != id && same(there) && !(shared(there) && shared(row)));
     if let Some((_, twin)) = twin.filter(|_| number(row, "vrf").is_none()) {
         let shown = twin["address"].as_str().unwrap_or_default();
         return Err(wrong("address", format!("Duplicate IP address found in global table: {shown}")));
     }
     let before = was.and_then(|was| store.vm_of(was));
-    let is_primary = before.and_then(|vm| store.get(Kind::Vm, vm)).is_some_and(|vm| {
-        number(vm, "primary_ip4") == Some(id) || number(vm, "primary_ip6") == Some(id)
-    });
+    let is_primary = before
+        .and_then(|vm| store.get(Kind::Vm, vm))
+        .is_some_and(|vm| number(vm, "primary_ip4") == Some(id) || number(vm, "primary_ip6") == Some(id));
     if is_primary && store.vm_of(row) != before {
         let text = "Cannot reassign IP address while it is designated as the primary IP for the parent object";
         return Err(wrong("__all__", text));

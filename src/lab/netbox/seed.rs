@@ -39,13 +39,25 @@ pub fn fill(store: &mut Store, scenario: &str, site: &str) {
     if matches!(scenario, "two-node" | "three-node" | "fleet") {
         let proxmox = put(store, Kind::ClusterType, json!({"name": "Proxmox VE", "slug": "proxmox-ve"}));
         let cluster = put(store, Kind::Cluster, json!({"name": site, "type": proxmox, "status": "active"}));
-        put(store, Kind::Vm, json!({"name": "Vault", "cluster": cluster, "status": "active", "description": "by hand"}));
+        put(
+            store,
+            Kind::Vm,
+            json!({"name": "Vault", "cluster": cluster, "status": "active", "description": "by hand"}),
+        );
         put(store, Kind::Ip, json!({"address": "192.0.2.1/24", "status": "reserved", "description": "gateway"}));
         let types = ["virtualization.virtualmachine"];
-        put(store, Kind::CustomField, json!({"name": "runbook_guest", "type": "text", "object_types": types,
-            "filter_logic": "exact"}));
+        put(
+            store,
+            Kind::CustomField,
+            json!({"name": "runbook_guest", "type": "text", "object_types": types,
+            "filter_logic": "exact"}),
+        );
         // A guest that is gone.
         let mark = json!({"runbook_guest": format!("{site}/998")});
-        put(store, Kind::Vm, json!({"name": "retired", "cluster": cluster, "status": "offline", "custom_fields": mark}));
+        put(
+            store,
+            Kind::Vm,
+            json!({"name": "retired", "cluster": cluster, "status": "offline", "custom_fields": mark}),
+        );
     }
 }

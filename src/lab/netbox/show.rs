@@ -122,8 +122,7 @@ pub fn comparable(store: &Store) -> Value {
     let named = |kind, show: &dyn Fn(&Row) -> Value| -> Map<String, Value> {
         store.all(kind).map(|(_, row)| (name(row), show(row))).collect()
     };
-    let fields =
-        named(Kind::CustomField, &|row| json!({"type": row["type"], "object_types": row["object_types"]}));
+    let fields = named(Kind::CustomField, &|row| json!({"type": row["type"], "object_types": row["object_types"]}));
     let types = named(Kind::ClusterType, &|row| json!({"slug": row["slug"]}));
     let clusters = named(Kind::Cluster, &|row| {
         let of = row["type"].as_u64().and_then(|id| store.get(Kind::ClusterType, id)).map(name);

@@ -70,7 +70,8 @@ impl Store {
             _ => &[],
         };
         for (other, field) in protects {
-            let held: Vec<String> = self.referring(*other, field, id).iter().map(|id| self.named(*other, *id)).collect();
+            let held: Vec<String> =
+                self.referring(*other, field, id).iter().map(|id| self.named(*other, *id)).collect();
             if !held.is_empty() {
                 let all = held.join(", ");
                 return Err(format!("Unable to delete object. {} dependent objects were found: {all}", held.len()));

@@ -36,7 +36,12 @@ impl Lab {
     fn refused(&self, method: &str, path: &str, body: Value, part: &str) {
         let before = self.0.comparable();
         let said = self.ask(method, path, &body);
-        assert!((400..500).contains(&said.status) && said.body.to_string().contains(part), "{} {}", said.status, said.body);
+        assert!(
+            (400..500).contains(&said.status) && said.body.to_string().contains(part),
+            "{} {}",
+            said.status,
+            said.body
+        );
         assert_eq!(self.0.comparable(), before, "a refusal has changed something");
     }
 
@@ -161,7 +166,10 @@ fn a_custom_field_is_searched_by_its_own_way() {
     let lab = Lab::new();
     let field = |name: &str, logic: &str| {
         let types = ["virtualization.virtualmachine"];
-        lab.post("extras/custom-fields/", json!({"name": name, "type": "text", "object_types": types, "filter_logic": logic}))
+        lab.post(
+            "extras/custom-fields/",
+            json!({"name": name, "type": "text", "object_types": types, "filter_logic": logic}),
+        )
     };
     (field("strict", "exact"), field("lax", "loose"));
     lab.machine("web");
@@ -171,7 +179,12 @@ fn a_custom_field_is_searched_by_its_own_way() {
     }
     let count = |query: &str| lab.get(&format!("virtualization/virtual-machines/?{query}"))["count"].as_u64();
     assert_eq!((count("cf_strict=x/104"), count("cf_lax=X/104"), count("cf_other=1")), (Some(1), Some(2), Some(3)));
-    lab.refused("POST", "extras/custom-fields/", json!({"name": "strict", "type": "text", "object_types": ["dcim.site"]}), "already exists");
+    lab.refused(
+        "POST",
+        "extras/custom-fields/",
+        json!({"name": "strict", "type": "text", "object_types": ["dcim.site"]}),
+        "already exists",
+    );
 }
 
 #[test]

@@ -309,7 +309,9 @@ impl Scenario {
         let malformed = |problem| ScenarioError::Malformed { name: name.into(), problem };
         let mut scenario: Self = read::yaml(text).map_err(malformed)?;
         let Some(spec) = &mut scenario.fleet else {
-            return Err(malformed("only a site that is made by number has a size; `fleet:nodes=10,guests=1000` has".into()));
+            return Err(malformed(
+                "only a site that is made by number has a size; `fleet:nodes=10,guests=1000` has".into(),
+            ));
         };
         fleet::resize(spec, size).map_err(malformed)?;
         let spec = spec.clone();

@@ -100,8 +100,11 @@ fn agent_row(inside: &Inside) -> Value {
     if !inside.addresses.is_empty() {
         let kind = |six| if six { "ipv6" } else { "ipv4" };
         row.insert("ip-addresses".into(), inside.addresses.iter().map(|a| address_row(a, kind(a.six))).collect());
-        row.insert("statistics".into(), json!({"rx-bytes": 255_388, "rx-packets": 625, "rx-errs": 0, "rx-dropped": 0,
-            "tx-bytes": 127_022, "tx-packets": 667, "tx-errs": 0, "tx-dropped": 0}));
+        row.insert(
+            "statistics".into(),
+            json!({"rx-bytes": 255_388, "rx-packets": 625, "rx-errs": 0, "rx-dropped": 0,
+            "tx-bytes": 127_022, "tx-packets": 667, "tx-errs": 0, "tx-dropped": 0}),
+        );
     }
     Value::Object(row)
 }
@@ -138,11 +141,8 @@ fn container_row(inside: &Inside, nine: bool) -> Value {
 /// The loopback first, then what the scenario says, or one for each card.
 fn interfaces(guest: &Guest) -> Vec<Inside> {
     let read = |texts: &[&str]| texts.iter().filter_map(|text| Address::read(text)).collect();
-    let lo = Inside {
-        name: "lo".into(),
-        mac: "00:00:00:00:00:00".into(),
-        addresses: read(&["127.0.0.1/8", "::1/128"]),
-    };
+    let lo =
+        Inside { name: "lo".into(), mac: "00:00:00:00:00:00".into(), addresses: read(&["127.0.0.1/8", "::1/128"]) };
     let mut all = vec![lo];
     if guest.inside.is_empty() {
         all.extend((0..32).map_while(|n| card(guest, n)));

@@ -2,8 +2,8 @@
 
 use super::life::{clone, create, destroy, image, snapshot, template};
 use super::{
-    World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, ha::rules, inside, lifecycle, mapping, migrate,
-    pending,
+    World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, ha::rules, inside, lifecycle, mapping,
+    migrate, pending,
 };
 use super::{node_api, pools, resize, storage_api, suspend, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};

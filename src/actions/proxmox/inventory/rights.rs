@@ -33,7 +33,10 @@ impl Rights {
         let silent = rows.iter().filter(asks).filter(|row| !self.may_ask_agent(row.vmid)).count();
         if silent > 0 {
             let right = "VM.GuestAgent.Audit (on Proxmox VE 8: VM.Monitor)";
-            notes.push(format!("{}: {silent} running VMs are not asked for their addresses", failures::lacks(we, right, "/vms")));
+            notes.push(format!(
+                "{}: {silent} running VMs are not asked for their addresses",
+                failures::lacks(we, right, "/vms")
+            ));
         }
         notes
     }

@@ -220,7 +220,10 @@ fn several_cards_and_what_containers_make_inside() {
     let mut world = one_guest("9.2.3", "ip: 10.0.0.4, config: {net1: 'virtio=BC:24:11:00:00:02,bridge=vmbr0'}");
     let body = get(&mut world, AGENT);
     let own = &body["result"][1]["ip-addresses"];
-    assert_eq!((own[0]["ip-address"].as_str(), own[1]["ip-address"].as_str()), (Some("10.0.0.4"), Some("fe80::be24:11ff:fe00:1")));
+    assert_eq!(
+        (own[0]["ip-address"].as_str(), own[1]["ip-address"].as_str()),
+        (Some("10.0.0.4"), Some("fe80::be24:11ff:fe00:1"))
+    );
     assert_eq!(body["result"][2]["name"], "eth1");
 }
 
