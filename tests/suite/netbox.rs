@@ -38,7 +38,9 @@ async fn a_push_is_planned_then_done_and_the_second_changes_nothing() {
     let before = rig.house.netbox();
     let plan = rig.run(&PUSH[..3]).await;
     succeeded(&plan);
-    for part in ["+ web (lab.example/104) in lab.example", "interface net0", "lab.example/111", "is not ours", "retired"] {
+    for part in
+        ["+ web (lab.example/104) in lab.example", "interface net0", "lab.example/111", "is not ours", "retired"]
+    {
         assert!(plan.text.contains(part), "{part}: {}", plan.text);
     }
     assert_eq!(writes(&rig), Vec::<String>::new(), "a plan changes nothing");
