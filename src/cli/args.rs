@@ -90,11 +90,15 @@ pub enum Output {
     Yaml,
     Jsonl,
     Name,
-    /// `inventory` alone, as those below
+    /// Of `inventory` alone: a line for each address
     Csv,
+    /// Of `inventory` alone: what a script inventory answers
     Ansible,
+    /// Of `inventory` alone: the objects that NetBox would have
     Netbox,
+    /// Of `inventory` alone: targets for file_sd_configs
     PrometheusSd,
+    /// Of `inventory` alone: lines for /etc/hosts
     Hosts,
 }
 

@@ -36,7 +36,7 @@ impl<C, G> Agenda<C, G> {
     }
 
     /// What may begin now; it counts as running until [`Agenda::ended`]. Guests come first: one of them may take long.
-    pub fn next(&mut self) -> Option<Next<C, G>> {
+    pub fn begin(&mut self) -> Option<Next<C, G>> {
         if self.running >= self.at_once {
             return None;
         }
@@ -73,18 +73,18 @@ mod tests {
     fn no_more_begins_than_may_be_under_way() {
         let mut agenda: Agenda<u32, u32> = Agenda::new(0..10, 3, 2);
         for wanted in 0..3 {
-            assert_eq!(agenda.next(), Some(Next::Config(wanted)));
+            assert_eq!(agenda.begin(), Some(Next::Config(wanted)));
         }
-        assert_eq!(agenda.next(), None);
+        assert_eq!(agenda.begin(), None);
         (0..3).for_each(|guest| agenda.then(guest));
         (0..3).for_each(|_| agenda.ended(false));
-        assert_eq!(agenda.next(), Some(Next::Guest(0)));
-        assert_eq!(agenda.next(), Some(Next::Guest(1)));
+        assert_eq!(agenda.begin(), Some(Next::Guest(0)));
+        assert_eq!(agenda.begin(), Some(Next::Guest(1)));
         // The daemon's third worker is left to others; the proxy's is not.
-        assert_eq!(agenda.next(), Some(Next::Config(3)));
-        assert_eq!(agenda.next(), None);
+        assert_eq!(agenda.begin(), Some(Next::Config(3)));
+        assert_eq!(agenda.begin(), None);
         agenda.ended(true);
-        assert_eq!(agenda.next(), Some(Next::Guest(2)));
+        assert_eq!(agenda.begin(), Some(Next::Guest(2)));
         let (configs, guests) = agenda.give_up();
         assert_eq!((configs.len(), guests.len()), (6, 0));
     }

@@ -97,18 +97,16 @@ fn a_node_that_is_gone_or_silent_spoils_nothing() {
     assert_eq!((reason(&all, 221), host(&all, 104)["primary"].as_str()), ("node_offline", Some("10.0.0.104")));
     assert_eq!(calls(&world, "/qemu/221/config"), 0);
 
-    let silent = ["hang:GET /nodes/pve3/**"];
+    let silent = ["hang:GET /nodes/pve2/**"];
     let started = Instant::now();
-    let (_, got) = in_lab("three-node", &silent, "runbook inventory --deadline 500ms -o json");
-    let all = got.exits(12).complains(&["INCOMPLETE"]).json();
-    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
-    assert_eq!(host(&all, 104)["primary"], "10.0.0.104");
-    let of_three = all["hosts"].as_array().unwrap().iter().filter(|host| host["node"] == "pve3");
-    for host in of_three {
-        let why = host["unknown"]["reason"].as_str().unwrap();
-        assert!(["deadline", "node_silent"].contains(&why), "{host}");
+    let (_, got) = in_lab("tiny", &silent, "runbook inventory --deadline 2s -o json");
+    let all = got.exits(12).complains(&["INCOMPLETE", "no answer within 2 s"]).json();
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
+    assert_eq!(host(&all, 101)["primary"], "10.0.0.101");
+    for vmid in [104, 105, 108, 111] {
+        assert!(["deadline", "node_silent"].contains(&reason(&all, vmid)), "{vmid}");
     }
-    assert!(all["missing"].as_array().unwrap().iter().all(|missing| missing["node"] == "pve3"));
+    assert!(all["missing"].as_array().unwrap().iter().all(|missing| missing["node"] == "pve2"));
 }
 
 #[test]

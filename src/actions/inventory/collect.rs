@@ -47,7 +47,7 @@ impl Default for InventoryCollect {
             .output("missing", ValueType::List, "What could not be read: maps of node, vmid, what, reason, why")
             .output("count", ValueType::Int, "How many hosts")
             .needs_privilege("VM.Audit on /vms")
-            .needs_privilege("VM.GuestAgent.Audit on /vms (9.x; VM.Monitor on 8.x), for the addresses of VMs");
+            .needs_privilege("for the addresses of VMs: VM.GuestAgent.Audit on /vms; on Proxmox VE 8 VM.Monitor");
         Self { spec }
     }
 }

@@ -46,7 +46,8 @@ impl Watch {
         tokio::time::sleep(self.every).await;
         self.round += 1;
         let (unknown, all) = (self.round.is_multiple_of(UNKNOWN), self.round.is_multiple_of(ALL));
-        let stays = |host: &&DiscoveredHost| !all && !(unknown && host.unknown.is_some() && host.status == "running");
+        let silent = |host: &DiscoveredHost| host.unknown.is_some() && host.status == "running";
+        let stays = |host: &&DiscoveredHost| !(all || unknown && silent(host));
         let keep = self.last.hosts.iter().filter(stays).filter_map(|host| Some((host.vmid?, host.clone()))).collect();
         match self.asking.collect_but(keep).await {
             Ok(found) => {

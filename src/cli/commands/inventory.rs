@@ -26,7 +26,10 @@ pub async fn run(face: &Face, args: Inventory) -> Result<Exit, AppError> {
     }
     let found = asking.collect().await?;
     show(face, &args, &found);
-    tell(face, &found);
+    // Ansible shows whatever a script writes to stderr as an error.
+    if !args.script || !found.notes.is_empty() || !found.inventory.missing.is_empty() {
+        tell(face, &found);
+    }
     // A script that fails would take the other hosts along: Ansible finds what is missing in `proxmox_missing`.
     Ok(if args.script { Exit::Done } else { found.exit() })
 }

@@ -67,7 +67,8 @@ impl Default for HowToCollect {
 pub struct ProxmoxCollector {
     site: Site,
     how: Arc<HowToCollect>,
-    memory: Mutex<Memory>,
+    /// Shared with the nodes' tasks while a run goes on, never copied.
+    memory: Mutex<Arc<Memory>>,
 }
 
 /// What all nodes' guests are asked with.
@@ -76,18 +77,18 @@ pub(super) struct Asking {
     how: Arc<HowToCollect>,
     rights: Rights,
     /// As it was before this run.
-    memory: Memory,
+    memory: Arc<Memory>,
 }
 
 impl ProxmoxCollector {
     /// `memory`: what earlier runs have kept.
     pub fn new(site: Site, how: HowToCollect, memory: Memory) -> Self {
-        Self { site, how: Arc::new(how), memory: Mutex::new(memory) }
+        Self { site, how: Arc::new(how), memory: Mutex::new(Arc::new(memory)) }
     }
 
     /// What the next run may use.
     pub fn into_memory(self) -> Memory {
-        self.memory.into_inner().unwrap_or_else(PoisonError::into_inner)
+        Arc::unwrap_or_clone(self.memory.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn failed(&self, error: &crate::clients::proxmox::ProxmoxError) -> Failure {
@@ -107,10 +108,10 @@ impl ProxmoxCollector {
         Ok((resources, rights))
     }
 
-    fn wanted(&self, resources: &Resources) -> Vec<GuestRow> {
+    fn wanted(&self, mut resources: Resources) -> Vec<GuestRow> {
         let choice = &self.how.choice;
-        let takes = |g: &&GuestRow| choice.takes(&g.node, &g.tags, g.kind, &g.status, g.pool.as_deref());
-        resources.guests.iter().filter(takes).cloned().collect()
+        resources.guests.retain(|g| choice.takes(&g.node, &g.tags, g.kind, &g.status, g.pool.as_deref()));
+        resources.guests
     }
 
     /// The hosts that may stay as they were, and the guests that have to be asked.
@@ -214,8 +215,8 @@ impl Collector for ProxmoxCollector {
 
     async fn collect(&self) -> Result<Collected, Failure> {
         let (resources, rights) = self.begin().await?;
-        let (rows, offline) = (self.wanted(&resources), offline(&resources));
-        drop(resources);
+        let offline = offline(&resources);
+        let rows = self.wanted(resources);
         let notes = rights.notes(&failures::we(&self.site), &rows);
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let asking = Arc::new(Asking { site: self.site.clone(), how: self.how.clone(), rights, memory });
@@ -223,7 +224,9 @@ impl Collector for ProxmoxCollector {
         let mut found = self.ask(&asking, &offline, rows).await?;
         found.hosts.extend(kept);
         self.ask_again(&asking, &mut found).await?;
+        drop(asking);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = Arc::make_mut(&mut *memory);
         for kept in found.kept {
             memory.keep(kept.vmid, &kept.digest, kept.boot, &kept.told);
         }

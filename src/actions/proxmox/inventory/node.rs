@@ -58,7 +58,7 @@ pub async fn ask_node(asking: Arc<Asking>, node: NodeName, rows: Vec<GuestRow>) 
         node,
     };
     loop {
-        while let Some(next) = work.agenda.next() {
+        while let Some(next) = work.agenda.begin() {
             work.begin(next);
         }
         match work.running.join_next().await {
@@ -167,7 +167,7 @@ impl Work {
             }
             Why::Late => {
                 self.silent += 1;
-                let text = format!("no answer within {} s", self.asking.how.deadline.as_secs());
+                let text = format!("no answer within {} s", self.asking.how.deadline.as_secs_f64());
                 Unknown::new(Reason::Deadline, text)
             }
             Why::Said(unknown) => {
