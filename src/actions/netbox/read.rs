@@ -188,9 +188,8 @@ pub async fn inside(netbox: &Netbox, cluster: &str) -> Result<Inside, NetboxErro
     let all = netbox.list(Objects::Vms, &[("cluster_id", id)]).await?;
     let own = all.into_iter().filter(|vm| vm["cluster"]["id"] == found["id"]);
     let (marked, others): (Vec<Value>, Vec<Value>) = own.partition(|vm| mark(vm).is_some());
-    let mut inside = Inside::default();
-    inside.others =
-        others.iter().filter_map(|vm| Some((vm["id"].as_u64()?, vm["name"].as_str()?.to_owned()))).collect();
+    let others = others.iter().filter_map(|vm| Some((vm["id"].as_u64()?, vm["name"].as_str()?.to_owned()))).collect();
+    let mut inside = Inside { others, ..Inside::default() };
     for seen in whole(netbox, &marked).await? {
         let key = seen.record.key.clone();
         if inside.guests.insert(key.clone(), seen).is_some() {

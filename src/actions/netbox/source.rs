@@ -2,6 +2,7 @@
 //!
 //! | key | value |
 //! |---|---|
+//! | `netbox/version` | its version |
 //! | `netbox/field/NAME` | a custom field: `{type, object_types}`, or null |
 //! | `netbox/cluster_type/NAME` | `{slug}`, or null |
 //! | `netbox/cluster/NAME` | `{type, status}`, or null |
@@ -68,6 +69,7 @@ impl NetboxSource {
     async fn read(&self, netbox: &Netbox, kind: &str, name: &str) -> Result<Option<Value>, NetboxError> {
         let named = async |of| read::named(netbox, of, name).await;
         Ok(Some(match kind {
+            "version" => json!(netbox.version().await?),
             "field" => json!(
                 named(Objects::CustomFields)
                     .await?

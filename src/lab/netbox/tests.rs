@@ -171,7 +171,8 @@ fn a_custom_field_is_searched_by_its_own_way() {
             json!({"name": name, "type": "text", "object_types": types, "filter_logic": logic}),
         )
     };
-    (field("strict", "exact"), field("lax", "loose"));
+    field("strict", "exact");
+    field("lax", "loose");
     lab.machine("web");
     for (name, value) in [("a", "x/104"), ("b", "x/1040")] {
         let custom = json!({"strict": value, "lax": value});

@@ -66,15 +66,15 @@ fn read(store: &Store, kind: Kind, body: &Map<String, Value>) -> Result<Row, Wro
     if wrong.is_empty() { Ok(row) } else { Err(wrong) }
 }
 
-fn object(body: &Value) -> Result<&Map<String, Value>, Said> {
+fn object(body: &Value) -> Result<&Map<String, Value>, Wrong> {
     let what = "Invalid data. Expected a dictionary, but got something else.";
-    body.as_object().ok_or_else(|| Said::new(400, json!({"non_field_errors": [what]})))
+    body.as_object().ok_or_else(|| check::wrong("non_field_errors", what))
 }
 
 fn create(store: &mut Store, kind: Kind, body: &Value) -> Said {
     let body = match object(body) {
         Ok(body) => body,
-        Err(said) => return said,
+        Err(wrong) => return Said::new(400, Value::Object(wrong)),
     };
     let missing = kind.fields().iter().filter(|field| field.required && !body.contains_key(field.name));
     let missing: Wrong = missing.map(|field| (field.name.to_owned(), json!(["This field is required."]))).collect();
@@ -123,7 +123,7 @@ fn update(store: &mut Store, kind: Kind, id: u64, body: &Value, ask: &Ask) -> Sa
     }
     let body = match object(body) {
         Ok(body) => body,
-        Err(said) => return said,
+        Err(wrong) => return Said::new(400, Value::Object(wrong)),
     };
     let given = match read(store, kind, body) {
         Ok(row) => row,
