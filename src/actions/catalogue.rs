@@ -7,6 +7,7 @@ use super::files::{FileWrite, YamlSet};
 use super::inventory::InventoryCollect;
 use super::local::LocalRun;
 use super::net::{HttpGet, HttpRequest, WaitTcp};
+use super::netbox::{NetboxCompare, NetboxGuest, NetboxSetup};
 use super::proxmox::One;
 use super::proxmox::access::{Accounts, Acl, Ensure, PermissionsRead, Role, TokenMake, User};
 use super::proxmox::api::ApiCall;
@@ -38,6 +39,9 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(HttpRequest::new(deps.files.clone())),
         Arc::new(InventoryCollect::default()),
         Arc::new(LocalRun::new(deps.folder.clone())),
+        Arc::new(NetboxCompare::new(deps.netbox.clone())),
+        Arc::new(NetboxGuest::default()),
+        Arc::new(NetboxSetup::new(deps.netbox.clone())),
         Arc::new(PlanEvacuation::new(deps.placement.clone())),
         Arc::new(CheckEvacuation::default()),
         Arc::new(HaMaintenance::new(deps.timing)),
@@ -132,6 +136,9 @@ mod tests {
                 "http.request",
                 "inventory.collect",
                 "local.run",
+                "netbox.compare",
+                "netbox.guest",
+                "netbox.setup",
                 "proxmox.acl",
                 "proxmox.api",
                 "proxmox.backups",

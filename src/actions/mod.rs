@@ -7,6 +7,7 @@ pub mod files;
 pub mod inventory;
 pub mod local;
 pub mod net;
+pub mod netbox;
 pub mod proxmox;
 mod sources;
 pub mod ssh;

@@ -10,14 +10,16 @@ use sha2::{Digest, Sha256};
 
 use super::error::{AppError, Exit};
 use super::needs::needs_site;
-use super::reach::{keeper, net};
+use super::reach::{keeper, keys, net};
 use super::settings::Settings;
 use crate::actions;
 use crate::actions::files::FileSource;
+use crate::actions::netbox::{NetboxDeps, NetboxSource};
 use crate::actions::tools::{AnsibleSetup, ProxmoxToken, ToolSource};
 use crate::clients::keeper::Keeper;
 use crate::clients::local::Local;
-use crate::clients::net::Net;
+use crate::clients::net::{Keys, Net};
+use crate::clients::netbox::{Netbox, NetboxSettings, SharedNetboxWire};
 use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SharedWire, SiteSettings};
 use crate::clients::ssh::{Redact, Ssh, SshSettings, SshVia};
 use crate::contracts;
@@ -215,6 +217,7 @@ pub struct OpenSite {
     local_source: actions::Sources,
     /// What is in the stores of secrets, without any.
     secrets: Arc<dyn WorldSource>,
+    netbox: NetboxSource,
     pub clients: Capabilities,
     pub redactor: Redactor,
     pub actor: String,
@@ -227,6 +230,8 @@ pub(in crate::app) struct Way {
     pub wire: Option<SharedWire>,
     pub ssh: Ssh,
     pub keeper: Keeper,
+    /// Instead of HTTP to the configured NetBox, and who gives its token then.
+    pub netbox: Option<(SharedNetboxWire, Arc<dyn Keys>)>,
 }
 
 impl OpenSite {
@@ -248,6 +253,7 @@ impl OpenSite {
         let secrets = Arc::new(actions::proxmox::SecretSource::new(keeper(redactor), None));
         Self {
             secrets,
+            netbox: NetboxSource::new(None),
             actions: actions::catalogue(&deps(&config, settings)),
             source: Arc::new(local_source.clone()),
             local_source,
@@ -281,7 +287,9 @@ impl OpenSite {
             Some(proxmox) => {
                 let once = actions::proxmox::ProxmoxSource::for_a_plan((**proxmox).clone());
                 let secrets = self.secrets.clone();
-                Arc::new(self.local_source.clone().with("proxmox", Arc::new(once)).with("secret", secrets))
+                let sources = self.local_source.clone().with("proxmox", Arc::new(once)).with("secret", secrets);
+                let cluster = netbox_deps(&self.config).map(|deps| deps.cluster).unwrap_or_default();
+                Arc::new(sources.with("netbox", Arc::new(self.netbox.for_a_plan(&cluster))))
             }
             None => self.source.clone(),
         }
@@ -316,7 +324,12 @@ impl OpenSite {
     pub async fn connect(settings: &Settings, config: Config, redactor: &Redactor) -> Result<Self, AppError> {
         let credential = credential(&config, redactor).await?;
         let ssh = ssh(&config, settings);
-        Self::assemble(settings, config, redactor, Way { credential, wire: None, ssh, keeper: keeper(redactor) })
+        Self::assemble(
+            settings,
+            config,
+            redactor,
+            Way { credential, wire: None, ssh, keeper: keeper(redactor), netbox: None },
+        )
     }
 
     /// Puts the clients together; `way` says how the site is reached.
@@ -344,9 +357,14 @@ impl OpenSite {
         let secrets: Arc<dyn WorldSource> =
             Arc::new(actions::proxmox::SecretSource::new(keeper.clone(), Some((*proxmox).clone())));
         let source = local_source.clone().with("proxmox", Arc::new(site_source)).with("secret", secrets.clone());
+        let netbox = netbox(&config, settings, way.netbox, redactor)?;
+        let netbox_source = NetboxSource::new(netbox.clone());
+        let source = source.with("netbox", Arc::new(netbox_source.clone()));
         let clients = means.clients().with(proxmox.clone()).with(Arc::new(keeper));
+        let clients = netbox.into_iter().fold(clients, |clients, netbox| clients.with(Arc::new(netbox)));
         Ok(Self {
             secrets,
+            netbox: netbox_source,
             actions: actions::catalogue(&deps),
             source: Arc::new(source),
             local_source,
@@ -483,6 +501,35 @@ fn proxmox(
     proxmox::Site::connect(site).map_err(|e| AppError::new(Exit::Configuration, "config::site", e.to_string()))
 }
 
+/// The configured NetBox, which nobody has asked yet.
+fn netbox(
+    config: &Config,
+    settings: &Settings,
+    way: Option<(SharedNetboxWire, Arc<dyn Keys>)>,
+    redactor: &Redactor,
+) -> Result<Option<Netbox>, AppError> {
+    let Some(given) = &config.site.netbox else { return Ok(None) };
+    let wrong = |message: String| AppError::new(Exit::Configuration, "config::netbox", message);
+    let reference = given.token.parse::<SecretRef>().map_err(|e| wrong(e.to_string()))?;
+    if config.found && reference.needs_trust() && way.is_none() {
+        // Only a run that uses it needs it.
+        return Ok(None);
+    }
+    let ca_file = given.ca_file.as_ref();
+    let ca_file = ca_file.map(|file| config.folder().join(files::expand_home(file, settings.home.as_deref())));
+    let made = NetboxSettings { url: given.url.clone(), token: given.token.clone(), ca_file };
+    match way {
+        Some((wire, keys)) => Ok(Some(Netbox::over(&made, keys, wire.0))),
+        None => Netbox::new(&made, keys(redactor)).map(Some).map_err(|e| wrong(e.to_string())),
+    }
+}
+
+fn netbox_deps(config: &Config) -> Option<NetboxDeps> {
+    let site = config.site.cluster.name.clone();
+    let given = config.site.netbox.as_ref()?;
+    Some(NetboxDeps { cluster: given.cluster.clone().unwrap_or_else(|| site.clone()), site })
+}
+
 /// As whom and by which configuration hosts are reached.
 pub(in crate::app) fn ssh(config: &Config, settings: &Settings) -> Ssh {
     if let Some(socket) = &settings.ssh_socket {
@@ -532,6 +579,7 @@ fn deps(config: &Config, settings: &Settings) -> actions::Deps {
             AnsibleSetup { folder, inventory }
         }),
         taskfile: site.taskfile.as_ref().map(|given| below(&given.path)),
+        netbox: netbox_deps(config),
         vmid_ranges: site.vmid_ranges,
     };
     if let Some(poll) = settings.poll {

@@ -34,6 +34,11 @@ pub(in crate::app) fn net(redactor: &Redactor) -> Net {
     Net::new(Arc::new(Own(Secrets::new(redactor.clone()))))
 }
 
+/// Secrets by their references, for a client that logs in with one.
+pub(in crate::app) fn keys(redactor: &Redactor) -> Arc<dyn Keys> {
+    Arc::new(Own(Secrets::new(redactor.clone())))
+}
+
 fn reference(text: &str) -> Result<SecretRef, String> {
     text.parse().map_err(|e: crate::secrets::BadRef| e.to_string())
 }

@@ -8,6 +8,7 @@ mod guest;
 mod init;
 mod inventory;
 mod journal;
+mod push;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ pub use guest::{Act, Guest, GuestClone, GuestList, One, Template};
 pub use init::Init;
 pub use inventory::{Inventory, InventoryCommand, script_words};
 pub use journal::{Audit, Export, ExportFormat, Freeze, Import, Lock, LockBreak, Prune, Runs, RunsCommand};
+pub use push::{Push, PushNetbox};
 
 const HELP: &str = "\
 {about-with-newline}
@@ -39,7 +41,7 @@ Do:
 
 Look:
   status [RUN]         how a run stands (also: runs, logs RUN [STEP], replay RUN)
-  inventory            every guest with its MACs and addresses (inventory --watch, diff)
+  inventory            every guest with its MACs and addresses (inventory --watch, diff, push)
   doctor               is everything there that a run needs (first of all: init HOST)
 
 The journal: audit, export, import, runs prune; the site's: lock, freeze, unfreeze

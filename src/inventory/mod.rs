@@ -11,6 +11,7 @@ mod join;
 mod memory;
 mod merge;
 mod names;
+pub mod netbox;
 mod nic;
 mod noise;
 mod primary;

@@ -22,6 +22,7 @@ mod ledger;
 mod local;
 mod matrix;
 mod net_acts;
+mod netbox;
 mod notify;
 mod pages;
 mod pass_store;

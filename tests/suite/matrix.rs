@@ -424,12 +424,14 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab, and where their own faults are met. What `ssh.run` changes no action can list, which
 /// is what a cell is judged by: its drops and deaths are those of a real sshd.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 11] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
     ("http.request", "tests/suite/net_acts.rs"),
     ("local.run", "tests/suite/local.rs"),
+    ("netbox.guest", "tests/suite/netbox.rs"),
+    ("netbox.setup", "tests/suite/netbox.rs"),
     ("ssh.copy", "tests/suite/ssh_files.rs"),
     ("ssh.run", "tests/suite/ssh_acts.rs"),
     ("task.run", "tests/suite/delegation.rs"),

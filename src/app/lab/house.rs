@@ -8,6 +8,7 @@ use crate::app::error::{AppError, Exit};
 use crate::app::settings::Settings;
 use crate::lab::front::{ClientLatency, Lab, LabOptions, Listen};
 use crate::lab::ledger::Entry;
+use crate::lab::netbox::Netbox;
 use crate::lab::scenario::Scenario;
 use crate::lab::ssh::{LabSsh, SshMode, SshOptions};
 use crate::lab::world::World;
@@ -75,6 +76,7 @@ impl House {
         let site = world.site().to_owned();
         let prod = profile(&scenario);
         let mut options = LabOptions::new(world);
+        options.netbox = Netbox::seeded(&request.scenario, &site);
         options.time_scale = request.time_scale;
         options.ledger.clone_from(&request.ledger);
         request.token.iter().for_each(|id| options.access.add_lacking(id));
@@ -155,6 +157,11 @@ impl House {
         settings.ssh_socket = self.no_sshd().is_some().then(|| self.ssh.socket().to_owned());
     }
 
+    /// What the lab's NetBox has: the comparable state.
+    pub fn netbox(&self) -> Value {
+        self.lab.netbox().comparable()
+    }
+
     /// Acts on the world behind the API's back.
     pub fn with_world<R>(&self, act: impl FnOnce(&mut World) -> R) -> Option<R> {
         self.lab.with_world_as::<World, R>(act)
@@ -187,7 +194,15 @@ impl House {
             // Sessions are the invoking user's: the lab's sshd knows no other.
             credentials["ssh_user"] = crate::sys::user().into();
         }
-        let config = configuration(site, nodes.collect(), credentials)?;
+        let mut config = configuration(site, nodes.collect(), credentials)?;
+        if let Some(address) = self.lab.netbox_addr() {
+            let file = self.folder.join("netbox-token");
+            files::write_private(&file, format!("{}\n", self.lab.netbox().token()).as_bytes()).map_err(cannot)?;
+            // For whoever wants to try a token of the first kind instead.
+            let old = self.lab.netbox().old_token();
+            files::write_private(self.folder.join("netbox-token-v1"), format!("{old}\n").as_bytes()).map_err(cannot)?;
+            config["netbox"] = json!({"url": format!("http://{address}"), "token": format!("file:{}", file.display())});
+        }
         self.write("cluster-config.yaml", &config)?;
         if let Some(prod) = prod {
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;

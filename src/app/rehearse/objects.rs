@@ -103,6 +103,11 @@ pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
                         entries(of).for_each(|(k, v)| put(format!("proxmox/{kind}/{name}"), k, v));
                     }
                 }
+                ("netbox", kind) => {
+                    for (name, of) in entries(fields) {
+                        entries(of).for_each(|(k, v)| put(format!("netbox/{kind}/{name}"), k, v));
+                    }
+                }
                 ("secret", _) => entries(fields).for_each(|(k, v)| put(format!("secret/{name}"), k, v)),
                 ("ha", "maintenance_asked") => {
                     for node in fields.as_array().into_iter().flatten().filter_map(Value::as_str) {

@@ -60,6 +60,9 @@ pub struct Inventory {
 pub enum InventoryCommand {
     /// What came, went, moved or changed its address between two files of `inventory -o json`
     Diff { before: PathBuf, after: PathBuf },
+    /// Makes another system as the site's guests are: a plan; --apply does it
+    #[command(subcommand)]
+    Push(super::Push),
 }
 
 /// The arguments; called as `runbook-inventory`, those that Ansible gives in the words of `runbook inventory`.

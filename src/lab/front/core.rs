@@ -15,6 +15,7 @@ use crate::lab::access::Access;
 use crate::lab::call::{Call, CommandReply};
 use crate::lab::fault::{CommandFault, Fault, FaultBoard};
 use crate::lab::ledger::{Channel, Entry, Ledger, redact_command};
+use crate::lab::netbox::Netbox;
 use crate::model::ids::NodeName;
 
 /// Real durations that the transport keeps; none of them scales.
@@ -55,6 +56,7 @@ pub(crate) struct Core {
     pub(super) workers: BTreeMap<NodeName, Workers>,
     pub(super) latency: Latency,
     pub(super) timing: Timing,
+    pub(super) netbox: Netbox,
 }
 
 impl Core {
@@ -65,11 +67,12 @@ impl Core {
         ledger: Arc<Ledger>,
         workers: usize,
         timing: Timing,
+        netbox: Netbox,
     ) -> Self {
         let clock = WorldClock::new(world.now_ms(), scale);
         let workers = world.nodes().into_iter().map(|node| (node, Workers::new(workers))).collect();
         let (wake, faults, latency) = (Notify::new(), FaultBoard::default(), Latency::default());
-        Self { world: Mutex::new(world), clock, wake, access, ledger, faults, workers, latency, timing }
+        Self { world: Mutex::new(world), clock, wake, access, ledger, faults, workers, latency, timing, netbox }
     }
 
     /// The world at the present moment. Never hold the lock across an await.

@@ -9,6 +9,7 @@ pub(crate) mod fake;
 mod faults;
 mod latency;
 mod listener;
+mod netbox;
 mod own_calls;
 mod request;
 mod response;
@@ -31,6 +32,7 @@ pub use self::core::Timing;
 pub use self::dispatch::Answer;
 pub use self::faults::Faults;
 pub use self::latency::ClientLatency;
+pub use self::netbox::NetboxAnswer;
 pub use self::request::Request;
 pub(crate) use self::request::percent_decode;
 pub use self::response::{Body, Response};
@@ -38,6 +40,7 @@ use self::site::SiteWorld;
 use super::access::Access;
 use super::call::CommandReply;
 use super::ledger::Ledger;
+use super::netbox::{Ask, Netbox};
 use crate::model::ids::{Fingerprint, NodeName};
 
 /// Where the nodes listen; always on loopback.
@@ -63,6 +66,7 @@ pub struct LabOptions {
     pub workers: usize,
     pub timing: Timing,
     pub access: Access,
+    pub netbox: Netbox,
 }
 
 impl LabOptions {
@@ -76,6 +80,7 @@ impl LabOptions {
             workers: 3,
             timing: Timing::default(),
             access: Access::new(),
+            netbox: Netbox::default(),
         }
     }
 }
@@ -103,6 +108,7 @@ pub struct Endpoint {
 pub struct Lab {
     core: Arc<Core>,
     endpoints: Vec<Endpoint>,
+    netbox: Option<SocketAddr>,
     tasks: JoinSet<()>,
 }
 
@@ -118,12 +124,16 @@ impl Lab {
         };
         let nodes = options.world.nodes();
         let (access, ledger) = (Arc::new(options.access), Arc::new(ledger));
-        let core = Core::new(options.world, options.time_scale, access, ledger, options.workers, options.timing);
-        let mut lab = Self { core: Arc::new(core), endpoints: Vec::new(), tasks: JoinSet::new() };
+        let (scale, workers, timing) = (options.time_scale, options.workers, options.timing);
+        let core = Core::new(options.world, scale, access, ledger, workers, timing, options.netbox);
+        let mut lab = Self { core: Arc::new(core), endpoints: Vec::new(), netbox: None, tasks: JoinSet::new() };
         for (i, node) in nodes.into_iter().enumerate() {
             if let Some(address) = address(options.listen, i) {
                 lab.listen(node, address).await?;
             }
+        }
+        if options.listen != Listen::Nowhere {
+            lab.listen_as_netbox().await?;
         }
         lab.tasks.spawn(clock::run_scheduler(lab.core.clone()));
         Ok(lab)
@@ -137,6 +147,29 @@ impl Lab {
         self.endpoints.push(Endpoint { node: node.clone(), addr, fingerprint: tls.fingerprint });
         self.tasks.spawn(listener::listen(self.core.clone(), node, listener, TlsAcceptor::from(tls.config)));
         Ok(())
+    }
+
+    async fn listen_as_netbox(&mut self) -> Result<(), LabError> {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let failed = |source| LabError::Listen { node: super::netbox::NODE.into(), address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        self.netbox = Some(listener.local_addr().map_err(failed)?);
+        self.tasks.spawn(netbox::listen(self.core.clone(), listener));
+        Ok(())
+    }
+
+    /// Where the NetBox stand-in listens, without TLS.
+    pub fn netbox_addr(&self) -> Option<SocketAddr> {
+        self.netbox
+    }
+
+    pub fn netbox(&self) -> &Netbox {
+        &self.core.netbox
+    }
+
+    /// One request to the NetBox stand-in in-process.
+    pub async fn netbox_request(&self, ask: Ask) -> NetboxAnswer {
+        netbox::dispatch(self.core.clone(), ask).await
     }
 
     /// Every node's address and certificate, in the world's order.
