@@ -8,6 +8,7 @@ use super::local::LocalRun;
 use super::net::{HttpGet, HttpRequest, WaitTcp};
 use super::proxmox::One;
 use super::proxmox::access::{Accounts, Acl, Ensure, PermissionsRead, Role, TokenMake, User};
+use super::proxmox::acme::{AcmeAccount, AcmeDomains, AcmePlugin, CertificateOrder, Certificates};
 use super::proxmox::api::ApiCall;
 use super::proxmox::backup::{Backups, BackupsPrune, GuestBackup, GuestRestore};
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
@@ -63,6 +64,11 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(One(Ensure::<User>::new(deps.timing))),
         Arc::new(TokenMake::new(deps.timing)),
         Arc::new(PermissionsRead::default()),
+        Arc::new(One(AcmeAccount::new(deps.timing))),
+        Arc::new(One(AcmeDomains::new(deps.timing))),
+        Arc::new(One(AcmePlugin::new(deps.timing))),
+        Arc::new(One(CertificateOrder::new(deps.timing))),
+        Arc::new(Certificates::default()),
         Arc::new(Accounts::roles()),
         Arc::new(Accounts::tokens()),
         Arc::new(Accounts::users()),
@@ -130,10 +136,15 @@ mod tests {
                 "http.request",
                 "local.run",
                 "proxmox.acl",
+                "proxmox.acme_account",
+                "proxmox.acme_domains",
+                "proxmox.acme_plugin",
                 "proxmox.api",
                 "proxmox.backups",
                 "proxmox.backups_prune",
                 "proxmox.boot_order",
+                "proxmox.certificate_order",
+                "proxmox.certificates",
                 "proxmox.check_evacuation",
                 "proxmox.guest_backup",
                 "proxmox.guest_clone",

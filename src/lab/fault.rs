@@ -22,7 +22,7 @@ pub enum Fault {
 }
 
 /// Every kind of fault by the word that a person writes for it; [`Fault::kind`] says which one a fault is.
-pub const KINDS: [&str; 26] = [
+pub const KINDS: [&str; 27] = [
     "reset-before",
     "reset-after",
     "STATUS",
@@ -49,6 +49,7 @@ pub const KINDS: [&str; 26] = [
     "replace-guest",
     "set-lock",
     "clear-lock",
+    "challenge-fails",
 ];
 
 impl Fault {
@@ -91,6 +92,7 @@ impl WorldFault {
             Self::ReplaceGuest { .. } => "replace-guest",
             Self::SetLock { lock: Some(_), .. } => "set-lock",
             Self::SetLock { lock: None, .. } => "clear-lock",
+            Self::ChallengeFails { .. } => "challenge-fails",
         }
     }
 }
@@ -161,6 +163,10 @@ pub enum WorldFault {
     /// Someone destroys the guest and makes another with the same id.
     ReplaceGuest {
         vmid: Vmid,
+    },
+    /// The next challenge by which a certificate authority checks this name fails.
+    ChallengeFails {
+        domain: String,
     },
     /// Someone sets the guest's lock, or takes it away.
     SetLock {
@@ -276,7 +282,7 @@ fn parse_effect(
             _ => Err(bad(
                 "expected one of reset-before, reset-after, STATUS, STATUS-after, slow, hang, token-rejected, node-down, \
                  node-up, quorum-lost, quorum-back, task-fail, task-abort, task-warn, task-hang, task-forget, task-full, tasks-late, \
-                 lock-stays, set-lock, clear-lock, replace-guest, ssh-drop, ssh-drop-after, ssh-exit, ssh-exit-after",
+                 lock-stays, set-lock, clear-lock, replace-guest, challenge-fails, ssh-drop, ssh-drop-after, ssh-exit, ssh-exit-after",
                 REQUEST_EXAMPLE,
             )),
         },
@@ -332,6 +338,8 @@ fn parse_world(
         "node-down" | "node-up" if rest.is_empty() => return Err(bad("expected a node's name", "node-down:pve3")),
         "node-down" | "node-up" => WorldFault::NodeUp { node: NodeName::new(rest), up: kind == "node-up" },
         "quorum-lost" | "quorum-back" => WorldFault::Quorum { lost: kind == "quorum-lost" },
+        "challenge-fails" if rest.is_empty() => return Err(bad("expected a name", "challenge-fails:pve1.example.org")),
+        "challenge-fails" => WorldFault::ChallengeFails { domain: rest.to_owned() },
         "lock-stays" => WorldFault::LockStays { vmid: guest(rest)? },
         "replace-guest" => WorldFault::ReplaceGuest { vmid: guest(rest)? },
         "clear-lock" => WorldFault::SetLock { vmid: guest(rest)?, lock: None },
@@ -530,6 +538,7 @@ mod tests {
             "token-rejected" | "quorum-lost" | "quorum-back" => kind.to_owned(),
             "node-down" | "node-up" => format!("{kind}:pve1"),
             "set-lock" => "set-lock:104=backup".to_owned(),
+            "challenge-fails" => "challenge-fails:pve1.example.org".to_owned(),
             "lock-stays" | "clear-lock" | "replace-guest" => format!("{kind}:104"),
             task if task.starts_with("task-") => format!("{kind}:qmigrate/104"),
             _ => format!("{kind}:qm*1"),

@@ -1,6 +1,7 @@
 //! One node's API: its two HTTP clients, its share of calls at once, and whether it answered lately.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue};
@@ -51,28 +52,43 @@ pub(super) struct Endpoint {
     timeout: Duration,
     permits: Semaphore,
     suspect_until: Mutex<Option<Instant>>,
+    renewing: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Way {
     Https {
         base: String,
-        /// Keeps connections: reads may meet one that the server has just closed, and are repeated then.
-        reads: reqwest::Client,
-        /// A new connection for each change, so that a reset never leaves open whether an old connection was at fault.
-        changes: reqwest::Client,
+        /// As configured.
+        settings: Box<ClientSettings>,
+        clients: RwLock<Clients>,
     },
     Wire(SharedWire),
+}
+
+#[derive(Debug, Clone)]
+struct Clients {
+    /// Keeps connections: reads may meet one that the server has just closed, and are repeated then.
+    reads: reqwest::Client,
+    /// A new connection for each change, so that a reset never leaves open whether an old connection was at fault.
+    changes: reqwest::Client,
+}
+
+impl Clients {
+    fn new(settings: &ClientSettings) -> Result<Self, HttpError> {
+        let changes = client(&ClientSettings { keep_idle: 0, ..settings.clone() })?;
+        Ok(Self { reads: client(settings)?, changes })
+    }
 }
 
 impl Endpoint {
     pub fn new(site: &SiteSettings, node: &NodeEndpoint) -> Result<Self, ProxmoxError> {
         let setup = |e: HttpError| ProxmoxError::Setup { site: site.name.clone(), message: e.to_string() };
         let per_node = site.per_node.max(1);
-        let with_idle = |keep_idle| ClientSettings {
+        let settings = ClientSettings {
             trust: trust(site, node),
             timeout: site.timeout,
-            keep_idle,
+            keep_idle: per_node,
             direct: is_loopback(&node.host),
             ..ClientSettings::default()
         };
@@ -84,8 +100,8 @@ impl Endpoint {
             Some(wire) => Way::Wire(wire.clone()),
             None => Way::Https {
                 base: format!("https://{host}/api2/json"),
-                reads: client(&with_idle(per_node)).map_err(setup)?,
-                changes: client(&with_idle(0)).map_err(setup)?,
+                clients: RwLock::new(Clients::new(&settings).map_err(setup)?),
+                settings: Box::new(settings),
             },
         };
         Ok(Self {
@@ -95,7 +111,36 @@ impl Endpoint {
             timeout: site.timeout,
             permits: Semaphore::new(per_node),
             suspect_until: Mutex::new(None),
+            renewing: AtomicBool::new(false),
         })
+    }
+
+    /// Whether it is about to show another certificate, so that one which is not believed is no reason to stop.
+    pub fn is_renewing(&self) -> bool {
+        self.renewing.load(Ordering::Relaxed)
+    }
+
+    pub fn set_renewing(&self, renewing: bool) {
+        self.renewing.store(renewing, Ordering::Relaxed);
+    }
+
+    /// Where it listens, and whom it is configured to be; nothing where it is not reached over HTTPS.
+    pub fn configured(&self) -> Option<(&str, &ClientSettings)> {
+        match &self.way {
+            Way::Https { settings, .. } => Some((&self.host, settings)),
+            Way::Wire(_) => None,
+        }
+    }
+
+    /// Believes this certificate from now on; connections that are there are let go.
+    pub fn believe(&self, fingerprint: [u8; 32]) -> Result<(), HttpError> {
+        if let Way::Https { settings, clients, .. } = &self.way {
+            let new = Clients::new(&ClientSettings { trust: Trust::Pinned(fingerprint), ..(**settings).clone() })?;
+            *clients.write().unwrap_or_else(PoisonError::into_inner) = new;
+        }
+        self.set_renewing(false);
+        self.suspect(false);
+        Ok(())
     }
 
     pub fn is_suspect(&self) -> bool {
@@ -131,8 +176,9 @@ impl Endpoint {
     async fn once(&self, own: bool, request: &Request<'_>, proof: &Proof) -> Result<Reply, HttpError> {
         match &self.way {
             Way::Wire(wire) => self.by_wire(wire, request, proof).await,
-            Way::Https { base, reads, changes } => {
-                let client = if own { changes } else { reads };
+            Way::Https { base, clients, .. } => {
+                let clients = clients.read().unwrap_or_else(PoisonError::into_inner).clone();
+                let client = if own { &clients.changes } else { &clients.reads };
                 self.by_https(client, format!("{base}{}", request.path), request, proof).await
             }
         }

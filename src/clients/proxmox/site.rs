@@ -9,7 +9,7 @@ use super::endpoint::{Endpoint, Proof, Request};
 use super::login::Login;
 use super::loose::{self, Row};
 use super::{At, Params, Poll, ProxmoxError, SiteSettings, Verb, reply};
-use crate::model::ids::Upid;
+use crate::model::ids::{NodeName, Upid};
 
 /// Says why a call does not fit the official schema: server version (`None`: not read yet), verb, path, parameters.
 pub type CallCheck = fn(Option<&str>, &str, &str, &[(String, String)]) -> Result<(), String>;
@@ -165,7 +165,7 @@ impl Site {
         for endpoint in self.order(path) {
             self.check(verb, path, params, endpoint)?;
             match self.call_at(endpoint, &Request { verb, path, params: params.as_slice() }).await {
-                Err(error) if error.another_node_may_answer() => {
+                Err(error) if error.another_node_may_answer() || endpoint.is_renewing() && error.is_trust() => {
                     endpoint.suspect(true);
                     tracing::debug!(node = %endpoint.name, path, %error, "node not reached");
                     first.get_or_insert(error);
@@ -177,6 +177,14 @@ impl Site {
             }
         }
         Err(self.nobody(first))
+    }
+
+    pub(super) fn endpoint(&self, node: &NodeName) -> Option<&Endpoint> {
+        self.inner.endpoints.iter().find(|endpoint| endpoint.name == *node)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.inner.endpoints.len()
     }
 
     fn nobody(&self, first: Option<ProxmoxError>) -> ProxmoxError {

@@ -134,7 +134,8 @@ impl Lab {
         let failed = |source| LabError::Listen { node: node.clone(), address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        self.endpoints.push(Endpoint { node: node.clone(), addr, fingerprint: tls.fingerprint });
+        self.endpoints.push(Endpoint { node: node.clone(), addr, fingerprint: tls.shown.fingerprint() });
+        self.core.show(node.clone(), tls.shown);
         self.tasks.spawn(listener::listen(self.core.clone(), node, listener, TlsAcceptor::from(tls.config)));
         Ok(())
     }
