@@ -19,7 +19,7 @@ use super::proxmox::guest::{
     TemplateEnsure, Templates,
 };
 use super::proxmox::ha::{HaMaintenance, HaResource, HaRule};
-use super::proxmox::image::{ImageDelete, ImageDownload, Images};
+use super::proxmox::image::{ImageDelete, ImageDownload, ImageUpload, Images};
 use super::proxmox::node::{NodeEmpty, NodeReboot, Nodes, Updates};
 use super::proxmox::storage::{Orphans, Storages, VolumeDelete};
 use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
@@ -100,6 +100,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(One(GuestRollback::new(deps.timing))),
         Arc::new(Images::default()),
         Arc::new(One(ImageDownload::new(deps.timing))),
+        Arc::new(One(ImageUpload::new(deps.timing, deps.files.clone()))),
         Arc::new(One(ImageDelete::new(deps.timing))),
         Arc::new(SshCopy::new(deps.files.clone())),
         Arc::new(SshRun::default()),
@@ -177,6 +178,7 @@ mod tests {
                 "proxmox.ha_rule",
                 "proxmox.image_delete",
                 "proxmox.image_download",
+                "proxmox.image_upload",
                 "proxmox.images",
                 "proxmox.node_empty",
                 "proxmox.node_reboot",

@@ -156,7 +156,9 @@ pub fn redact_command(argv: &[String]) -> String {
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["password", "otp", "secret", "tfa-challenge", "vncticket", "privatekey", "hmac"].iter().any(|part| name.contains(part))
+    ["password", "otp", "secret", "tfa-challenge", "vncticket", "privatekey", "hmac"]
+        .iter()
+        .any(|part| name.contains(part))
 }
 
 #[cfg(test)]
@@ -201,7 +203,10 @@ mod tests {
     #[test]
     fn secrets_are_not_kept() {
         let params = BTreeMap::from([("cipassword".to_owned(), "x".to_owned()), ("name".to_owned(), "y".to_owned())]);
-        assert_eq!(redact("/access/users", &params), BTreeMap::from([("cipassword".into(), "***".into()), ("name".into(), "y".into())]));
+        assert_eq!(
+            redact("/access/users", &params),
+            BTreeMap::from([("cipassword".into(), "***".into()), ("name".into(), "y".into())])
+        );
         let data = BTreeMap::from([("data".to_owned(), "x".to_owned())]);
         assert_eq!(redact("/cluster/acme/plugins/cf", &data)["data"], "***");
         let argv: Vec<String> = ["pveum", "user", "add", "a@pve", "--password", "hunter2", "--password=b", "-c", "d"]

@@ -55,6 +55,9 @@ const COMMON: Row = Row {
     rare: false,
 };
 
+/// A file of this machine.
+const LOCAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE");
+
 const ROWS: &[Row] = &[
     Row {
         action: "proxmox.guest_migrate",
@@ -349,6 +352,16 @@ const ROWS: &[Row] = &[
         tasks: &["download"],
         about: Some(""),
         nodes: &["pve2"],
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.image_upload",
+        given: &[("node", "pve2"), ("storage", "local"), ("path", LOCAL), ("filename", "license.iso")],
+        changes: &["POST /nodes/*/storage/local/upload"],
+        tasks: &["imgcopy"],
+        about: Some(""),
+        nodes: &["pve2"],
+        rare: true,
         ..COMMON
     },
     Row {

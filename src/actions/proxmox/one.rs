@@ -137,8 +137,12 @@ impl<A: Act> One<A> {
         if request.ends == Ends::AsAnswered {
             return self.ask(call, before, work, request).await;
         }
-        let started = work.start_or_done(request.verb, &request.path, &request.params, |upid| json!({"upid": upid}));
-        match started.await.map_err(|f| self.failed(call, f))? {
+        let (path, params, handle) = (&request.path, &request.params, |upid: &Upid| json!({"upid": upid}));
+        let started = match &request.upload {
+            Some(upload) => work.upload(path, params, upload, handle).await,
+            None => work.start_or_done(request.verb, path, params, handle).await,
+        };
+        match started.map_err(|f| self.failed(call, f))? {
             Some(upid) => self.finish(call, before, work, &upid).await,
             None => {
                 let source = Near::of(work);

@@ -4,14 +4,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
 use super::reply::Reply;
+use super::upload::Upload;
 use super::wire::{SharedWire, WireCall};
 use super::{NodeEndpoint, ProxmoxError, SiteSettings, Verb};
 use crate::model::ids::NodeName;
 use crate::sys::http::{ClientSettings, HttpError, Trust, classify, client};
+
+/// Bytes a second that a file is sent with at least.
+const SLOWEST: u64 = 128 << 10;
 
 /// No answer of Proxmox's is near this; it bounds what a wrong endpoint can make us keep.
 const MOST_BODY: usize = 64 << 20;
@@ -42,6 +46,8 @@ pub(super) struct Request<'a> {
     pub verb: Verb,
     pub path: &'a str,
     pub params: &'a [(String, String)],
+    /// A file that goes with it.
+    pub upload: Option<&'a Upload>,
 }
 
 #[derive(Debug)]
@@ -193,9 +199,10 @@ impl Endpoint {
             authorization: text(&proof.authorization),
             cookie: text(&proof.cookie),
             csrf: text(&proof.csrf),
+            upload: request.upload.cloned(),
         };
         let late = HttpError::Timeout { host: self.host.clone(), sent: true };
-        tokio::time::timeout(self.timeout, wire.0.send(&self.name, call)).await.unwrap_or(Err(late))
+        tokio::time::timeout(self.timeout + takes(request), wire.0.send(&self.name, call)).await.unwrap_or(Err(late))
     }
 
     async fn by_https(
@@ -207,13 +214,31 @@ impl Endpoint {
     ) -> Result<Reply, HttpError> {
         let failed = |e: reqwest::Error| classify(&e, &self.host);
         let started = Instant::now();
-        let response = build(client, request, url).headers(proof.headers()).send().await.map_err(failed)?;
+        let built = match request.upload {
+            Some(upload) => self.with_file(client, request, upload, url)?,
+            None => build(client, request, url),
+        };
+        let response = built.headers(proof.headers()).send().await.map_err(failed)?;
         let status = response.status().as_u16();
         let reason = reason(&response);
         let body = self.body(response).await?;
         let ms = started.elapsed().as_millis() as u64;
         tracing::debug!(node = %self.name, verb = %request.verb, path = request.path, status, ms, "proxmox call");
         Ok(Reply { status, reason, body })
+    }
+
+    fn with_file(
+        &self,
+        client: &reqwest::Client,
+        request: &Request<'_>,
+        upload: &Upload,
+        url: String,
+    ) -> Result<reqwest::RequestBuilder, HttpError> {
+        let failed =
+            |e: std::io::Error| HttpError::Other { host: self.host.clone(), sent: false, message: e.to_string() };
+        let (kind, body) = upload.body(request.params).map_err(failed)?;
+        let builder = client.post(url).timeout(self.timeout + takes(request)).header(CONTENT_TYPE, kind);
+        Ok(builder.header(CONTENT_LENGTH, body.length()).body(reqwest::Body::wrap(body)))
     }
 
     async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, HttpError> {
@@ -227,6 +252,11 @@ impl Endpoint {
         }
         Ok(body)
     }
+}
+
+/// How long a file may be under way, beyond what any request may take.
+fn takes(request: &Request<'_>) -> Duration {
+    Duration::from_secs(request.upload.map_or(0, |upload| upload.size / SLOWEST))
 }
 
 /// No proxy reaches our own machine.

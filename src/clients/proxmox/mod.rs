@@ -17,6 +17,7 @@ mod shown;
 mod site;
 mod task;
 mod task_log;
+mod upload;
 mod wire;
 
 pub use crate::contracts::Verb;
@@ -30,6 +31,7 @@ pub use settings::{Credential, NodeEndpoint, Poll, SecretSink, SiteSettings};
 pub use shown::Shown;
 pub use site::{Answer, CallCheck, Site};
 pub use task::{TaskEnd, TaskOutcome, TaskProgress, Until};
+pub use upload::Upload;
 pub use wire::{SharedWire, Wire, WireCall};
 
 #[cfg(test)]

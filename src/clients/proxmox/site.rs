@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::endpoint::{Endpoint, Proof, Request};
 use super::login::Login;
 use super::loose::{self, Row};
-use super::{At, Params, Poll, ProxmoxError, SiteSettings, Verb, reply};
+use super::{At, Params, Poll, ProxmoxError, SiteSettings, Upload, Verb, reply};
 use crate::model::ids::{NodeName, Upid};
 
 /// Says why a call does not fit the official schema: server version (`None`: not read yet), verb, path, parameters.
@@ -161,10 +161,27 @@ impl Site {
     }
 
     async fn call(&self, verb: Verb, path: &str, params: &Params) -> Result<Answer, ProxmoxError> {
+        self.call_with(verb, path, params, None).await
+    }
+
+    /// A POST with a file that starts a task. Errors: as [`Site::start`].
+    pub async fn upload(&self, path: &str, params: &Params, upload: &Upload) -> Result<Upid, ProxmoxError> {
+        let answer = self.call_with(Verb::Post, path, params, Some(upload)).await?;
+        let upid = answer.data.as_str().and_then(|text| text.parse().ok());
+        upid.ok_or_else(|| answer.shape("a UPID"))
+    }
+
+    async fn call_with(
+        &self,
+        verb: Verb,
+        path: &str,
+        params: &Params,
+        upload: Option<&Upload>,
+    ) -> Result<Answer, ProxmoxError> {
         let mut first = None;
         for endpoint in self.order(path) {
             self.check(verb, path, params, endpoint)?;
-            match self.call_at(endpoint, &Request { verb, path, params: params.as_slice() }).await {
+            match self.call_at(endpoint, &Request { verb, path, params: params.as_slice(), upload }).await {
                 Err(error) if error.another_node_may_answer() || endpoint.is_renewing() && error.is_trust() => {
                     endpoint.suspect(true);
                     tracing::debug!(node = %endpoint.name, path, %error, "node not reached");

@@ -250,6 +250,7 @@ fn call(trace: &Trace<'_>, routed: &Routed, caller: Caller, params: BTreeMap<Str
         root_ticket,
         privileges: caller.privileges,
         via: trace.via.clone(),
+        upload: trace.request.upload.clone(),
     }
 }
 

@@ -19,8 +19,10 @@ impl World {
             .iter()
             .map(|spec| (spec.id, guest::from_spec(spec, plugin, &mut rng, epoch_secs)))
             .collect();
-        let nodes =
-            (1..).zip(&scenario.nodes).map(|(id, spec)| (spec.name.clone(), node::Node::from_spec(spec, id, epoch_secs))).collect();
+        let nodes = (1..)
+            .zip(&scenario.nodes)
+            .map(|(id, spec)| (spec.name.clone(), node::Node::from_spec(spec, id, epoch_secs)))
+            .collect();
         let mut world = Self {
             site: scenario.site.clone(),
             epoch: epoch_secs,

@@ -2,8 +2,8 @@
 
 use super::life::{clone, create, destroy, image, snapshot, template};
 use super::{
-    World, acme, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, ha::rules, lifecycle, mapping, migrate,
-    pending,
+    World, acme, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, ha::rules, lifecycle, mapping,
+    migrate, pending,
 };
 use super::{node_api, node_config, pools, resize, storage_api, suspend, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
@@ -88,6 +88,7 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Get, "/nodes/{node}/storage/{storage}/content", storage_api::content),
     (Delete, "/nodes/{node}/storage/{storage}/content/{volume}", image::remove),
     (Post, "/nodes/{node}/storage/{storage}/download-url", image::download),
+    (Post, "/nodes/{node}/storage/{storage}/upload", image::upload),
     (Get, "/nodes/{node}/query-url-metadata", image::metadata),
     (Get, "/nodes/{node}/storage/{storage}/prunebackups", backup::prune::preview),
     (Delete, "/nodes/{node}/storage/{storage}/prunebackups", backup::prune::take),

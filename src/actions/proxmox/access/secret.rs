@@ -48,7 +48,9 @@ pub(in crate::actions::proxmox) fn plugin_data(text: &SecretString) -> Result<(V
 
 /// The server shows the text that was sent in base64; what could be base64 itself is taken for either.
 fn is_same(shown: &str, wanted: &SecretString) -> bool {
-    let same = |text: &str| plugin_data(&text.to_owned().into()).is_ok_and(|(_, data)| data.expose_secret() == wanted.expose_secret());
+    let same = |text: &str| {
+        plugin_data(&text.to_owned().into()).is_ok_and(|(_, data)| data.expose_secret() == wanted.expose_secret())
+    };
     let decoded = STANDARD.decode(shown.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     same(shown) || decoded.is_some_and(|text| same(&text))
 }
@@ -122,7 +124,10 @@ mod tests {
     fn data_is_lines_of_names_and_values_and_no_line_is_told() {
         let of = |text: &str| plugin_data(&text.to_owned().into());
         let (names, data) = of("# Cloudflare\nCF_Token=a=b\r\n\n CF_Zone_ID=c \n").unwrap();
-        assert_eq!((names, data.expose_secret()), (vec!["CF_Token".into(), "CF_Zone_ID".into()], "CF_Token=a=b\nCF_Zone_ID=c"));
+        assert_eq!(
+            (names, data.expose_secret()),
+            (vec!["CF_Token".into(), "CF_Zone_ID".into()], "CF_Token=a=b\nCF_Zone_ID=c")
+        );
         let wrong = of("CF_Token=a\nhunter2").unwrap_err();
         assert_eq!(wrong, "line 2 is no NAME=VALUE");
         assert!(of("\n").is_err());

@@ -56,9 +56,15 @@ impl AcmeAccount {
                 pattern: Some("[A-Za-z][A-Za-z0-9_-]+".into()),
                 ..own("name", ValueType::String).default_value("default").help("What it is called here")
             })
-            .param(own("contact", ValueType::List).items(ValueType::String).help("Addresses that the authority writes to"))
+            .param(
+                own("contact", ValueType::List).items(ValueType::String).help("Addresses that the authority writes to"),
+            )
             .param(own("directory", ValueType::Url).default_value(PRODUCTION).help("The authority's directory"))
-            .param(own("accept_terms", ValueType::Bool).default_value(false).help("You agree to its terms of service, whose address the plan shows"))
+            .param(
+                own("accept_terms", ValueType::Bool)
+                    .default_value(false)
+                    .help("You agree to its terms of service, whose address the plan shows"),
+            )
             .param(state())
             .output("name", ValueType::String, "What it is called")
             .output("directory", ValueType::String, "The authority's directory")
@@ -160,9 +166,7 @@ impl Act for AcmeAccount {
         let satisfied = as_wanted(call, before.now.as_ref());
         if !is_absent(call) {
             check(call, &before)?;
-        } else if !satisfied
-            && let Some(node) = uses::user(world, |lines| lines.account == name(call)).await?
-        {
+        } else if !satisfied && let Some(node) = uses::user(world, |lines| lines.account == name(call)).await? {
             let cause = format!("{node} gets its certificate by it");
             let remedy = "give that another one first (proxmox.acme_domains)";
             return Err(refused(format!("deactivate {}", title(call)), cause).remedy(remedy).into());
@@ -189,9 +193,16 @@ impl Act for AcmeAccount {
                 (Verb::Post, "/cluster/acme/account".into(), params, &["acmeregister"])
             }
         };
-        let list = |node: &NodeName| kinds.iter().map(|kind| Resource::TasksOf(node.clone(), (*kind).to_owned())).collect();
+        let list =
+            |node: &NodeName| kinds.iter().map(|kind| Resource::TasksOf(node.clone(), (*kind).to_owned())).collect();
         let lists = before.nodes.iter().flat_map(|node| -> Vec<Resource> { list(node) }).collect();
-        Ok(Request { verb, path, params, ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }) })
+        Ok(Request {
+            verb,
+            path,
+            params,
+            ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }),
+            upload: None,
+        })
     }
 
     async fn judge(&self, call: &Call, was: &Value, _: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {

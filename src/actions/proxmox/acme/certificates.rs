@@ -36,7 +36,7 @@ impl Default for Certificates {
             .output("fingerprints", ValueType::Map, "Of the one in use, by node")
             .output("untrusted", ValueType::List, "Nodes that show new connections one that the configuration does not have us believe")
             .output("advice", ValueType::List, "What to change in the configuration")
-            .output("unread", ValueType::List, "Nodes that are offline")
+            .output("unread", ValueType::List, "Nodes that are offline, or do not answer us themselves")
             .needs_privilege("Sys.Audit on /");
         Self { spec }
     }
@@ -73,7 +73,14 @@ impl Action for Certificates {
                 row["file"] = json!(file);
                 rows.push(row);
             }
-            let shown: Option<ShownCertificate> = look::read(world, Resource::Shown(name.clone())).await?;
+            let shown: Option<ShownCertificate> = match look::read(world, Resource::Shown(name.clone())).await {
+                Ok(shown) => shown,
+                Err(Unreadable::Failed(failure)) if look::may_pass(&failure) => {
+                    unread.push(name.clone());
+                    None
+                }
+                Err(other) => return Err(other),
+            };
             if let Some(shown) = shown.filter(|shown| !shown.trusted) {
                 untrusted.push(name.clone());
                 advices.extend(advice(name, &shown));

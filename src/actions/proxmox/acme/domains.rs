@@ -119,7 +119,9 @@ fn target(call: &Call, now: &BTreeMap<String, String>) -> Result<BTreeMap<String
     target.extend(free.into_iter().zip(new).map(|(key, domain)| (key, domain.text())));
     let account = text(call, "account");
     match now.get("acme") {
-        Some(line) if lines.account == account && lines.old.is_empty() => _ = target.insert("acme".into(), line.clone()),
+        Some(line) if lines.account == account && lines.old.is_empty() => {
+            _ = target.insert("acme".into(), line.clone())
+        }
         Some(_) => _ = target.insert("acme".into(), format!("account={account}")),
         None if account == "default" => {}
         None => _ = target.insert("acme".into(), format!("account={account}")),
@@ -217,7 +219,8 @@ impl Act for AcmeDomains {
         let before: Before = look::before(before)?;
         let target = target(call, &before.lines)?;
         let changed = target.iter().filter(|(key, line)| before.lines.get(*key) != Some(*line));
-        let gone: Vec<&str> = before.lines.keys().filter(|key| !target.contains_key(*key)).map(String::as_str).collect();
+        let gone: Vec<&str> =
+            before.lines.keys().filter(|key| !target.contains_key(*key)).map(String::as_str).collect();
         let delete = (!gone.is_empty()).then(|| gone.join(","));
         let params = changed.fold(Params::new(), |params, (key, line)| params.set(key, line));
         let params = params.opt("delete", delete).opt("digest", before.digest);
@@ -291,8 +294,11 @@ mod tests {
         FakeWorld::default()
             .with("proxmox/node/pve1/config", json!({"digest": "d", "values": values}))
             .with("proxmox/acme/accounts", json!({"default": {}}))
-            .with("proxmox/acme/plugins", json!({"cf": {"type": "dns", "api": "cf"}, "standalone": {"type": "standalone"},
-                "other": {"type": "dns", "nodes": ["pve2"]}}))
+            .with(
+                "proxmox/acme/plugins",
+                json!({"cf": {"type": "dns", "api": "cf"}, "standalone": {"type": "standalone"},
+                "other": {"type": "dns", "nodes": ["pve2"]}}),
+            )
     }
 
     fn act() -> AcmeDomains {
@@ -301,7 +307,8 @@ mod tests {
 
     #[tokio::test]
     async fn names_keep_their_keys_and_other_lines_stay() {
-        let there = json!({"acmedomain1": "pve1.example.org,plugin=cf", "acmedomain2": "old.example.org", "description": "x"});
+        let there =
+            json!({"acmedomain1": "pve1.example.org,plugin=cf", "acmedomain2": "old.example.org", "description": "x"});
         let with = asked(json!(["new.example.org", "pve1.example.org"]), "cf");
         let probe = act().look(&with, &world(there)).await.unwrap();
         assert_eq!(

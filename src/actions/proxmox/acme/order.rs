@@ -76,13 +76,25 @@ impl CertificateOrder {
             })
             .param(own("issuer", ValueType::String).help("What its issuer must have in it: `O=Let's Encrypt`"))
             .param(own("force", ValueType::Bool).default_value(false).help("Renewed although it is right"))
-            .param(own("replace", ValueType::Bool).default_value(false).help("A custom certificate that is not right is written over, with its key"))
+            .param(
+                own("replace", ValueType::Bool)
+                    .default_value(false)
+                    .help("A custom certificate that is not right is written over, with its key"),
+            )
             .param(state())
-            .output("fingerprint", ValueType::String, "Of the certificate that the node shows, as `fingerprint` of the configuration has it")
+            .output(
+                "fingerprint",
+                ValueType::String,
+                "Of the certificate that the node shows, as `fingerprint` of the configuration has it",
+            )
             .output("issuer", ValueType::String, "Its issuer")
             .output("san", ValueType::List, "The names in it")
             .output("notafter", ValueType::Int, "When it ends, in seconds since 1970")
-            .output("trusted", ValueType::Bool, "Whether the configuration has us believe it; null where that is not known")
+            .output(
+                "trusted",
+                ValueType::Bool,
+                "Whether the configuration has us believe it; null where that is not known",
+            )
             .output("advice", ValueType::String, "What to change in the configuration, if anything")
             .needs_privilege("Sys.Modify on /nodes/{node}")
             .needs_privilege("Sys.Audit on /")
@@ -147,7 +159,9 @@ fn decide(call: &Call, now: Option<&Certificate>, names: &[String], time: i64) -
     let wanted = call.get("days").as_i64().unwrap_or(SERVERS_DAYS);
     let force = left >= SERVERS_DAYS - 1;
     match left < wanted || call.get("force") == true {
-        true => Ok((How::Renew { force }, format!("is good for {left} days: is renewed"))),
+        true => {
+            Ok((How::Renew { force }, format!("is good for {left} days: is renewed, and the one that it has goes")))
+        }
         false => Ok((How::Nothing, format!("is right, and good for {left} days"))),
     }
 }
@@ -169,7 +183,9 @@ pub(super) fn advice(node: &NodeName, shown: &ShownCertificate) -> Option<String
 fn note(node: &NodeName, shown: &ShownCertificate) -> Option<String> {
     let how = match shown.by.as_str() {
         "fingerprint" => "is pinned by its fingerprint in cluster-config.yaml, and the new certificate has another one",
-        "ca_file" => "is believed by tls.ca_file in cluster-config.yaml, whose authority may not have issued the new one",
+        "ca_file" => {
+            "is believed by tls.ca_file in cluster-config.yaml, whose authority may not have issued the new one"
+        }
         "system" if !shown.trusted => "is not believed by this machine",
         _ => return None,
     };
@@ -226,9 +242,11 @@ impl Act for CertificateOrder {
             }
             decide(call, now.as_ref(), &names, self::now(world, &node).await?)?
         };
-        let mut probe = Probe::new(format!("certificate of {node}: {why}"), json!(Before { node: node.clone(), now, how }));
+        let mut probe =
+            Probe::new(format!("certificate of {node}: {why}"), json!(Before { node: node.clone(), now, how }));
         probe.satisfied = how == How::Nothing;
-        if how == How::Remove {
+        // Key and certificate of before come back by nothing.
+        if matches!(how, How::Remove | How::Replace | How::Renew { .. }) {
             probe.effect = Some(Effect::Destroy);
         }
         if !probe.satisfied {
@@ -247,7 +265,9 @@ impl Act for CertificateOrder {
         Ok(match how {
             How::Order | How::Nothing => Request::on_node(&node, acme, Params::new(), &["acmenewcert"]),
             How::Replace => Request::on_node(&node, acme, force(true), &["acmenewcert"]),
-            How::Renew { force: with } => Request::on_node(&node, acme, force(with), &["acmerenew"]).with_verb(Verb::Put),
+            How::Renew { force: with } => {
+                Request::on_node(&node, acme, force(with), &["acmerenew"]).with_verb(Verb::Put)
+            }
             How::Remove => {
                 let path = format!("/nodes/{}/certificates/custom", seg(&node));
                 Request::at_once(Verb::Delete, path, Params::new().flag("restart", true))
@@ -413,9 +433,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_right_is_not_written_over_unasked() {
-        let refusal = async |custom: Value, more: Value| {
-            act().look(&asked(more), &world(custom)).await.unwrap_err().to_string()
-        };
+        let refusal =
+            async |custom: Value, more: Value| act().look(&asked(more), &world(custom)).await.unwrap_err().to_string();
         let other = certificate(&["*.sub.example.org"], 80, "A");
         assert!(refusal(other, json!({})).await.contains("it is not for pve1.example.org"));
         let issuer = refusal(certificate(&["pve1.example.org"], 80, "A"), json!({"issuer": "O=Own CA"})).await;
@@ -432,7 +451,9 @@ mod tests {
         let shown = |print: &str, trusted| json!({"fingerprint": print, "by": "fingerprint", "trusted": trusted, "others": true});
         let old = judge(new().with("proxmox/node/pve1/shown", shown("OWN", true))).await;
         assert!(matches!(&old, Seen::Partial(said) if said.contains("still shows OWN")), "{old:?}");
-        let Seen::Done(outputs) = judge(new().with("proxmox/node/pve1/shown", shown("NEW", false))).await else { panic!() };
+        let Seen::Done(outputs) = judge(new().with("proxmox/node/pve1/shown", shown("NEW", false))).await else {
+            panic!()
+        };
         assert_eq!(outputs["trusted"], false);
         let advice = outputs["advice"].as_str().unwrap();
         assert!(advice.contains("give pve1 `fingerprint: \"NEW\"`"), "{advice}");

@@ -62,7 +62,10 @@ impl AcmePlugin {
                 ..own("id", ValueType::String).required().help("What it is called here")
             })
             .param(own("api", ValueType::String).help("The DNS provider as acme.sh calls it: cf, hetzner, route53"))
-            .param(own("data", ValueType::Secret).help("Where the lines NAME=VALUE are that the provider is logged in to with; shown nowhere"))
+            .param(
+                own("data", ValueType::Secret)
+                    .help("Where the lines NAME=VALUE are that the provider is logged in to with; shown nowhere"),
+            )
             .param(own("nodes", ValueType::List).items(ValueType::Node).help("Only for these nodes"))
             .param(Param {
                 min: Some(0.0),
@@ -85,10 +88,14 @@ fn wanted(call: &Call) -> Fields {
     given.map(|(name, _)| ((*name).to_owned(), call.get(name).clone())).collect()
 }
 
-/// A list of nodes that is empty is as one that was never given.
+/// The server's own, where nothing is said.
+const DELAY: u64 = 30;
+
+/// A list of nodes that is empty is as one that was never given, and a delay is what the server makes of none.
 fn has(now: &Fields, name: &str, value: &Value) -> bool {
     match now.get(name) {
         Some(now) => now == value,
+        None if name == "validation_delay" => *value == DELAY,
         None => value.as_array().is_some_and(Vec::is_empty),
     }
 }
@@ -132,10 +139,11 @@ fn summary(call: &Call, before: &Before) -> String {
     let empty = Fields::new();
     let now = before.now.as_ref().unwrap_or(&empty);
     let wanted = wanted(call);
-    let changed = wanted.iter().filter(|(name, value)| !has(now, name, value)).map(|(name, value)| match now.get(name) {
-        Some(was) => format!("{name}: {} -> {}", shown(was), shown(value)),
-        None => format!("{name}: {}", shown(value)),
-    });
+    let changed =
+        wanted.iter().filter(|(name, value)| !has(now, name, value)).map(|(name, value)| match now.get(name) {
+            Some(was) => format!("{name}: {} -> {}", shown(was), shown(value)),
+            None => format!("{name}: {}", shown(value)),
+        });
     let data = before.data.as_ref().filter(|data| !data.same);
     let data = data.map(|data| format!("data: {} from {}", data.names.join(", "), text(call, "data")));
     let each: Vec<String> = changed.chain(data).collect();
@@ -156,13 +164,16 @@ async fn check(call: &Call, before: &Before, world: &dyn World) -> Result<(), Un
     }
     if is_absent(call) {
         let used = uses::user(world, |lines| lines.all().iter().any(|domain| domain.plugin == id)).await?;
-        let cause = |node| refused(format!("take away ACME plugin {id}"), format!("{node} has names that are checked by it"));
+        let cause =
+            |node| refused(format!("take away ACME plugin {id}"), format!("{node} has names that are checked by it"));
         return used.map_or(Ok(()), |node| {
             Err(cause(node).remedy("give those another one first (proxmox.acme_domains)").into())
         });
     }
     match before.now.is_none() && text(call, "api").is_empty() {
-        true => Err(refused(attempted, "there is no such plugin, and no api to make one with").remedy("give api").into()),
+        true => {
+            Err(refused(attempted, "there is no such plugin, and no api to make one with").remedy("give api").into())
+        }
         false => Ok(()),
     }
 }
@@ -201,7 +212,10 @@ impl Act for AcmePlugin {
         }
         let mut probe = Probe::new(summary(call, &before), json!(before));
         probe.satisfied = satisfied;
-        if is_absent(call) && !satisfied {
+        // What data it has is nowhere else.
+        let writes_over = before.now.as_ref().is_some_and(|now| now.get("has_data") == Some(&json!(true)))
+            && before.data.as_ref().is_some_and(|data| !data.same);
+        if (is_absent(call) || writes_over) && !satisfied {
             probe.effect = Some(Effect::Destroy);
         }
         Ok(probe)
@@ -304,7 +318,7 @@ impl Act for AcmePlugin {
         }
         let mut with = json!({"id": text(call, "id"), "state": "present"});
         for name in wanted(call).keys() {
-            let unset = if name == "nodes" { json!([]) } else { json!(30) };
+            let unset = if name == "nodes" { json!([]) } else { json!(DELAY) };
             with[name.as_str()] = now.get(name).cloned().unwrap_or(unset);
         }
         Some(Invocation { uses, with })
@@ -318,7 +332,8 @@ impl Act for AcmePlugin {
     }
 
     fn check(&self, call: &Call, _: &Value) -> Option<String> {
-        let wanted = if is_absent(call) { "it is not listed" } else { "it is listed so; its data is shown in the clear" };
+        let wanted =
+            if is_absent(call) { "it is not listed" } else { "it is listed so; its data is shown in the clear" };
         Some(typed::check(&typed::call(Verb::Get, LISTED, &Params::new()), wanted))
     }
 }

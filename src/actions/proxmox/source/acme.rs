@@ -90,7 +90,9 @@ impl ProxmoxSource {
             Err(error @ ProxmoxError::Forbidden { .. }) => {
                 let we = self.we();
                 let remedy = "log in as root@pam (credentials: user and password): Proxmox VE shows and changes ACME accounts to nobody else, its tokens included";
-                return Err(Failure::new(Class::Refused, attempted, format!("{we} is not root@pam: {error}")).remedy(remedy));
+                return Err(
+                    Failure::new(Class::Refused, attempted, format!("{we} is not root@pam: {error}")).remedy(remedy)
+                );
             }
             Err(error) => return Err(self.failed(attempted)(error)),
         };

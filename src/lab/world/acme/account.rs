@@ -22,10 +22,23 @@ pub(in crate::lab::world) struct Account {
 /// What a task does to an account.
 #[derive(Debug, Clone)]
 pub(in crate::lab::world) enum Change {
-    Register { name: String, contact: Vec<String>, directory: String, tos: Option<String>, step: u8 },
+    Register {
+        name: String,
+        contact: Vec<String>,
+        directory: String,
+        tos: Option<String>,
+        step: u8,
+    },
     /// No contact: what the authority says of it is read anew.
-    Update { name: String, contact: Option<Vec<String>>, step: u8 },
-    Deactivate { name: String, step: u8 },
+    Update {
+        name: String,
+        contact: Option<Vec<String>>,
+        step: u8,
+    },
+    Deactivate {
+        name: String,
+        step: u8,
+    },
 }
 
 impl Account {

@@ -68,7 +68,14 @@ pub(in crate::lab::world) fn info(world: &mut World, call: &Call) -> Result<Repl
     let subject = format!("/OU=PVE Cluster Node/O=Proxmox Virtual Environment/CN={name}.{site}");
     let print = node.own_fingerprint.clone().unwrap_or_else(|| fingerprint(&format!("{site}/{name}")));
     let mut own = row("pve-ssl.pem", &subject, authority, [begin, begin + 730 * DAY], &print);
-    own["san"] = json!(["127.0.0.1", "0000:0000:0000:0000:0000:0000:0000:0001", "localhost", node.ip, name, format!("{name}.{site}")]);
+    own["san"] = json!([
+        "127.0.0.1",
+        "0000:0000:0000:0000:0000:0000:0000:0001",
+        "localhost",
+        node.ip,
+        name,
+        format!("{name}.{site}")
+    ]);
     let mut rows = vec![ca, own];
     if let Some(of) = &node.certificate {
         let subject = format!("/CN={}", of.san.first().map_or("", String::as_str));
@@ -167,7 +174,9 @@ pub(super) fn step(world: &mut World, key: TaskKey, change: &mut Change) -> Next
             }
         }
         (_, what) => {
-            for line in ["All domains validated!", "Creating CSR", "Checking order status", "valid!", "Downloading certificate"] {
+            for line in
+                ["All domains validated!", "Creating CSR", "Checking order status", "valid!", "Downloading certificate"]
+            {
                 world.say(key, line);
             }
             Next::Done(issue(world, key, change, what, &directory, domains))
@@ -184,7 +193,10 @@ fn challenge(world: &mut World, key: TaskKey, directory: &str, name: &str, plugi
     let by_dns = by_dns.ok_or_else(|| format!("plugin '{plugin}' for domain '{name}' not found!"))?;
     let failing = world.acme.failing.iter().position(|failing| failing == name);
     failing.map(|place| world.acme.failing.remove(place));
-    world.say(key, if by_dns { format!("Add TXT record: _acme-challenge.{name}") } else { "Setting up webserver".into() });
+    world.say(
+        key,
+        if by_dns { format!("Add TXT record: _acme-challenge.{name}") } else { "Setting up webserver".into() },
+    );
     world.say(key, "Triggering validation");
     if by_dns {
         world.say(key, format!("Remove TXT record: _acme-challenge.{name}"));

@@ -42,7 +42,8 @@ pub(super) struct Acme {
 
 impl Acme {
     pub fn from_spec(spec: &AcmeSpec, now: i64) -> Self {
-        let accounts = spec.accounts.iter().map(|(name, contact)| (name.clone(), account::Account::known(contact, now)));
+        let accounts =
+            spec.accounts.iter().map(|(name, contact)| (name.clone(), account::Account::known(contact, now)));
         let plugins = spec.plugins.iter().map(|(id, of)| (id.clone(), plugin::Plugin::known(of)));
         // What a node shows at first is shown with a key of the front's own.
         Self { accounts: accounts.collect(), plugins: plugins.collect(), ..Self::default() }
