@@ -268,3 +268,57 @@ impl Act for AcmeAccount {
         Some(typed::check(&format!("pvesh get /cluster/acme/account/{}", seg(name(call))), wanted))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::proxmox::testing::{FakeWorld, call, node};
+
+    const TERMS: &str = "https://example.org/terms";
+
+    fn world(account: Value) -> FakeWorld {
+        let asked = format!("proxmox/api/cluster/acme/tos?directory={}", seg(PRODUCTION));
+        FakeWorld::default()
+            .with("proxmox/acme/account/default", account)
+            .with(&asked, json!(TERMS))
+            .with("proxmox/nodes", json!({"pve1": node("pve1")}))
+    }
+
+    fn asked(more: Value) -> Call {
+        let mut with = json!({"name": "default", "directory": PRODUCTION, "state": "present", "accept_terms": false});
+        with.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        call(with)
+    }
+
+    fn act() -> AcmeAccount {
+        AcmeAccount::new(Timing::default())
+    }
+
+    #[tokio::test]
+    async fn one_is_made_by_whoever_agrees_to_the_terms() {
+        let contact = json!(["a@example.org"]);
+        let refusal = async |more: Value| act().look(&asked(more), &world(Value::Null)).await.unwrap_err().to_string();
+        assert!(refusal(json!({"contact": contact})).await.contains(TERMS));
+        assert!(refusal(json!({"accept_terms": true})).await.contains("needs a contact"));
+        let with = asked(json!({"contact": contact, "accept_terms": true}));
+        let probe = act().look(&with, &world(Value::Null)).await.unwrap();
+        assert_eq!(probe.notes, [format!("you agree to {TERMS}")]);
+        let request = act().request(&with, &probe.before).unwrap();
+        let params = [("name", "default"), ("contact", "a@example.org"), ("directory", PRODUCTION), ("tos_url", TERMS)];
+        assert_eq!((request.verb, request.params), (Verb::Post, params.into_iter().collect::<Params>()));
+        assert_eq!(act().undo(&with, &probe.before, None).unwrap().with["state"], "absent");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_there_keeps_its_directory_and_gets_another_contact() {
+        let there = || world(json!({"contact": ["old@example.org"], "directory": PRODUCTION}));
+        assert!(act().look(&asked(json!({})), &there()).await.unwrap().satisfied);
+        let with = asked(json!({"contact": ["a@example.org"]}));
+        let probe = act().look(&with, &there()).await.unwrap();
+        assert_eq!(act().request(&with, &probe.before).unwrap().verb, Verb::Put);
+        assert_eq!(act().undo(&with, &probe.before, None).unwrap().with["contact"], json!(["old@example.org"]));
+        let other = world(json!({"contact": [], "directory": "https://other.example/directory"}));
+        let refusal = act().look(&asked(json!({})), &other).await.unwrap_err().to_string();
+        assert!(refusal.contains("it is one with https://other.example/directory"), "{refusal}");
+    }
+}

@@ -191,7 +191,7 @@ fn note(node: &NodeName, shown: &ShownCertificate) -> Option<String> {
     };
     let then = match shown.others {
         true => "other commands refuse the node until what this step then says is written there",
-        false => "with no other node to ask, this run stops then: write there what it says, and resume",
+        false => "with no other node to ask, this run may stop then: write there what it says, and resume",
     };
     Some(format!("{node} {how}: {then}"))
 }
@@ -469,6 +469,6 @@ mod tests {
             probe.unwrap().notes.remove(0)
         };
         assert!(note(true).await.contains("other commands refuse the node"));
-        assert!(note(false).await.contains("this run stops then"));
+        assert!(note(false).await.contains("this run may stop then"));
     }
 }

@@ -331,9 +331,79 @@ impl Act for AcmePlugin {
         Some(format!("ACME plugin {} {what}", text(call, "id")))
     }
 
-    fn check(&self, call: &Call, _: &Value) -> Option<String> {
+    fn check(&self, call: &Call, before: &Value) -> Option<String> {
+        let before: Before = look::before(before).ok()?;
         let wanted =
             if is_absent(call) { "it is not listed" } else { "it is listed so; its data is shown in the clear" };
-        Some(typed::check(&typed::call(Verb::Get, LISTED, &Params::new()), wanted))
+        let listed = typed::check(&typed::call(Verb::Get, LISTED, &Params::new()), wanted);
+        let missing = before.data.is_some_and(|data| !data.same);
+        // A command line is no place for it: other users of the machine see it.
+        let data = format!("# its data is missing: pvenode acme plugin set {} --data FILE", text(call, "id"));
+        Some(if missing { format!("{data}\n{listed}") } else { listed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::proxmox::testing::{FakeWorld, call};
+
+    const DATA: &str = "secret/pass%3Alab%2Fdns/acme/dns";
+
+    fn world(plugins: Value, same: bool) -> FakeWorld {
+        FakeWorld::default()
+            .with("proxmox/acme/plugins", plugins)
+            .with(DATA, json!({"names": ["CF_Token"], "same": same}))
+            .with("proxmox/nodes", json!({"pve1": crate::actions::proxmox::testing::node("pve1")}))
+            .with("proxmox/node/pve1/config", json!({"values": {"acmedomain0": "pve1.example.org,plugin=dns"}}))
+    }
+
+    fn there() -> Value {
+        json!({"dns": {"type": "dns", "api": "cf", "has_data": true, "nodes": ["pve1"]}})
+    }
+
+    fn act() -> AcmePlugin {
+        AcmePlugin::new(Timing::default())
+    }
+
+    #[tokio::test]
+    async fn a_new_one_is_made_without_its_data_in_sight_and_taken_away_again() {
+        let with = call(json!({"id": "dns", "api": "cf", "data": "pass:lab/dns", "validation_delay": 60}));
+        let probe = act().look(&with, &world(json!({}), false)).await.unwrap();
+        assert_eq!(
+            probe.summary,
+            "ACME plugin dns: is made with api: cf; validation_delay: 60; data: CF_Token from pass:lab/dns"
+        );
+        let request = act().request(&with, &probe.before).unwrap();
+        let params = [("api", "cf"), ("validation-delay", "60"), ("id", "dns"), ("type", "dns")];
+        assert_eq!((request.verb, request.params), (Verb::Post, params.into_iter().collect::<Params>()));
+        let undo = act().undo(&with, &probe.before, None).unwrap();
+        assert_eq!(undo.with, json!({"id": "dns", "state": "absent"}));
+        let check = act().check(&with, &probe.before).unwrap();
+        assert!(check.starts_with("# its data is missing: pvenode acme plugin set dns --data FILE\n"), "{check}");
+    }
+
+    #[tokio::test]
+    async fn data_that_is_written_over_comes_back_by_nothing() {
+        let with = call(json!({"id": "dns", "data": "pass:lab/dns", "validation_delay": 30}));
+        let probe = act().look(&with, &world(there(), false)).await.unwrap();
+        assert_eq!((probe.effect, act().undo(&with, &probe.before, None)), (Some(Effect::Destroy), None));
+        assert!(act().look(&with, &world(there(), true)).await.unwrap().satisfied);
+        let fields = call(json!({"id": "dns", "nodes": []}));
+        let probe = act().look(&fields, &world(there(), false)).await.unwrap();
+        let request = act().request(&fields, &probe.before).unwrap();
+        assert_eq!((request.verb, request.params), (Verb::Put, Params::new().set("delete", "nodes")));
+        assert_eq!(act().undo(&fields, &probe.before, None).unwrap().with["nodes"], json!(["pve1"]));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_used_is_not_taken_away() {
+        let refusal =
+            async |with: Value| act().look(&call(with), &world(there(), false)).await.unwrap_err().to_string();
+        assert!(
+            refusal(json!({"id": "dns", "state": "absent"})).await.contains("pve1 has names that are checked by it")
+        );
+        assert!(refusal(json!({"id": "new"})).await.contains("no api to make one with"));
+        assert!(refusal(json!({"id": "standalone", "api": "cf"})).await.contains("built-in plugin"));
     }
 }

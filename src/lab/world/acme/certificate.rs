@@ -168,7 +168,7 @@ pub(super) fn step(world: &mut World, key: TaskKey, change: &mut Change) -> Next
         (2, _) => {
             world.say(key, "Placing ACME order");
             world.say(key, format!("Order URL: {}", authority::url(&directory, "order", world.acme.issued + 1)));
-            match domains.iter().map(|(name, plugin)| challenge(world, key, &directory, name, plugin)).collect() {
+            match domains.iter().try_for_each(|(name, plugin)| challenge(world, key, &directory, name, plugin)) {
                 Ok(()) => Next::In(8000),
                 Err(why) => Next::Done(Err(why)),
             }
