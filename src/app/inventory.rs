@@ -136,7 +136,8 @@ impl Asking {
 /// It cannot be written.
 pub fn write_json(inventory: &Inventory, on_one_line: bool, to: &mut dyn std::io::Write) -> std::io::Result<()> {
     let whole = Whole::of(inventory);
-    let written = if on_one_line { serde_json::to_writer(to, &whole) } else { serde_json::to_writer_pretty(to, &whole) };
+    let written =
+        if on_one_line { serde_json::to_writer(to, &whole) } else { serde_json::to_writer_pretty(to, &whole) };
     Ok(written?)
 }
 

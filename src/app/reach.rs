@@ -59,6 +59,10 @@ impl Keeps for Own {
         self.0.resolve(&reference(text)?).await.map_err(|e| e.to_string())
     }
 
+    async fn text(&self, text: &str) -> Result<SecretString, String> {
+        self.0.text(&reference(text)?).await.map_err(|e| e.to_string())
+    }
+
     async fn token(&self, text: &str) -> Result<(String, SecretString), String> {
         let pair = self.0.token(&reference(text)?).await.map_err(|e| e.to_string())?;
         Ok((pair.id, pair.secret))

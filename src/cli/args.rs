@@ -460,6 +460,7 @@ Faults:
   ssh-drop:ha-manager*1   the connection breaks before the command   ·   ssh-exit:qm=text   it exits with 255
   ssh-drop-after:… ssh-exit-after:…   the command is carried out first   ·   quorum-lost    quorum-back
   lock-stays:104    set-lock:104=backup    clear-lock:104    replace-guest:104    tasks-late=40s
+  challenge-fails:pve1.example.org
   @40s FAULT        after so much of the lab's time
 In paths * is one segment, a trailing ** all the rest, a trailing *N how often.";
 

@@ -1,5 +1,6 @@
 //! One binary for all integration tests: linking is what costs time here.
 
+mod acme;
 mod architecture;
 mod bad_input;
 mod bulk;

@@ -58,6 +58,9 @@ const COMMON: Row = Row {
     rare: false,
 };
 
+/// A file of this machine.
+const LOCAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE");
+
 const ROWS: &[Row] = &[
     Row {
         action: "proxmox.guest_migrate",
@@ -373,6 +376,16 @@ const ROWS: &[Row] = &[
         ..COMMON
     },
     Row {
+        action: "proxmox.image_upload",
+        given: &[("node", "pve2"), ("storage", "local"), ("path", LOCAL), ("filename", "license.iso")],
+        changes: &["POST /nodes/*/storage/local/upload"],
+        tasks: &["imgcopy"],
+        about: Some(""),
+        nodes: &["pve2"],
+        rare: true,
+        ..COMMON
+    },
+    Row {
         action: "proxmox.image_delete",
         given: &[("node", "pve1"), ("volume", "local:iso/debian.iso")],
         changes: &["DELETE /nodes/*/storage/local/content/**"],
@@ -411,6 +424,43 @@ const ROWS: &[Row] = &[
         changes: &["PUT /access/acl"],
         user: Some("root@pam"),
         kin: true,
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.acme_plugin",
+        given: &[("id", "cf"), ("api", "cf"), ("data", "pass:lab/dns")],
+        changes: &["POST /cluster/acme/plugins"],
+        rare: true,
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.acme_account",
+        given: &[("contact", "ops@example.org"), ("accept_terms", "true")],
+        changes: &["POST /cluster/acme/account"],
+        tasks: &["acmeregister"],
+        about: Some(""),
+        user: Some("root@pam"),
+        rare: true,
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.acme_domains",
+        scenario: "acme",
+        given: &[("node", "pve2"), ("domains", "pve2.lab.example"), ("plugin", "dns")],
+        changes: &["PUT /nodes/pve2/config"],
+        nodes: &["pve2"],
+        rare: true,
+        ..COMMON
+    },
+    Row {
+        action: "proxmox.certificate_order",
+        scenario: "acme",
+        given: &[("node", "pve1")],
+        changes: &["POST /nodes/pve1/certificates/acme/certificate"],
+        tasks: &["acmenewcert"],
+        about: Some(""),
+        nodes: &["pve1"],
+        rare: true,
         ..COMMON
     },
     Row {
@@ -504,6 +554,8 @@ fn columns(kind: &str, row: &Row) -> Vec<Column> {
         "quorum-lost" => once(vec![kind.to_owned()]),
         "quorum-back" => comes_back(["quorum-lost".to_owned()].into_iter(), |_| "quorum-back".to_owned()),
         "lock-stays" | "clear-lock" | "replace-guest" => each(&[row.vmid]),
+        "challenge-fails" if row.tasks.contains(&"acmenewcert") => each(&["pve1.lab.example"]),
+        "challenge-fails" => Vec::new(),
         "set-lock" => once(vec![format!("set-lock:{}=backup", row.vmid)]),
         other => panic!("the lab has a new kind of fault, {other}: say here what it may do to an action"),
     }
@@ -632,6 +684,7 @@ async fn the_examples_are_whole() {
             let needless = (kind.starts_with("ssh-") && row.programs.is_empty())
                 || (kind == "STATUS-after" && row.changes.is_empty())
                 || (kind.starts_with("task-") && row.tasks.is_empty())
+                || (kind == "challenge-fails" && !row.tasks.contains(&"acmenewcert"))
                 // Only what is gone can come back: it is met as a fault with its time.
                 || matches!(kind, "node-up" | "quorum-back");
             assert!(some || needless, "{}: {kind} is not met", row.action);

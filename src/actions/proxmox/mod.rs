@@ -1,6 +1,7 @@
 //! Acts on a Proxmox site, and the source of its resources.
 
 pub mod access;
+pub mod acme;
 mod act;
 pub mod api;
 pub mod backup;

@@ -29,6 +29,12 @@
 //! | `proxmox/roles` | map by name of `{privileges: [name], special}`; `special` only where it is built in |
 //! | `proxmox/users` | map by `user@realm` of `{enable, expire, comment, email, firstname, lastname}` |
 //! | `proxmox/tokens` | map by `user@realm!name` of `{privsep, expire, comment}` |
+//! | `proxmox/node/NAME/config` | [`NodeConfig`](super::object::NodeConfig): the node's own, not its guests' |
+//! | `proxmox/node/NAME/certificates` | map by file name of [`Certificate`](super::object::Certificate) |
+//! | `proxmox/node/NAME/shown` | [`ShownCertificate`](super::object::ShownCertificate), by a new connection; null where that is not known |
+//! | `proxmox/acme/accounts` | map by name of `{}` |
+//! | `proxmox/acme/account/NAME` | `{contact: [address], directory}`, null where there is none; for root@pam alone |
+//! | `proxmox/acme/plugins` | map by id of `{type, api, nodes, validation_delay, disable, has_data}`, never their data |
 //! | `proxmox/acl` | map by `PATH KIND ID ROLE` of `{propagate}`; KIND is user, group or token |
 
 use std::fmt;
@@ -70,6 +76,12 @@ pub enum Resource {
     Users,
     Tokens,
     Acl,
+    NodeConfig(NodeName),
+    Certificates(NodeName),
+    Shown(NodeName),
+    AcmeAccounts,
+    AcmeAccount(String),
+    AcmePlugins,
 }
 
 impl Resource {
@@ -109,6 +121,12 @@ impl Resource {
             Self::Users => "the users".to_owned(),
             Self::Tokens => "the API tokens".to_owned(),
             Self::Acl => "the access control list".to_owned(),
+            Self::NodeConfig(node) => format!("the configuration of node {node}"),
+            Self::Certificates(node) => format!("the certificates of {node}"),
+            Self::Shown(node) => format!("the certificate that {node} shows"),
+            Self::AcmeAccounts => "the ACME accounts".to_owned(),
+            Self::AcmeAccount(name) => format!("the ACME account {name}"),
+            Self::AcmePlugins => "the ACME plugins".to_owned(),
         }
     }
 }
@@ -155,6 +173,12 @@ impl fmt::Display for Resource {
             Self::Users => f.write_str("proxmox/users"),
             Self::Tokens => f.write_str("proxmox/tokens"),
             Self::Acl => f.write_str("proxmox/acl"),
+            Self::NodeConfig(node) => write!(f, "proxmox/node/{node}/config"),
+            Self::Certificates(node) => write!(f, "proxmox/node/{node}/certificates"),
+            Self::Shown(node) => write!(f, "proxmox/node/{node}/shown"),
+            Self::AcmeAccounts => f.write_str("proxmox/acme/accounts"),
+            Self::AcmeAccount(name) => write!(f, "proxmox/acme/account/{name}"),
+            Self::AcmePlugins => f.write_str("proxmox/acme/plugins"),
         }
     }
 }
@@ -215,6 +239,12 @@ impl FromStr for Resource {
             ["proxmox", "users"] => Ok(Self::Users),
             ["proxmox", "tokens"] => Ok(Self::Tokens),
             ["proxmox", "acl"] => Ok(Self::Acl),
+            ["proxmox", "node", node, "config"] => Ok(Self::NodeConfig(node.into())),
+            ["proxmox", "node", node, "certificates"] => Ok(Self::Certificates(node.into())),
+            ["proxmox", "node", node, "shown"] => Ok(Self::Shown(node.into())),
+            ["proxmox", "acme", "accounts"] => Ok(Self::AcmeAccounts),
+            ["proxmox", "acme", "account", name] => Ok(Self::AcmeAccount(name.to_owned())),
+            ["proxmox", "acme", "plugins"] => Ok(Self::AcmePlugins),
             _ => Err(bad()),
         }
     }
@@ -262,6 +292,12 @@ mod tests {
             ),
             Resource::Inventory(Vec::new()),
             Resource::Inventory(vec![("tag".into(), "a&b".into()), ("tag".into(), "c".into())]),
+            Resource::NodeConfig(node.clone()),
+            Resource::Certificates(node.clone()),
+            Resource::Shown(node.clone()),
+            Resource::AcmeAccounts,
+            Resource::AcmeAccount("default".into()),
+            Resource::AcmePlugins,
             Resource::Placement(node),
             Resource::Ha,
             Resource::HaRules,

@@ -11,9 +11,10 @@ use crate::clients::net::Keys;
 use crate::clients::netbox::{NetboxCall, NetboxReply, NetboxWire};
 use crate::clients::proxmox::{Reply, Wire, WireCall};
 use crate::clients::ssh::{Commands, Output};
-use crate::lab::front::{Answer, Body, Lab, NetboxAnswer, Request};
+use crate::lab::front::{Answer, Body, Lab, NetboxAnswer, Passing, Request};
 use crate::lab::netbox::Ask;
 use crate::model::ids::NodeName;
+use crate::sys::files::{self, FileError};
 use crate::sys::http::HttpError;
 
 /// How long the client of a NetBox waits for an answer over HTTP.
@@ -26,7 +27,17 @@ pub(super) struct LabWire(pub Arc<Lab>);
 #[async_trait]
 impl Wire for LabWire {
     async fn send(&self, node: &NodeName, call: WireCall) -> Result<Reply, HttpError> {
-        let (lab, via, request) = (self.0.clone(), node.clone(), request(call));
+        let upload = call.upload.clone();
+        let (lab, via, mut request) = (self.0.clone(), node.clone(), request(call));
+        if let Some(upload) = upload {
+            let mut passing = Passing::default();
+            let read = files::read_through(&upload.path, |bytes| passing.add(bytes));
+            let failed =
+                |e: FileError| HttpError::Other { host: node.to_string(), sent: false, message: e.to_string() };
+            read.map_err(failed)?;
+            request = request.param("tmpfilename", "/var/tmp/pveupload-0123456789abcdef0123456789abcdef");
+            request.upload = Some(Arc::new(passing.end()));
+        }
         // A task of its own: what a node has taken is carried out even if its client goes away.
         let answer = tokio::spawn(async move { lab.request(&via, request).await }).await;
         let reset = |message: &str| HttpError::Reset { host: node.to_string(), sent: true, message: message.into() };

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::clock::WorldClock;
 use super::latency::Latency;
 use super::site::SiteWorld;
+use super::tls::Shown;
 use super::workers::Workers;
 use crate::lab::access::Access;
 use crate::lab::call::{Call, CommandReply};
@@ -57,6 +58,8 @@ pub(crate) struct Core {
     pub(super) latency: Latency,
     pub(super) timing: Timing,
     pub(super) netbox: Netbox,
+    /// The certificates of the nodes that listen.
+    shown: Mutex<BTreeMap<NodeName, Arc<Shown>>>,
 }
 
 impl Core {
@@ -72,7 +75,19 @@ impl Core {
         let clock = WorldClock::new(world.now_ms(), scale);
         let workers = world.nodes().into_iter().map(|node| (node, Workers::new(workers))).collect();
         let (wake, faults, latency) = (Notify::new(), FaultBoard::default(), Latency::default());
-        Self { world: Mutex::new(world), clock, wake, access, ledger, faults, workers, latency, timing, netbox }
+        Self {
+            world: Mutex::new(world),
+            clock,
+            wake,
+            access,
+            ledger,
+            faults,
+            workers,
+            latency,
+            timing,
+            netbox,
+            shown: Mutex::default(),
+        }
     }
 
     /// The world at the present moment. Never hold the lock across an await.
@@ -80,7 +95,9 @@ impl Core {
         let result = {
             let mut world = self.lock();
             self.catch_up(&mut **world);
-            act(&mut **world)
+            let result = act(&mut **world);
+            self.reload(&mut **world);
+            result
         };
         self.wake.notify_one();
         result
@@ -100,6 +117,24 @@ impl Core {
         let now = self.clock.now_ms();
         if now > world.now_ms() {
             world.advance_to(now);
+        }
+        self.reload(world);
+    }
+
+    /// A node listens with this certificate.
+    pub(super) fn show(&self, node: NodeName, shown: Arc<Shown>) {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(node, shown);
+    }
+
+    /// Has the listeners show what their nodes have taken.
+    fn reload(&self, world: &mut dyn SiteWorld) {
+        for (node, names) in world.reloaded() {
+            let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned();
+            match shown.map(|shown| shown.take(&node, names)) {
+                Some(Ok(fingerprint)) => world.set_shown(&node, fingerprint),
+                Some(Err(why)) => self.faults.note_trouble(why),
+                None => {}
+            }
         }
     }
 

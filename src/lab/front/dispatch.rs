@@ -57,7 +57,7 @@ impl Trace<'_> {
             node: self.via.clone(),
             method: self.request.method.clone(),
             path: self.path.clone(),
-            params: redact(&params),
+            params: redact(&self.path, &params),
             user: self.user.clone(),
             status: i32::from(status),
             mutating,
@@ -257,6 +257,7 @@ fn call(trace: &Trace<'_>, routed: &Routed, caller: Caller, params: BTreeMap<Str
         root_ticket,
         privileges: caller.privileges,
         via: trace.via.clone(),
+        upload: trace.request.upload.clone(),
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod fake;
 mod faults;
 mod latency;
 mod listener;
+mod multipart;
 mod netbox;
 mod own_calls;
 mod request;
@@ -32,6 +33,7 @@ pub use self::core::Timing;
 pub use self::dispatch::Answer;
 pub use self::faults::Faults;
 pub use self::latency::ClientLatency;
+pub use self::multipart::Passing;
 pub use self::netbox::NetboxAnswer;
 pub use self::request::Request;
 pub(crate) use self::request::percent_decode;
@@ -144,7 +146,8 @@ impl Lab {
         let failed = |source| LabError::Listen { node: node.clone(), address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        self.endpoints.push(Endpoint { node: node.clone(), addr, fingerprint: tls.fingerprint });
+        self.endpoints.push(Endpoint { node: node.clone(), addr, fingerprint: tls.shown.fingerprint() });
+        self.core.show(node.clone(), tls.shown);
         self.tasks.spawn(listener::listen(self.core.clone(), node, listener, TlsAcceptor::from(tls.config)));
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::lab::access::Memberships;
 use crate::lab::call::{Call, CommandReply, PveError, Reply};
 use crate::lab::fault::WorldFault;
-use crate::model::ids::NodeName;
+use crate::model::ids::{Fingerprint, NodeName};
 
 /// The simulated site's state. Every method returns at once; time passes only in `advance_to`.
 pub trait SiteWorld: std::any::Any + Send {
@@ -44,6 +44,16 @@ pub trait SiteWorld: std::any::Any + Send {
 
     /// Lets time pass up to this instant; never back.
     fn advance_to(&mut self, ms: u64);
+
+    /// Nodes that have taken another certificate since this was asked last, with the names in it; none: their own again.
+    fn reloaded(&mut self) -> Vec<(NodeName, Option<Vec<String>>)> {
+        Vec::new()
+    }
+
+    /// What a node shows from now on.
+    fn set_shown(&mut self, node: &NodeName, fingerprint: Fingerprint) {
+        let _ = (node, fingerprint);
+    }
 
     fn node_up(&self, node: &NodeName) -> bool;
 

@@ -21,6 +21,8 @@ pub(super) fn fill(scenario: &mut Scenario, spec: &FleetSpec) {
         ip: None,
         bridges: super::ordinary_bridges(),
         root_gib: super::ordinary_root(),
+        config: Default::default(),
+        certificate: None,
     }));
     let mut state = spec.seed;
     for n in 0..spec.guests {

@@ -1,6 +1,7 @@
 //! What a simulated site consists of when it starts: nodes, storages, guests, HA. Plain data, read from small
 //! YAML files that are part of the program. It must not know how the world behaves.
 
+mod acme;
 mod check;
 mod fleet;
 mod read;
@@ -8,6 +9,7 @@ mod recorded;
 
 use std::collections::BTreeMap;
 
+pub use acme::{AcmeSpec, CertificateSpec, PluginSpec};
 use serde::Deserialize;
 
 use crate::model::ids::{GuestKind, NodeName, StorageId, Upid, Vmid};
@@ -38,6 +40,8 @@ pub struct Scenario {
     pub backups: Vec<BackupSpec>,
     #[serde(default)]
     pub ha: HaSpec,
+    #[serde(default)]
+    pub acme: AcmeSpec,
     /// Tasks that run from the beginning and never end by themselves.
     #[serde(default)]
     pub tasks: Vec<Upid>,
@@ -77,6 +81,12 @@ pub struct NodeSpec {
     /// The root file system, GiB.
     #[serde(default = "ordinary_root")]
     pub root_gib: f64,
+    /// Lines of its own configuration.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    /// The one that it shows in place of its own.
+    #[serde(default)]
+    pub certificate: Option<CertificateSpec>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -267,6 +277,7 @@ const FILES: &[(&str, &str)] = &[
     ("full", include_str!("full.yaml")),
     ("tiny", include_str!("tiny.yaml")),
     ("empty-node", include_str!("empty-node.yaml")),
+    ("acme", include_str!("acme.yaml")),
     ("leftovers", include_str!("leftovers.yaml")),
     ("fleet", include_str!("fleet.yaml")),
     ("herd", include_str!("herd.yaml")),

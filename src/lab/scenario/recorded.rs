@@ -46,6 +46,7 @@ fn build() -> Result<Scenario, String> {
         storages: storages(of("storage"))?,
         guests,
         ha: HaSpec::default(),
+        acme: Default::default(),
         datacenter: BTreeMap::new(),
         mappings: BTreeMap::new(),
         pools: BTreeMap::new(),
@@ -65,6 +66,8 @@ fn node(row: &Value, status: &[Value], cpuinfo: &Value) -> Result<NodeSpec, Stri
         ip: ip.map(|other| text(other, "ip")).transpose()?,
         bridges: super::ordinary_bridges(),
         root_gib: number(row, "maxdisk")? / GIB,
+        config: BTreeMap::new(),
+        certificate: None,
         name: NodeName::new(name),
     })
 }

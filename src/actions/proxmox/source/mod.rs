@@ -4,6 +4,7 @@
 
 mod access;
 mod accounts;
+mod acme;
 mod each;
 mod evacuation;
 mod guest;
@@ -103,6 +104,12 @@ impl ProxmoxSource {
             Resource::Users => self.users().await,
             Resource::Tokens => self.tokens().await,
             Resource::Acl => self.acl().await,
+            Resource::NodeConfig(node) => json(&self.node_config(&node).await?),
+            Resource::Certificates(node) => json(&self.certificates(&node).await?),
+            Resource::Shown(node) => json(&self.shown(&node).await?),
+            Resource::AcmeAccounts => self.acme_accounts().await,
+            Resource::AcmeAccount(name) => self.acme_account(&name).await,
+            Resource::AcmePlugins => self.acme_plugins().await,
         }
     }
 }
