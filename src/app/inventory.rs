@@ -31,6 +31,8 @@ pub struct Ask {
     pub status: Option<String>,
     pub pool: Option<String>,
     pub all_addresses: bool,
+    /// For [`Format::Ansible`]: what configurations and guests said word by word.
+    pub details: bool,
     /// For one call about one guest.
     pub deadline: Duration,
     /// How long an answer of an earlier run holds.
@@ -40,7 +42,6 @@ pub struct Ask {
 /// A format of another program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    Json,
     Yaml,
     Csv,
     Ansible,
@@ -102,10 +103,11 @@ impl Asking {
         let Some(proxmox) = self.site.proxmox.as_deref().cloned() else {
             return Err(AppError::new(Exit::Configuration, "config::site", "the configuration names no Proxmox site"));
         };
-        let Ask { node, tags, kind, status, pool, all_addresses, deadline, max_age } = self.ask.clone();
+        let Ask { node, tags, kind, status, pool, all_addresses, details, deadline, max_age } = self.ask.clone();
         let how = HowToCollect {
             choice: Choice { node, tags, kind, status, pool },
             all_addresses,
+            details,
             deadline,
             max_age,
             now: clock::now_ms().unsigned_abs(),
@@ -128,11 +130,21 @@ impl Asking {
     }
 }
 
-/// The inventory in a format; always a whole text.
+/// The inventory as JSON, piece by piece: as one text it would be the largest thing that this program ever holds.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_json(inventory: &Inventory, on_one_line: bool, to: &mut dyn std::io::Write) -> std::io::Result<()> {
+    Ok(match on_one_line {
+        true => serde_json::to_writer(to, &Whole::of(inventory))?,
+        false => serde_json::to_writer_pretty(to, &Whole::of(inventory))?,
+    })
+}
+
+/// The inventory in another program's format, or as YAML; a whole text.
 pub fn written(inventory: &Inventory, wanted: Format) -> String {
     let json = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap_or_default();
     match wanted {
-        Format::Json => Whole::of(inventory).json(),
         Format::Yaml => super::to_yaml(&Whole::of(inventory)),
         Format::Csv => format::csv(inventory),
         Format::Ansible => json(&format::ansible(inventory)),

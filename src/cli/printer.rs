@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::args::{Global, Output, When};
 use super::diagnostic;
 use crate::app::AppError;
-use crate::app::redact::Redactor;
+use crate::app::redact::{RedactingWriter, Redactor};
 use crate::report::{Look, Style};
 
 #[derive(Clone)]
@@ -51,6 +51,14 @@ impl Printer {
         let ended = if text.ends_with('\n') { "" } else { "\n" };
         // A reader that has gone (`| head`) has seen what it wanted.
         let _ = write!(out, "{text}{ended}").and_then(|()| out.flush());
+    }
+
+    /// Data that is too much to be held in one piece.
+    pub fn stream(&self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
+        let out = RedactingWriter::new(self.redactor.clone(), std::io::stdout().lock());
+        let mut out = std::io::BufWriter::with_capacity(64 << 10, out);
+        // A reader that has gone (`| head`) has seen what it wanted.
+        let _ = write(&mut out).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
     }
 
     /// Data as JSON, in the shape that `-o` asks for; `false`: it asks for text.

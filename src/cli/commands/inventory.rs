@@ -20,11 +20,15 @@ pub async fn run(face: &Face, args: Inventory) -> Result<Exit, AppError> {
         let found = app::diff_files(&here(before), &here(after))?;
         return Ok(differences(face, &found));
     }
-    let mut asking = Asking::open(&face.settings, &face.redactor, ask(&args)).await?;
+    let details = args.host.is_some() || face.printer.output == Output::Ansible;
+    let ask = Ask { details, ..ask(&args) };
+    let mut asking = Asking::open(&face.settings, &face.redactor, ask).await?;
     if args.watch {
         return watch(face, asking, args.every).await;
     }
     let found = asking.collect().await?;
+    // What is kept for the next run is on the disk by now.
+    drop(asking);
     show(face, &args, &found);
     // Ansible shows whatever a script writes to stderr as an error.
     if !args.script || !found.notes.is_empty() || !found.inventory.missing.is_empty() {
@@ -43,6 +47,7 @@ fn ask(args: &Inventory) -> Ask {
         status: args.status.clone(),
         pool: args.pool.clone(),
         all_addresses: args.all_addresses,
+        details: false,
         deadline: args.deadline,
         max_age: if args.fresh { Duration::ZERO } else { args.max_age },
     }
@@ -54,7 +59,8 @@ fn show(face: &Face, args: &Inventory, found: &Found) {
         return face.printer.data(&app::of_ansible_host(inventory, name));
     }
     let format = match face.printer.output {
-        Output::Json | Output::Jsonl => Format::Json,
+        Output::Json => return face.printer.stream(|to| app::write_json(inventory, false, to)),
+        Output::Jsonl => return face.printer.stream(|to| app::write_json(inventory, true, to)),
         Output::Yaml => Format::Yaml,
         Output::Csv => Format::Csv,
         Output::Ansible => Format::Ansible,

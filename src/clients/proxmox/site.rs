@@ -160,11 +160,30 @@ impl Site {
         }
     }
 
+    /// A read of a long list, whose rows `read` takes from the answer one by one.
+    pub(super) async fn get_by<T>(
+        &self,
+        path: &str,
+        read: impl Fn(At, &reply::Reply) -> Result<T, ProxmoxError> + Sync,
+    ) -> Result<T, ProxmoxError> {
+        self.call_by(Verb::Get, path, &Params::new(), &read).await
+    }
+
     async fn call(&self, verb: Verb, path: &str, params: &Params) -> Result<Answer, ProxmoxError> {
+        self.call_by(verb, path, params, &reply::read).await
+    }
+
+    async fn call_by<T>(
+        &self,
+        verb: Verb,
+        path: &str,
+        params: &Params,
+        read: &(impl Fn(At, &reply::Reply) -> Result<T, ProxmoxError> + Sync),
+    ) -> Result<T, ProxmoxError> {
         let mut first = None;
         for endpoint in self.order(path) {
             self.check(verb, path, params, endpoint)?;
-            match self.call_at(endpoint, &Request { verb, path, params: params.as_slice() }).await {
+            match self.call_at(endpoint, &Request { verb, path, params: params.as_slice() }, read).await {
                 Err(error) if error.another_node_may_answer() => {
                     endpoint.suspect(true);
                     tracing::debug!(node = %endpoint.name, path, %error, "node not reached");
@@ -191,7 +210,12 @@ impl Site {
         }
     }
 
-    async fn call_at(&self, endpoint: &Endpoint, request: &Request<'_>) -> Result<Answer, ProxmoxError> {
+    async fn call_at<T>(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+        read: &(impl Fn(At, &reply::Reply) -> Result<T, ProxmoxError> + Sync),
+    ) -> Result<T, ProxmoxError> {
         let at = At { verb: request.verb, path: request.path.to_owned(), node: endpoint.name.clone() };
         let mut proof = self.inner.login.proof(endpoint).await?;
         let mut reply = self.send(endpoint, request, &proof, &at).await?;
@@ -200,7 +224,7 @@ impl Site {
             proof = self.inner.login.proof(endpoint).await?;
             reply = self.send(endpoint, request, &proof, &at).await?;
         }
-        reply::read(at, &reply)
+        read(at, &reply)
     }
 
     async fn send(

@@ -32,6 +32,8 @@ pub struct HowToCollect {
     pub choice: Choice,
     /// Also loopback, link-local and what container networks have.
     pub all_addresses: bool,
+    /// Keeps with each host what its configuration and the guest said word by word, which only Ansible is told.
+    pub details: bool,
     /// For one call about one guest.
     pub deadline: Duration,
     /// Calls at once to one node, and how many of them through pvedaemon. A node has three workers of each for everybody.
@@ -52,6 +54,7 @@ impl Default for HowToCollect {
         Self {
             choice: Choice::default(),
             all_addresses: false,
+            details: false,
             deadline: Duration::from_secs(10),
             at_once: 3,
             protected: 2,
