@@ -94,8 +94,8 @@ fn a_node_that_is_gone_or_silent_spoils_nothing() {
     let (world, got) = in_lab("three-node", &["node-down:pve3"], "runbook inventory -o json");
     let all = got.exits(12).complains(&["INCOMPLETE", "node pve3 is offline"]).json();
     assert_eq!(all["missing"][0]["reason"], "node_offline");
-    assert_eq!((reason(&all, 221), host(&all, 104)["primary"].as_str()), ("node_offline", Some("10.0.0.104")));
-    assert_eq!(calls(&world, "/qemu/221/config"), 0);
+    assert_eq!((reason(&all, 224), host(&all, 104)["primary"].as_str()), ("node_offline", Some("10.0.0.104")));
+    assert_eq!(calls(&world, "/qemu/224/config"), 0);
 
     let silent = ["hang:GET /nodes/pve2/**"];
     let started = Instant::now();

@@ -64,7 +64,9 @@ fn named(entry: &str) -> Option<&str> {
 fn every_call_of_a_run_is_allowed_by_what_its_page_lists() {
     let mut problems = Vec::new();
     for book in Book::all() {
-        let listed: BTreeSet<&str> = book.privileges.iter().filter_map(|entry| named(entry)).collect();
+        // Also one that is named within a text: what is asked for only where it is there.
+        let words = book.privileges.iter().flat_map(|entry| entry.split([' ', ';', ':', ',']));
+        let listed: BTreeSet<&str> = words.filter(|word| word.contains('.')).collect();
         let world = World::new();
         world.lab(&book.lab(None), &book.words()).exits(0);
         let mut calls = 0;

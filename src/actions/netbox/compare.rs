@@ -211,12 +211,13 @@ impl Action for NetboxCompare {
         notes.extend(
             found.orphans.iter().map(|orphan| format!("{} ({}): no such guest any more", orphan.name, orphan.key)),
         );
+        let many = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
         let summary = format!(
-            "NetBox: {} to change, {} as they should be, {} orphans, {} clashes",
+            "NetBox: {} to change, {} as they should be, {}, {}",
             found.changes.len(),
             found.unchanged,
-            found.orphans.len(),
-            found.clashes.len()
+            many(found.orphans.len(), "orphan", "orphans"),
+            many(found.clashes.len(), "clash", "clashes")
         );
         Ok(Reading { outputs: outputs(&found), summary, guards: Vec::new(), notes })
     }
