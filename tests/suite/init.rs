@@ -154,10 +154,9 @@ fn what_the_login_may_not_give_is_said_as_commands_that_do_it() {
     );
     got.exits(0).says(&[
         "init 6",
-        "pveum role add Runbook-operate --privs \"",
         "pveum acl modify / --users ops@pve --roles Runbook-operate",
         "pveum acl modify / --tokens 'ops@pve!mine' --roles Runbook-operate",
-        "600 done 0 done 0 done 0",
+        "600 done 0 done 0",
         "init 0 104 121 221",
     ]);
     hides(&world.read("seen"), &world, &["ops", "kept"]);

@@ -1,7 +1,7 @@
 //! Answers as text: tables with lines round their cells, and JSON as Perl writes it.
 //!
 //! Source: PVE::CLIFormatter. The real one takes columns and alignment from the schema of the answer, which the lab has
-//! not: it shows what every row has first, and numbers on the right.
+//! not: it shows what a row is known by first, then what every row has, and numbers on the right.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +25,10 @@ pub(super) fn text(data: &Value, border: bool, header: bool) -> String {
     }
 }
 
+/// What a row is known by, where it has one of these.
+const NAMES: [&str; 12] =
+    ["vmid", "node", "userid", "tokenid", "roleid", "poolid", "storage", "sid", "rule", "path", "realm", "upid"];
+
 struct Cell {
     text: String,
     right: bool,
@@ -45,8 +49,10 @@ fn list(rows: &[Value], border: bool, header: bool) -> String {
         .filter_map(Value::as_object)
         .flat_map(|row| row.keys())
         .for_each(|name| *counts.entry(name).or_default() += 1);
-    let (always, at_times): (Vec<_>, Vec<_>) = counts.into_iter().partition(|(_, count)| *count == rows.len());
-    let columns: Vec<String> = always.into_iter().chain(at_times).map(|(name, _)| name.to_owned()).collect();
+    let mut columns: Vec<(&str, usize)> = counts.into_iter().collect();
+    let place = |name: &str| NAMES.iter().position(|known| *known == name).unwrap_or(NAMES.len());
+    columns.sort_by_key(|(name, count)| (place(name), *count < rows.len(), *name));
+    let columns: Vec<String> = columns.into_iter().map(|(name, _)| name.to_owned()).collect();
     let mut cells: Vec<Vec<Cell>> = rows
         .iter()
         .map(|row| {
