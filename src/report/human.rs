@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::crowd::{Crowds, Told};
 use super::figures::{clock, count, duration};
 use super::plain;
 use super::style::{Ink, Look, mark};
@@ -27,6 +28,7 @@ const TICK: Duration = Duration::from_millis(500);
 pub struct Human {
     look: Look,
     view: RunView,
+    crowds: Crowds,
     display: MultiProgress,
     rows: Vec<(StepPath, ProgressBar)>,
     footer: ProgressBar,
@@ -54,7 +56,8 @@ impl Human {
         let footer = display.add(ProgressBar::new_spinner().with_style(timed()));
         footer.enable_steady_tick(TICK);
         let keys = (!display.is_hidden()).then(UnmarkedKeys::new).flatten();
-        Self { look, view: RunView::default(), display, rows: Vec::new(), footer, _keys: keys }
+        let (view, crowds) = (RunView::default(), Crowds::default());
+        Self { look, view, crowds, display, rows: Vec::new(), footer, _keys: keys }
     }
 
     /// Goes on with a run of which so much was seen before, by others.
@@ -116,7 +119,12 @@ fn timed() -> ProgressStyle {
 impl Observer for Human {
     fn see(&mut self, event: &Event) {
         self.view.see(event);
-        if let Some(line) = scrolled(event, &self.view, &self.look) {
+        let line = match self.crowds.tell(event, &self.view) {
+            Told::ByItself => scrolled(event, &self.view, &self.look),
+            Told::Not => None,
+            Told::Instead(text) => Some(tenth(&text, event.at, &self.look)),
+        };
+        if let Some(line) = line {
             // A terminal that went away does not end a run.
             let _ = self.display.println(line);
         }
@@ -153,6 +161,14 @@ fn scrolled(event: &Event, view: &RunView, look: &Look) -> Option<String> {
             Some(look.style.paint(Ink::Dim, &clip(&text, look.width, look.style)))
         }
     }
+}
+
+/// `02:15:26 ✓ tag: 40 of 200 over`
+fn tenth(text: &str, at: u64, look: &Look) -> String {
+    let (sign, ink) = mark(&Outcome::Ok, look.style);
+    let head = format!("{} ", clock(at, look.offset));
+    let room = look.width.saturating_sub(width(&head) + width(sign) + 1);
+    format!("{head}{} {}", look.style.paint(ink, sign), clip(&clean(text), room, look.style))
 }
 
 /// `02:15:26 ✓ move[104]  VM 104 (web-1): …  32s`

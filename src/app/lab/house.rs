@@ -172,6 +172,11 @@ impl House {
         self.lab.latency()
     }
 
+    /// How many requests were under way at each node at once at most.
+    pub fn most_requests(&self) -> std::collections::BTreeMap<crate::model::ids::NodeName, usize> {
+        self.lab.most_requests()
+    }
+
     /// The secret of a token that the lab knows.
     pub fn secret(&self, token: &str) -> Option<String> {
         self.lab.access().token_secret(token)
@@ -186,8 +191,10 @@ impl House {
         let secret = self.secret(token).unwrap_or_else(|| "00000000-0000-0000-0000-000000000000".to_owned());
         files::write_private(self.folder.join("token"), format!("{token}\n{secret}\n").as_bytes()).map_err(cannot)?;
         // For whoever wants to try a login with a ticket instead.
-        let password = self.lab.access().password("ops@pve").unwrap_or_default();
-        files::write_private(self.folder.join("password"), password.as_bytes()).map_err(cannot)?;
+        for (user, name) in [("ops@pve", "password"), ("root@pam", "root-password")] {
+            let password = self.lab.access().password(user).unwrap_or_default();
+            files::write_private(self.folder.join(name), password.as_bytes()).map_err(cannot)?;
+        }
         let mut credentials = json!({"token": format!("file:{}", self.folder.join("token").display())});
         if let SshMode::Sshd { config, .. } = self.ssh.mode() {
             credentials["ssh_config"] = config.display().to_string().into();

@@ -74,7 +74,7 @@ fn request(call: WireCall) -> Request {
 #[async_trait]
 impl Commands for LabWire {
     async fn run(&self, host: &str, argv: &[String]) -> Output {
-        let reply = self.0.command(&NodeName::new(host), argv);
+        let reply = self.0.command(&NodeName::new(host), argv).await;
         Output { exit: reply.exit, stdout: reply.stdout, stderr: reply.stderr }
     }
 }

@@ -11,6 +11,7 @@ use super::clock::WorldClock;
 use super::latency::Latency;
 use super::site::SiteWorld;
 use super::tls::Shown;
+use super::tools::{self, Begun};
 use super::workers::Workers;
 use crate::lab::access::Access;
 use crate::lab::call::{Call, CommandReply};
@@ -163,17 +164,28 @@ impl Core {
         }
     }
 
-    /// Runs a command on a node, as SSH does, and writes it into the ledger.
-    pub(crate) fn run_command(&self, node: &NodeName, argv: &[String]) -> CommandReply {
+    /// Runs a command on a node, as SSH does, and writes it into the ledger. One that starts a task ends with it; its
+    /// line in the ledger says what was known when it had been taken.
+    pub(crate) async fn run_command(&self, node: &NodeName, argv: &[String]) -> CommandReply {
+        match self.begin_command(node, argv) {
+            Begun::Done(reply) => reply,
+            Begun::Waits(waiting) => waiting.for_its_end(self).await,
+        }
+    }
+
+    fn begin_command(&self, node: &NodeName, argv: &[String]) -> Begun {
         self.with_world(|world| {
             let known = world.nodes().contains(node);
             let up = known && world.node_up(node);
             let fault = up.then(|| self.faults.take_command(argv)).flatten();
-            let reply = match &fault {
-                _ if !up => unreachable_node(node),
-                Some(fault) if !fault.after => broken(node, fault, false),
-                Some(fault) => broken(node, fault, world.command(node, argv).mutating),
-                None => world.command(node, argv),
+            let begun = match &fault {
+                _ if !up => Begun::Done(unreachable_node(node)),
+                Some(fault) if !fault.after => Begun::Done(broken(node, fault, false)),
+                Some(fault) => {
+                    let mutating = tools::begin(self, world, node, argv).mutating();
+                    Begun::Done(broken(node, fault, mutating))
+                }
+                None => tools::begin(self, world, node, argv),
             };
             self.ledger.add(Entry {
                 seq: 0,
@@ -184,12 +196,12 @@ impl Core {
                 path: argv.first().cloned().unwrap_or_default(),
                 params: BTreeMap::from([("argv".to_owned(), redact_command(argv))]),
                 user: Some("root".into()),
-                status: reply.exit,
-                mutating: reply.mutating,
+                status: begun.exit(),
+                mutating: begun.mutating(),
                 accepted: up && fault.is_none_or(|fault| fault.after),
                 client: None,
             });
-            reply
+            begun
         })
     }
 

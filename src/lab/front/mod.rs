@@ -1,6 +1,7 @@
 //! The lab's front: everything of a simulated site that a client can touch. It checks and words, delays and breaks;
 //! what a call does is the world's business.
 
+mod calls;
 mod clock;
 mod core;
 mod dispatch;
@@ -18,8 +19,10 @@ pub mod site;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tools;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -208,14 +211,19 @@ impl Lab {
         dispatch::dispatch(self.core.clone(), via.clone(), request).await
     }
 
-    /// One command in-process, as over SSH.
-    pub fn command(&self, node: &NodeName, argv: &[String]) -> CommandReply {
-        self.core.run_command(node, argv)
+    /// One command in-process, as over SSH: to its end, which is its task's where it has one.
+    pub async fn command(&self, node: &NodeName, argv: &[String]) -> CommandReply {
+        self.core.run_command(node, argv).await
     }
 
     /// How long each client waited so far.
     pub fn latency(&self) -> Vec<ClientLatency> {
         self.core.latency.report()
+    }
+
+    /// How many requests were under way at each node at once at most.
+    pub fn most_requests(&self) -> BTreeMap<NodeName, usize> {
+        self.core.latency.most()
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

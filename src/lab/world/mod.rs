@@ -44,6 +44,7 @@ use std::collections::BTreeMap;
 
 pub use self::diff::diff;
 pub use self::fault::{FaultKind, TaskFault};
+pub use self::task::Most;
 use crate::lab::call::{Call, PveError, Reply, Verb};
 use crate::model::ids::{NodeName, StorageId, Vmid};
 
