@@ -196,7 +196,8 @@ fn finished(step: &StepView, look: &Look, at: u64) -> String {
 /// `  ▶ move[107]  39% ██████░░░░░░░░░░  6.2 GiB of 16.0 GiB, 112.0 MiB/s`, with room behind it for how long.
 fn running(step: &StepView, look: &Look) -> String {
     let style = look.style;
-    let (line, share) = step.progress.clone().unwrap_or_default();
+    let asked_for = || (step.summary.clone().unwrap_or_default(), None);
+    let (line, share) = step.progress.clone().unwrap_or_else(asked_for);
     let attempt = if step.attempts > 1 { format!(" (attempt {})", step.attempts) } else { String::new() };
     let far = share.map(|s| format!("  {:>3.0}% {}", s * 100.0, style.bar(s, BAR))).unwrap_or_default();
     let room = look.width.saturating_sub(4 + 2 + TOOK);

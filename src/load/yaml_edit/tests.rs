@@ -187,7 +187,7 @@ fn an_item_is_added_behind_the_last_one_and_all_else_stays() {
         ("nodes: &n [a]\n", "anchor"),
         ("nodes: {a: b}\n", "no list"),
         ("x: 1\n", "no list"),
-        ("nodes:\n  - |+\n    a\n\n", "cannot be told"),
+        ("nodes:\n  - a\n  - |+\n    b\n\n", "by hand"),
         ("", "nothing"),
     ] {
         let error = append(text, "nodes", &node).unwrap_err().to_string();

@@ -21,7 +21,7 @@ use self::table::Command;
 pub(super) use self::wait::{Begun, Waiting};
 use super::core::Core;
 use super::site::SiteWorld;
-use crate::lab::call::{CommandReply, PveError};
+use crate::lab::call::{CommandReply, PveError, Reply};
 use crate::model::ids::NodeName;
 
 /// Takes a command as far as it comes at once: to its end, or to a task that it waits for.
@@ -56,16 +56,16 @@ fn run(desk: &mut Desk<'_>, program: &str, command: &Command, words: &[String]) 
         path.insert("node".into(), desk.node.to_string());
     }
     match desk.call(method, path, params) {
-        Ok(reply) => answer(desk, command, &line, reply),
+        Ok(reply) => answer(command, &line, reply),
         Err(error) => Begun::Done(failed(&error, &command.usage(program))),
     }
 }
 
-fn answer(desk: &mut Desk<'_>, command: &Command, line: &Line, reply: crate::lab::call::Reply) -> Begun {
+fn answer(command: &Command, line: &Line, reply: Reply) -> Begun {
     match Waiting::on(&reply.data) {
         Some(waiting) if command.show == Show::Worker => Begun::Waits(waiting),
         _ => {
-            let (text, error) = command.show.text(desk, &reply.data, line);
+            let (text, error) = command.show.text(&reply.data, line);
             let exit = if error.is_empty() { 0 } else { 255 };
             Begun::Done(CommandReply { exit, stdout: text, stderr: error, mutating: reply.mutating })
         }

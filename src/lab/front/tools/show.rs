@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::desk::Desk;
 use super::grid;
 use super::line::Line;
 use crate::lab::call::PveError;
@@ -28,7 +27,7 @@ pub(super) enum Show {
 
 impl Show {
     /// For standard output and standard error; a text for the latter is a failure.
-    pub fn text(self, desk: &Desk<'_>, data: &Value, line: &Line) -> (String, String) {
+    pub fn text(self, data: &Value, line: &Line) -> (String, String) {
         let text = match self {
             Self::Nothing | Self::Worker => String::new(),
             Self::Result => match result(data, line) {
@@ -43,7 +42,6 @@ impl Show {
             Self::HaConfig => ha_config(data),
             Self::Motion(what) => return motion(what, data),
         };
-        let _ = desk;
         (text, String::new())
     }
 }
