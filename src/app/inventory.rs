@@ -135,10 +135,10 @@ impl Asking {
 /// # Errors
 /// It cannot be written.
 pub fn write_json(inventory: &Inventory, on_one_line: bool, to: &mut dyn std::io::Write) -> std::io::Result<()> {
-    Ok(match on_one_line {
-        true => serde_json::to_writer(to, &Whole::of(inventory))?,
-        false => serde_json::to_writer_pretty(to, &Whole::of(inventory))?,
-    })
+    let whole = Whole::of(inventory);
+    let written =
+        if on_one_line { serde_json::to_writer(to, &whole) } else { serde_json::to_writer_pretty(to, &whole) };
+    Ok(written?)
 }
 
 /// The inventory in another program's format, or as YAML; a whole text.
