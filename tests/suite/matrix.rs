@@ -385,7 +385,7 @@ const ROWS: &[Row] = &[
         tasks: &["imgcopy"],
         about: Some(""),
         nodes: &["pve2"],
-        rare: true,
+        kin: true,
         ..COMMON
     },
     Row {
@@ -433,7 +433,7 @@ const ROWS: &[Row] = &[
         action: "proxmox.acme_plugin",
         given: &[("id", "cf"), ("api", "cf"), ("data", "pass:lab/dns")],
         changes: &["POST /cluster/acme/plugins"],
-        rare: true,
+        kin: true,
         ..COMMON
     },
     Row {
@@ -443,7 +443,7 @@ const ROWS: &[Row] = &[
         tasks: &["acmeregister"],
         about: Some(""),
         user: Some("root@pam"),
-        rare: true,
+        kin: true,
         ..COMMON
     },
     Row {
@@ -452,7 +452,7 @@ const ROWS: &[Row] = &[
         given: &[("node", "pve2"), ("domains", "pve2.lab.example"), ("plugin", "dns")],
         changes: &["PUT /nodes/pve2/config"],
         nodes: &["pve2"],
-        rare: true,
+        kin: true,
         ..COMMON
     },
     Row {
@@ -463,7 +463,7 @@ const ROWS: &[Row] = &[
         tasks: &["acmenewcert"],
         about: Some(""),
         nodes: &["pve1"],
-        rare: true,
+        kin: true,
         ..COMMON
     },
     Row {
