@@ -41,13 +41,13 @@ pub const ROWS: &[Row] = &[
         action: "ssh.copy",
         step: "uses: ssh.copy, with: {host: pve1, to: FOLDER/file, src: BODY",
         steady: true,
-        rare: true,
+        rare: false,
     },
     Row {
         action: "http.request",
         step: r#"uses: http.request, with: {url: "http://127.0.0.1:PORT/x", method: POST, body: "TEXT""#,
         steady: false,
-        rare: true,
+        rare: false,
     },
     Row {
         action: "http.request",
