@@ -33,6 +33,12 @@ fn calls(world: &World, end: &str) -> usize {
 const AGENT: &str = "/agent/network-get-interfaces";
 
 #[test]
+fn a_node_that_there_is_none_of_is_no_empty_list() {
+    let (_, got) = in_lab("tiny", &[], "runbook inventory --node pve7");
+    got.exits(6).complains(&["there is no node \"pve7\"", "pve1, pve2, pve3"]);
+}
+
+#[test]
 fn every_guest_is_there_with_its_addresses_or_the_reason() {
     let (world, got) = in_lab("three-node", &[], "runbook inventory -o json && runbook inventory -o json >again");
     let all = got.exits(0).json();

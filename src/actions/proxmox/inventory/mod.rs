@@ -108,6 +108,12 @@ impl ProxmoxCollector {
         {
             return Err(failures::hidden(ATTEMPTED, &failures::we(&self.site), "VM.Audit", &path));
         }
+        // An empty list would say that it is there and has no guests.
+        let names = || resources.nodes.iter().map(|row| row.node.as_str());
+        if let Some(node) = self.how.choice.node.as_ref().filter(|node| names().all(|name| name != node.as_str())) {
+            let failure = Failure::new(Class::Precondition, ATTEMPTED, format!("there is no node {:?}", node.as_str()));
+            return Err(failure.remedy(format!("nodes of this site: {}", names().collect::<Vec<_>>().join(", "))));
+        }
         Ok((resources, rights))
     }
 
