@@ -17,8 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use runbook::app::Settings;
+use runbook::app::config::Config;
 use runbook::app::lab::{House, LabRequest};
-use runbook::app::open::{Config, OpenSite};
+use runbook::app::open::OpenSite;
 use runbook::lab::ledger::Entry;
 use runbook::secrets::Redactor;
 use serde_json::Value;

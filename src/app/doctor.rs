@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::config::Config;
 use super::error::{AppError, Exit};
 use super::needs;
-use super::open::{Config, OpenSite, ssh, store};
+use super::open::{OpenSite, ssh, store};
 use super::settings::Settings;
 use super::site_lock::{self, Reach};
 use crate::actions;

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod books;
+pub mod config;
 pub mod control;
 pub mod doctor;
 pub mod doing;

@@ -1,7 +1,7 @@
 //! `runbook do`: one action through the same plan, question and journal.
 
 use super::{apply, found, plan};
-use crate::app::open::Config;
+use crate::app::config::Config;
 use crate::app::planning::{self, Request};
 use crate::app::{AppError, Exit, doing, running};
 use crate::cli::Face;

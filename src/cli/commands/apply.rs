@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use crate::app::config::Config;
 use crate::app::inspect::Inspected;
 use crate::app::notify::Notifier;
-use crate::app::open::{Config, OpenSite};
+use crate::app::open::OpenSite;
 use crate::app::ports::{Answer, Approver, Inject, Observer};
 use crate::app::running::{self, Attendance, Ended, Purpose as Taken};
 use crate::app::{AppError, Exit, control, freeze, handing, inspect, planning};
