@@ -21,7 +21,7 @@ test: toolchain ## all tests; asks before it installs the programs that they nee
 	@scripts/test-tools
 	$(CARGO) test
 
-torture: toolchain ## the same with TORTURE=20 times the random cases, and a crash after every event
+torture: toolchain ## the same with TORTURE=20 times the random cases, and a crash after every event (many hours)
 	@scripts/test-tools
 	TORTURE=$(TORTURE) $(CARGO) test
 

@@ -13,6 +13,7 @@ pub mod engine;
 pub mod event;
 pub mod expr;
 pub mod graph;
+pub mod inventory;
 pub mod journal;
 pub mod lab;
 pub mod load;

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use super::deps::Deps;
 use super::files::{FileWrite, YamlSet};
+use super::inventory::InventoryCollect;
 use super::local::LocalRun;
 use super::net::{HttpGet, HttpRequest, WaitTcp};
+use super::netbox::{NetboxCompare, NetboxGuest, NetboxSetup};
 use super::proxmox::One;
 use super::proxmox::access::{Accounts, Acl, Ensure, PermissionsRead, Role, TokenMake, User};
+use super::proxmox::acme::{AcmeAccount, AcmeDomains, AcmePlugin, CertificateOrder, Certificates};
 use super::proxmox::api::ApiCall;
 use super::proxmox::backup::{Backups, BackupsPrune, GuestBackup, GuestRestore};
 use super::proxmox::evacuation::{CheckEvacuation, PlanEvacuation};
@@ -18,7 +21,7 @@ use super::proxmox::guest::{
     TemplateEnsure, Templates,
 };
 use super::proxmox::ha::{HaMaintenance, HaResource, HaRule};
-use super::proxmox::image::{ImageDelete, ImageDownload, Images};
+use super::proxmox::image::{ImageDelete, ImageDownload, ImageUpload, Images};
 use super::proxmox::node::{NodeEmpty, NodeReboot, Nodes, Updates};
 use super::proxmox::storage::{Orphans, Storages, VolumeDelete};
 use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
@@ -35,7 +38,11 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(GitCommit::new(deps.folder.clone())),
         Arc::new(HttpGet::new(deps.files.clone())),
         Arc::new(HttpRequest::new(deps.files.clone())),
+        Arc::new(InventoryCollect::default()),
         Arc::new(LocalRun::new(deps.folder.clone())),
+        Arc::new(NetboxCompare::new(deps.netbox.clone())),
+        Arc::new(NetboxGuest::default()),
+        Arc::new(NetboxSetup::new(deps.netbox.clone())),
         Arc::new(PlanEvacuation::new(deps.placement.clone())),
         Arc::new(CheckEvacuation::default()),
         Arc::new(HaMaintenance::new(deps.timing)),
@@ -63,6 +70,11 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(One(Ensure::<User>::new(deps.timing))),
         Arc::new(TokenMake::new(deps.timing)),
         Arc::new(PermissionsRead::default()),
+        Arc::new(One(AcmeAccount::new(deps.timing))),
+        Arc::new(One(AcmeDomains::new(deps.timing))),
+        Arc::new(One(AcmePlugin::new(deps.timing))),
+        Arc::new(One(CertificateOrder::new(deps.timing))),
+        Arc::new(Certificates::default()),
         Arc::new(Accounts::roles()),
         Arc::new(Accounts::tokens()),
         Arc::new(Accounts::users()),
@@ -94,6 +106,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(One(GuestRollback::new(deps.timing))),
         Arc::new(Images::default()),
         Arc::new(One(ImageDownload::new(deps.timing))),
+        Arc::new(One(ImageUpload::new(deps.timing, deps.files.clone()))),
         Arc::new(One(ImageDelete::new(deps.timing))),
         Arc::new(SshCopy::new(deps.files.clone())),
         Arc::new(SshRun::default()),
@@ -128,12 +141,21 @@ mod tests {
                 "git.commit",
                 "http.get",
                 "http.request",
+                "inventory.collect",
                 "local.run",
+                "netbox.compare",
+                "netbox.guest",
+                "netbox.setup",
                 "proxmox.acl",
+                "proxmox.acme_account",
+                "proxmox.acme_domains",
+                "proxmox.acme_plugin",
                 "proxmox.api",
                 "proxmox.backups",
                 "proxmox.backups_prune",
                 "proxmox.boot_order",
+                "proxmox.certificate_order",
+                "proxmox.certificates",
                 "proxmox.check_evacuation",
                 "proxmox.guest_backup",
                 "proxmox.guest_clone",
@@ -166,6 +188,7 @@ mod tests {
                 "proxmox.ha_rule",
                 "proxmox.image_delete",
                 "proxmox.image_download",
+                "proxmox.image_upload",
                 "proxmox.images",
                 "proxmox.node_empty",
                 "proxmox.node_reboot",

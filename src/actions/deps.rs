@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::netbox::NetboxDeps;
 use super::tools::AnsibleSetup;
 use crate::model::site::VmidRanges;
 use crate::placement::evacuation::{HaRoom, QuorumGroup, Settings, Speed};
@@ -20,6 +21,8 @@ pub struct Deps {
     pub ansible: Option<AnsibleSetup>,
     /// `taskfile.path` of the configuration, absolute.
     pub taskfile: Option<PathBuf>,
+    /// `netbox` of the configuration.
+    pub netbox: Option<NetboxDeps>,
     /// Where new guests and templates take their numbers from.
     pub vmid_ranges: VmidRanges,
 }

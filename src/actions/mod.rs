@@ -4,8 +4,10 @@
 mod catalogue;
 mod deps;
 pub mod files;
+pub mod inventory;
 pub mod local;
 pub mod net;
+pub mod netbox;
 pub mod proxmox;
 mod sources;
 pub mod ssh;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::config::{self, Config};
 use super::error::{AppError, Exit};
-use super::open::{self, Config};
 use super::settings::Settings;
 use crate::actions;
 use crate::load::diagnostic::{Severity, Source};
@@ -89,8 +89,8 @@ impl<'s> Shelf<'s> {
     /// Reads them. A file that cannot be read is left out: whoever asks for it is told that there is none.
     pub fn open(settings: &'s Settings) -> Self {
         let shipped = shipped::names().filter_map(|name| Some((shipped::source(name)?, "shipped".to_owned())));
-        let files = folder(settings).map(|folder| open::yaml_files(&folder)).unwrap_or_default();
-        let files = files.iter().filter_map(|path| Some((open::read(path).ok()?, path.display().to_string())));
+        let files = folder(settings).map(|folder| config::yaml_files(&folder)).unwrap_or_default();
+        let files = files.iter().filter_map(|path| Some((config::read(path).ok()?, path.display().to_string())));
         // A file of the same name comes after and overrides.
         let books = shipped.chain(files).map(|(source, from)| (source.stem().to_owned(), (source, from))).collect();
         Self { settings, books }
@@ -107,7 +107,7 @@ impl<'s> Shelf<'s> {
                 return Err(AppError::new(Exit::NotFound, "runbook::unknown", format!("no file {name}"))
                     .hint("`runbook list` shows the runbooks that there are"));
             }
-            return open::read(&path).map(|s| Source::new(name, s.text));
+            return config::read(&path).map(|s| Source::new(name, s.text));
         }
         self.named(name).map_err(|near| {
             AppError::new(Exit::NotFound, "runbook::unknown", format!("no runbook {name:?}")).hint(match near {
@@ -161,7 +161,7 @@ impl Library for Shelf<'_> {
             let hint = Some("it is looked for beside the file that calls it".to_owned());
             return Err(NotFound { message: format!("there is no file {shown}"), hint });
         }
-        let read = open::read(&path).map_err(|error| NotFound { message: error.message, hint: error.hint })?;
+        let read = config::read(&path).map_err(|error| NotFound { message: error.message, hint: error.hint })?;
         Ok(Source::new(shown, read.text))
     }
 }

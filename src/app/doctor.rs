@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::config::Config;
 use super::error::{AppError, Exit};
 use super::needs;
-use super::open::{Config, OpenSite, ssh, store};
+use super::open::{OpenSite, ssh, store};
 use super::settings::Settings;
 use super::site_lock::{self, Reach};
 use crate::actions;
@@ -138,6 +139,25 @@ async fn ask_site(
     for found in asked {
         findings.extend(found.await.into_iter().flatten());
     }
+    findings.extend(netbox(site).await);
+}
+
+/// Whether the configured NetBox answers, with its token.
+async fn netbox(site: &OpenSite) -> Option<Finding> {
+    let given = site.config.site.netbox.as_ref()?;
+    let cluster = given.cluster.as_ref().unwrap_or(&site.config.site.cluster.name);
+    let (version, key) = ("netbox/version".into(), format!("netbox/cluster/{cluster}"));
+    let key = key.as_str().into();
+    let (version, there) = tokio::join!(site.source.fetch(&version), site.source.fetch(&key));
+    Some(match (version, there) {
+        (Ok(version), Ok(there)) => {
+            let version = version.as_str().unwrap_or_default();
+            let has = if there.is_null() { "has no cluster {} yet" } else { "has cluster {}" };
+            let has = has.replace("{}", cluster);
+            Finding::good("netbox", format!("{} answers, NetBox {version}, {has}", given.url))
+        }
+        (Err(failure), _) | (_, Err(failure)) => Finding::of("netbox", &failure.into()),
+    })
 }
 
 /// How far a lock reaches. That it reaches this host alone is no fault, but should be known.

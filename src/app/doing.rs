@@ -49,7 +49,11 @@ pub fn spec(action: &str) -> Result<ActionSpec, AppError> {
 /// No such action, or all that is wrong with the parameters: unknown, missing, of the wrong shape.
 pub fn book(action: &str, given: &[(String, String)]) -> Result<Book, AppError> {
     let spec = spec(action)?;
-    let effect = spec.effect_with(|name| given.iter().find(|(n, _)| n == name).map(|(_, v)| Value::from(v.as_str())));
+    let value = |name: &str| match given.iter().find(|(n, _)| n == name) {
+        Some((_, text)) => Some(Value::from(text.as_str())),
+        None => spec.default_of(name),
+    };
+    let effect = spec.effect_with(value);
     let whole = runbook(&spec, effect, action, spec.params.clone());
     bind_params(&whole, &[], given).map_err(|errors| {
         let message = match errors.as_slice() {

@@ -26,6 +26,8 @@ pub enum Exit {
     RolledBack = 10,
     /// Rollback incomplete, or a step in doubt.
     Incomplete = 11,
+    /// What was asked for is there in part; what is missing is named.
+    Partial = 12,
     Interrupted = 130,
     Terminated = 143,
 }

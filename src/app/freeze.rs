@@ -1,7 +1,8 @@
 //! Sites that are frozen: dry-runs work, nothing that changes starts or goes on.
 
+use super::config::Config;
 use super::error::{AppError, Exit};
-use super::open::{Config, store};
+use super::open::store;
 use super::settings::Settings;
 use crate::journal::Freeze;
 

@@ -3,6 +3,7 @@
 
 mod compose;
 mod discover;
+mod make;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use compose::Written;
 pub use discover::{Found, FoundNode};
+pub use make::{Maker, PURPOSES, Wish};
 
 use super::error::{AppError, Exit};
 use super::settings::Settings;
@@ -107,13 +109,20 @@ pub fn typed(settings: &Settings, id: &str, secret: SecretString, redactor: &Red
             "its id is USER@REALM!NAME, its secret a UUID; a new one: pveum user token add USER@REALM runbook --privsep 1",
         )
     })?;
+    Ok(Token { reference: own_file(settings, id)?, pair })
+}
+
+/// Where a token is kept that nobody has a place for: a file of its own beside this program's settings.
+///
+/// # Errors
+/// The user has no such folder.
+pub fn own_file(settings: &Settings, id: &str) -> Result<String, AppError> {
     let home = settings.config_home.as_deref().ok_or_else(|| {
         AppError::new(Exit::Configuration, "init::home", "neither XDG_CONFIG_HOME nor HOME is set")
             .hint("keep the token yourself and name it: --token pass:PATH, env:NAME or file:PATH")
     })?;
     let name: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let path = home.join("runbook").join(format!("{name}.token"));
-    Ok(Token { reference: format!("file:{}", path.display()), pair })
+    Ok(format!("file:{}", home.join("runbook").join(format!("{name}.token")).display()))
 }
 
 /// Keeps a token that was typed where its reference says.
@@ -140,21 +149,30 @@ pub async fn discover(
     token: &Token,
     redactor: &Redactor,
 ) -> Result<Found, AppError> {
+    let credential = Credential::Token { id: token.pair.id.clone(), secret: token.pair.secret.clone() };
+    let site = site(place, pinned, credential, redactor)?;
+    discover::discover(&site, place, pinned).await
+}
+
+/// The one node that was named, as somebody sees it.
+fn site(
+    place: &Place,
+    pinned: Fingerprint,
+    credential: Credential,
+    redactor: &Redactor,
+) -> Result<proxmox::Site, AppError> {
     let node = NodeEndpoint {
         name: place.host.as_str().into(),
         host: place.host.clone(),
         port: place.port,
         fingerprint: Some(pinned),
     };
-    let credential = Credential::Token { id: token.pair.id.clone(), secret: token.pair.secret.clone() };
     let mut site = SiteSettings::new(place.host.clone(), vec![node], credential);
     let sink = redactor.clone();
     site.on_secret = Some(SecretSink(std::sync::Arc::new(move |value| {
         let _ = sink.register(value);
     })));
-    let site =
-        proxmox::Site::connect(site).map_err(|e| AppError::new(Exit::Configuration, "config::site", e.to_string()))?;
-    discover::discover(&site, place, pinned).await
+    proxmox::Site::connect(site).map_err(|e| AppError::new(Exit::Configuration, "config::site", e.to_string()))
 }
 
 /// Where the configuration is, or is to be.

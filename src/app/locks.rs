@@ -1,7 +1,8 @@
 //! Locks looked at and, where a run will not come back for its own, broken.
 
+use super::config::Config;
 use super::error::AppError;
-use super::open::{Config, OpenSite, store};
+use super::open::{OpenSite, store};
 use super::settings::Settings;
 use super::site_lock;
 use crate::event::RunStatus;

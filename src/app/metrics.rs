@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::config::Config;
 use super::error::{AppError, Exit};
 use super::notify;
-use super::open::{Config, store};
+use super::open::store;
 use super::settings::Settings;
 use crate::event::Outcome;
 use crate::journal::{RunFilter, RunHeader, Store};

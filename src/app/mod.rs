@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod books;
+pub mod config;
 pub mod control;
 pub mod doctor;
 pub mod doing;
@@ -13,6 +14,7 @@ pub mod freeze;
 pub mod handing;
 pub mod init;
 pub mod inspect;
+pub mod inventory;
 pub mod lab;
 pub mod lint;
 mod listener;
@@ -69,6 +71,11 @@ pub fn utc_offset() -> i32 {
 fn moment(at: u64) -> String {
     let offset = utc_offset();
     format!("{} {}", crate::report::date(at, offset), crate::report::clock(at, offset))
+}
+
+/// This moment, as messages name it.
+pub fn moment_now() -> String {
+    moment(crate::sys::clock::now_ms().unsigned_abs())
 }
 
 /// Columns of the terminal, if there is one.

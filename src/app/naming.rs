@@ -138,9 +138,11 @@ fn guest_id(what: &str, value: &mut Value, guests: &Map<String, Value>) -> Resul
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    let names = || guests.values().filter_map(|guest| guest["name"].as_str());
     let not_found = |why: String| {
-        AppError::new(Exit::NotFound, "site::unknown_guest", format!("{what}: {why}"))
-            .hint("name a guest by its VMID or by a name that only it has")
+        let near = crate::expr::nearest(&wanted, names()).map(|near| format!("did you mean {near:?}? "));
+        let hint = format!("{}name a guest by its VMID or by a name that only it has", near.unwrap_or_default());
+        AppError::new(Exit::NotFound, "site::unknown_guest", format!("{what}: {why}")).hint(hint)
     };
     let named: Vec<&String> = if guests.contains_key(&wanted) {
         vec![&wanted]

@@ -1,208 +1,31 @@
-//! Opens a site: finds and reads the configuration, fetches the credential, and makes the clients.
+//! Opens a site: fetches the credential and makes the clients.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-use sha2::{Digest, Sha256};
-
+use super::config::Config;
 use super::error::{AppError, Exit};
 use super::needs::needs_site;
-use super::reach::{keeper, net};
+use super::reach::{keeper, keys, net};
 use super::settings::Settings;
 use crate::actions;
 use crate::actions::files::FileSource;
+use crate::actions::netbox::{NetboxDeps, NetboxSource};
 use crate::actions::tools::{AnsibleSetup, ProxmoxToken, ToolSource};
 use crate::clients::keeper::Keeper;
 use crate::clients::local::Local;
-use crate::clients::net::Net;
+use crate::clients::net::{Keys, Net};
+use crate::clients::netbox::{Netbox, NetboxSettings, SharedNetboxWire};
 use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SharedWire, SiteSettings};
 use crate::clients::ssh::{Redact, Ssh, SshSettings, SshVia};
 use crate::contracts;
 use crate::engine::ports::{Actions, Capabilities, Source as WorldSource};
 use crate::journal::Store;
-use crate::load::diagnostic::Source;
-use crate::load::{check_profiles, load_cluster, load_site, scope_of};
-use crate::model::cluster::Cluster;
 use crate::model::runbook::Runbook;
 use crate::model::site::Site;
 use crate::placement::evacuation::QuorumGroup;
 use crate::secrets::{Redactor, SecretRef, Secrets};
 use crate::sys::files;
-
-const FILE: &str = "cluster-config.yaml";
-
-/// The configuration, read and checked; nothing has been contacted.
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub path: PathBuf,
-    /// Whether it was found by walking up from the current folder, and not named.
-    pub found: bool,
-    pub site: Site,
-    pub clusters: Vec<Cluster>,
-    /// SHA-256 over the site's file and all cluster files.
-    pub digest: String,
-}
-
-impl Config {
-    /// The folder that `runbooks/` and `clusters/` lie in.
-    pub fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("."))
-    }
-
-    /// Finds and reads it.
-    ///
-    /// # Errors
-    /// There is none, it may not be trusted, or it has problems: all of them.
-    pub fn load(settings: &Settings) -> Result<Self, AppError> {
-        let (path, found) = find(settings)?;
-        let source = read(&path)?;
-        let profiles = yaml_files(&path.parent().unwrap_or(Path::new(".")).join("clusters"));
-        let profiles = profiles.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-        Self::of(path, found, &source, profiles)
-    }
-
-    /// Reads the site's text and those of the cluster profiles.
-    ///
-    /// # Errors
-    /// They have problems: all of them.
-    pub(in crate::app) fn of(
-        path: PathBuf,
-        found: bool,
-        source: &Source,
-        profiles: Vec<Source>,
-    ) -> Result<Self, AppError> {
-        let site = load_site(source)
-            .map_err(|found| AppError::invalid(Exit::Configuration, "config::invalid", source, found))?;
-        let mut digest = Sha256::new();
-        digest.update(source.text.as_bytes());
-        let clusters = clusters(profiles, &mut digest)?;
-        let clashes = check_profiles(&site, &clusters.iter().map(|(_, c)| c.clone()).collect::<Vec<_>>());
-        if !clashes.is_empty() {
-            let count = clashes.len();
-            let mut error = AppError::new(
-                Exit::Configuration,
-                "config::clash",
-                format!("the cluster profiles clash in {count} ways"),
-            );
-            let of = |file: &str| {
-                clusters.iter().map(|(s, _)| s).find(|s| Path::new(&s.name).ends_with(file)).unwrap_or(source).clone()
-            };
-            error.diagnostics = clashes.into_iter().map(|d| (of(&d.file), d)).collect();
-            return Err(error);
-        }
-        let digest = digest.finalize().iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self { path, found, site, clusters: clusters.into_iter().map(|(_, c)| c).collect(), digest })
-    }
-
-    /// Whether there is none, and [`Config::load_or_local`] has stood in for it.
-    fn is_absent(&self) -> bool {
-        self.digest.is_empty()
-    }
-
-    /// The same; where there is none, a site of no nodes that is called `local`.
-    ///
-    /// # Errors
-    /// There is one, and it may not be trusted or has problems.
-    pub fn load_or_local(settings: &Settings) -> Result<Self, AppError> {
-        match Self::load(settings) {
-            Err(error) if error.code == "config::missing" => {
-                let path = settings.cwd.join(FILE);
-                Ok(Self { path, found: false, site: Site::local(), clusters: Vec::new(), digest: String::new() })
-            }
-            loaded => loaded,
-        }
-    }
-
-    /// What this runbook is for: the configured site, or this machine alone where that is all that it acts on.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn load_for(settings: &Settings, runbook: &Runbook) -> Result<Self, AppError> {
-        if needs_site(runbook) { Self::load(settings) } else { Self::load_or_local(settings) }
-    }
-
-    /// The profile of that name.
-    ///
-    /// # Errors
-    /// There is none; those that there are.
-    pub fn cluster(&self, name: &str) -> Result<&Cluster, AppError> {
-        self.clusters.iter().find(|c| c.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.clusters.iter().map(|c| c.name.as_str()).collect();
-            AppError::new(
-                Exit::NotFound,
-                "config::unknown_cluster",
-                format!("no cluster {name:?} in {}", self.folder().join("clusters").display()),
-            )
-            .hint(format!("known: {}", if known.is_empty() { "none".into() } else { known.join(", ") }))
-        })
-    }
-
-    /// `config` and `cluster` as expressions see them.
-    pub fn scope(&self, cluster: Option<&Cluster>) -> BTreeMap<String, Value> {
-        scope_of(&self.site, cluster)
-    }
-}
-
-/// The file, and whether it was found by walking up.
-fn find(settings: &Settings) -> Result<(PathBuf, bool), AppError> {
-    if let Some(path) = &settings.config {
-        return Ok((path.clone(), false));
-    }
-    for folder in settings.cwd.ancestors() {
-        let path = folder.join(FILE);
-        if path.is_file() {
-            // Found by walking up: it could be anybody's.
-            files::check_trusted(&path).map_err(|error| {
-                AppError::new(Exit::Configuration, "config::untrusted", error.to_string())
-                    .hint(format!("if you mean this file, say so: --config {}", path.display()))
-            })?;
-            return Ok((path, true));
-        }
-    }
-    if let Some(path) = settings.config_home.as_ref().map(|home| home.join("runbook").join(FILE))
-        && path.is_file()
-    {
-        return Ok((path, false));
-    }
-    let message = format!("no {FILE} in {} or any folder above it", settings.cwd.display());
-    Err(AppError::new(Exit::Configuration, "config::missing", message).hint(
-        "name one with --config or RUNBOOK_CONFIG, or try the simulated site: `runbook --lab plan evacuate pve2`",
-    ))
-}
-
-/// Reads a file as a source named by its path.
-///
-/// # Errors
-/// It cannot be read.
-pub fn read(path: &Path) -> Result<Source, AppError> {
-    let text =
-        files::read_text(path).map_err(|e| AppError::new(Exit::Configuration, "config::unreadable", e.to_string()))?;
-    Ok(Source::new(path.display().to_string(), text))
-}
-
-fn clusters(profiles: Vec<Source>, digest: &mut Sha256) -> Result<Vec<(Source, Cluster)>, AppError> {
-    let mut found = Vec::new();
-    for source in profiles {
-        digest.update(source.text.as_bytes());
-        let cluster = load_cluster(&source)
-            .map_err(|problems| AppError::invalid(Exit::Configuration, "config::invalid", &source, problems))?;
-        found.push((source, cluster));
-    }
-    Ok(found)
-}
-
-/// The YAML files of a folder, sorted; none where there is no such folder.
-pub fn yaml_files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut paths: Vec<PathBuf> =
-        paths.filter(|p| p.extension().is_some_and(|e| e == "yaml" || e == "yml") && p.is_file()).collect();
-    paths.sort();
-    paths
-}
 
 /// A site that can be talked to.
 pub struct OpenSite {
@@ -215,6 +38,7 @@ pub struct OpenSite {
     local_source: actions::Sources,
     /// What is in the stores of secrets, without any.
     secrets: Arc<dyn WorldSource>,
+    netbox: NetboxSource,
     pub clients: Capabilities,
     pub redactor: Redactor,
     pub actor: String,
@@ -227,6 +51,8 @@ pub(in crate::app) struct Way {
     pub wire: Option<SharedWire>,
     pub ssh: Ssh,
     pub keeper: Keeper,
+    /// Instead of HTTP to the configured NetBox, and who gives its token then.
+    pub netbox: Option<(SharedNetboxWire, Arc<dyn Keys>)>,
 }
 
 impl OpenSite {
@@ -248,6 +74,7 @@ impl OpenSite {
         let secrets = Arc::new(actions::proxmox::SecretSource::new(keeper(redactor), None));
         Self {
             secrets,
+            netbox: NetboxSource::new(None),
             actions: actions::catalogue(&deps(&config, settings)),
             source: Arc::new(local_source.clone()),
             local_source,
@@ -281,7 +108,9 @@ impl OpenSite {
             Some(proxmox) => {
                 let once = actions::proxmox::ProxmoxSource::for_a_plan((**proxmox).clone());
                 let secrets = self.secrets.clone();
-                Arc::new(self.local_source.clone().with("proxmox", Arc::new(once)).with("secret", secrets))
+                let sources = self.local_source.clone().with("proxmox", Arc::new(once)).with("secret", secrets);
+                let cluster = netbox_deps(&self.config).map(|deps| deps.cluster).unwrap_or_default();
+                Arc::new(sources.with("netbox", Arc::new(self.netbox.for_a_plan(&cluster))))
             }
             None => self.source.clone(),
         }
@@ -299,6 +128,16 @@ impl OpenSite {
         })
     }
 
+    /// As [`OpenSite::connect`] with room for so many calls at once to each node.
+    ///
+    /// # Errors
+    /// Configuration or credential.
+    pub async fn connect_with(settings: &Settings, at_once: u32, redactor: &Redactor) -> Result<Self, AppError> {
+        let mut config = Config::load(settings)?;
+        config.site.cluster.api.per_node = at_once.max(config.site.cluster.api.per_node);
+        Self::connect(settings, config, redactor).await
+    }
+
     /// As [`OpenSite::open`], but asks nobody.
     ///
     /// # Errors
@@ -306,7 +145,12 @@ impl OpenSite {
     pub async fn connect(settings: &Settings, config: Config, redactor: &Redactor) -> Result<Self, AppError> {
         let credential = credential(&config, redactor).await?;
         let ssh = ssh(&config, settings);
-        Self::assemble(settings, config, redactor, Way { credential, wire: None, ssh, keeper: keeper(redactor) })
+        Self::assemble(
+            settings,
+            config,
+            redactor,
+            Way { credential, wire: None, ssh, keeper: keeper(redactor), netbox: None },
+        )
     }
 
     /// Puts the clients together; `way` says how the site is reached.
@@ -334,9 +178,14 @@ impl OpenSite {
         let secrets: Arc<dyn WorldSource> =
             Arc::new(actions::proxmox::SecretSource::new(keeper.clone(), Some((*proxmox).clone())));
         let source = local_source.clone().with("proxmox", Arc::new(site_source)).with("secret", secrets.clone());
+        let netbox = netbox(&config, settings, way.netbox, redactor)?;
+        let netbox_source = NetboxSource::new(netbox.clone());
+        let source = source.with("netbox", Arc::new(netbox_source.clone()));
         let clients = means.clients().with(proxmox.clone()).with(Arc::new(keeper));
+        let clients = netbox.into_iter().fold(clients, |clients, netbox| clients.with(Arc::new(netbox)));
         Ok(Self {
             secrets,
+            netbox: netbox_source,
             actions: actions::catalogue(&deps),
             source: Arc::new(source),
             local_source,
@@ -473,6 +322,35 @@ fn proxmox(
     proxmox::Site::connect(site).map_err(|e| AppError::new(Exit::Configuration, "config::site", e.to_string()))
 }
 
+/// The configured NetBox, which nobody has asked yet.
+fn netbox(
+    config: &Config,
+    settings: &Settings,
+    way: Option<(SharedNetboxWire, Arc<dyn Keys>)>,
+    redactor: &Redactor,
+) -> Result<Option<Netbox>, AppError> {
+    let Some(given) = &config.site.netbox else { return Ok(None) };
+    let wrong = |message: String| AppError::new(Exit::Configuration, "config::netbox", message);
+    let reference = given.token.parse::<SecretRef>().map_err(|e| wrong(e.to_string()))?;
+    if config.found && reference.needs_trust() && way.is_none() {
+        // Only a run that uses it needs it.
+        return Ok(None);
+    }
+    let ca_file = given.ca_file.as_ref();
+    let ca_file = ca_file.map(|file| config.folder().join(files::expand_home(file, settings.home.as_deref())));
+    let made = NetboxSettings { url: given.url.clone(), token: given.token.clone(), ca_file };
+    match way {
+        Some((wire, keys)) => Ok(Some(Netbox::over(&made, keys, wire.0))),
+        None => Netbox::new(&made, keys(redactor)).map(Some).map_err(|e| wrong(e.to_string())),
+    }
+}
+
+fn netbox_deps(config: &Config) -> Option<NetboxDeps> {
+    let site = config.site.cluster.name.clone();
+    let given = config.site.netbox.as_ref()?;
+    Some(NetboxDeps { cluster: given.cluster.clone().unwrap_or_else(|| site.clone()), site })
+}
+
 /// As whom and by which configuration hosts are reached.
 pub(in crate::app) fn ssh(config: &Config, settings: &Settings) -> Ssh {
     if let Some(socket) = &settings.ssh_socket {
@@ -522,6 +400,7 @@ fn deps(config: &Config, settings: &Settings) -> actions::Deps {
             AnsibleSetup { folder, inventory }
         }),
         taskfile: site.taskfile.as_ref().map(|given| below(&given.path)),
+        netbox: netbox_deps(config),
         vmid_ranges: site.vmid_ranges,
     };
     if let Some(poll) = settings.poll {

@@ -34,6 +34,11 @@ pub(in crate::app) fn net(redactor: &Redactor) -> Net {
     Net::new(Arc::new(Own(Secrets::new(redactor.clone()))))
 }
 
+/// Secrets by their references, for a client that logs in with one.
+pub(in crate::app) fn keys(redactor: &Redactor) -> Arc<dyn Keys> {
+    Arc::new(Own(Secrets::new(redactor.clone())))
+}
+
 fn reference(text: &str) -> Result<SecretRef, String> {
     text.parse().map_err(|e: crate::secrets::BadRef| e.to_string())
 }
@@ -52,6 +57,10 @@ impl Keeps for Own {
 
     async fn secret(&self, text: &str) -> Result<SecretString, String> {
         self.0.resolve(&reference(text)?).await.map_err(|e| e.to_string())
+    }
+
+    async fn text(&self, text: &str) -> Result<SecretString, String> {
+        self.0.text(&reference(text)?).await.map_err(|e| e.to_string())
     }
 
     async fn token(&self, text: &str) -> Result<(String, SecretString), String> {

@@ -19,6 +19,8 @@ pub struct Settings {
     pub config_home: Option<PathBuf>,
     /// The journal's folder: `$XDG_STATE_HOME/runbook`; none where neither that nor `HOME` is set.
     pub state: Option<PathBuf>,
+    /// What may be lost: `$XDG_CACHE_HOME/runbook`; none where neither that nor `HOME` is set.
+    pub cache: Option<PathBuf>,
     /// The folder of the lab that this environment is for (`RUNBOOK_LAB`, as `runbook lab env` writes it).
     pub lab: Option<PathBuf>,
     /// `ops@host`

@@ -6,7 +6,9 @@
 mod control;
 mod guest;
 mod init;
+mod inventory;
 mod journal;
+mod push;
 
 use std::path::PathBuf;
 
@@ -17,7 +19,9 @@ use super::junit::JunitFile;
 pub use control::{Approve, Cancel, Decide, OfRun};
 pub use guest::{Act, Guest, GuestClone, GuestList, One, Template};
 pub use init::Init;
+pub use inventory::{Inventory, InventoryCommand, script_words};
 pub use journal::{Audit, Export, ExportFormat, Freeze, Import, Lock, LockBreak, Prune, Runs, RunsCommand};
+pub use push::{Push, PushNetbox};
 
 const HELP: &str = "\
 {about-with-newline}
@@ -37,6 +41,7 @@ Do:
 
 Look:
   status [RUN]         how a run stands (also: runs, logs RUN [STEP], replay RUN)
+  inventory            every guest with its MACs and addresses (inventory --watch, diff, push)
   doctor               is everything there that a run needs (first of all: init HOST)
 
 The journal: audit, export, import, runs prune; the site's: lock, freeze, unfreeze
@@ -85,6 +90,23 @@ pub enum Output {
     Yaml,
     Jsonl,
     Name,
+    /// Of `inventory` alone: a line for each address
+    Csv,
+    /// Of `inventory` alone: what a script inventory answers
+    Ansible,
+    /// Of `inventory` alone: the objects that NetBox would have
+    Netbox,
+    /// Of `inventory` alone: targets for file_sd_configs
+    PrometheusSd,
+    /// Of `inventory` alone: lines for /etc/hosts
+    Hosts,
+}
+
+impl Output {
+    /// Whether only an inventory can be written so.
+    pub fn is_of_inventory(self) -> bool {
+        matches!(self, Self::Csv | Self::Ansible | Self::Netbox | Self::PrometheusSd | Self::Hosts)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -202,6 +224,8 @@ pub enum Command {
         /// One of them, with its parameters, outputs and privileges
         name: Option<String>,
     },
+    /// Every guest with its MACs and addresses, for people and for Ansible, NetBox, Prometheus, /etc/hosts
+    Inventory(Inventory),
     /// Is everything there that a run needs: configuration, credential, site, tools
     #[command(alias = "check")]
     Doctor {
@@ -310,6 +334,9 @@ pub struct Do {
     pub cluster: Option<String>,
     #[command(flatten)]
     pub act: Act,
+    /// The short way by which it was asked for, as it was typed, without `--apply`.
+    #[arg(skip)]
+    pub short: Option<String>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -433,6 +460,7 @@ Faults:
   ssh-drop:ha-manager*1   the connection breaks before the command   ·   ssh-exit:qm=text   it exits with 255
   ssh-drop-after:… ssh-exit-after:…   the command is carried out first   ·   quorum-lost    quorum-back
   lock-stays:104    set-lock:104=backup    clear-lock:104    replace-guest:104    tasks-late=40s
+  challenge-fails:pve1.example.org
   @40s FAULT        after so much of the lab's time
 In paths * is one segment, a trailing ** all the rest, a trailing *N how often.";
 

@@ -35,7 +35,7 @@ impl Face {
 
 /// The process, from its arguments to its exit code.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::try_parse_from(args::script_words(std::env::args_os())) {
         Ok(args) => args,
         Err(error) => {
             // clap's own words and exit codes: 2 for usage, 0 for --help and --version.
@@ -46,6 +46,11 @@ pub fn main() -> ExitCode {
     let redactor = Redactor::new();
     start_tracing(&redactor);
     let printer = Printer::new(&args.global, redactor.clone());
+    if args.global.output.is_of_inventory() && !matches!(args.command, Command::Inventory(_)) {
+        let error = AppError::new(Exit::Usage, "cli::output", "only `runbook inventory` is written in this format")
+            .hint("choose -o table, wide, json, yaml, jsonl or name");
+        return end(&printer, Err(error));
+    }
     let settings = match settings::settings(&args.global) {
         Ok(settings) => settings,
         Err(error) => return end(&printer, Err(error)),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::args::{Global, Output, When};
 use super::diagnostic;
 use crate::app::AppError;
-use crate::app::redact::Redactor;
+use crate::app::redact::{RedactingWriter, Redactor};
 use crate::report::{Look, Style};
 
 #[derive(Clone)]
@@ -34,6 +34,11 @@ impl Printer {
         &self.out
     }
 
+    /// The same without an end of the line: nothing is cut or left out.
+    pub fn wide_look(&self) -> Look {
+        Look { width: usize::MAX / 2, ..self.out }
+    }
+
     /// How stderr looks.
     pub fn err_look(&self) -> &Look {
         &self.err
@@ -48,6 +53,14 @@ impl Printer {
         let _ = write!(out, "{text}{ended}").and_then(|()| out.flush());
     }
 
+    /// Data that is too much to be held in one piece.
+    pub fn stream(&self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
+        let out = RedactingWriter::new(self.redactor.clone(), std::io::stdout().lock());
+        let mut out = std::io::BufWriter::with_capacity(64 << 10, out);
+        // A reader that has gone (`| head`) has seen what it wanted.
+        let _ = write(&mut out).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    }
+
     /// Data as JSON, in the shape that `-o` asks for; `false`: it asks for text.
     pub fn json(&self, value: &impl Serialize) -> bool {
         match self.output {
@@ -55,7 +68,7 @@ impl Printer {
             Output::Jsonl => self.data(&serde_json::to_string(value).unwrap_or_default()),
             // Every JSON text is a YAML text.
             Output::Yaml => self.data(&crate::app::to_yaml(value)),
-            Output::Table | Output::Wide | Output::Name => return false,
+            _ => return false,
         }
         true
     }

@@ -14,12 +14,14 @@ pub fn settings(global: &Global) -> Result<Settings, AppError> {
     let home = path("HOME");
     let below_home = |tail: &str| home.as_ref().map(|home| home.join(tail));
     let state_home = path("XDG_STATE_HOME").or_else(|| below_home(".local/state"));
+    let cache_home = path("XDG_CACHE_HOME").or_else(|| below_home(".cache"));
     let poll = std::env::var("RUNBOOK_LAB_POLL").ok().and_then(|v| v.parse().ok()).map(Duration::from_millis);
     let lab_scale = std::env::var("RUNBOOK_LAB_SCALE").ok().and_then(|v| v.parse().ok());
     Ok(Settings {
         config: global.config.clone().or_else(|| path("RUNBOOK_CONFIG")).map(|config| cwd.join(config)),
         config_home: path("XDG_CONFIG_HOME").or_else(|| below_home(".config")),
         state: state_home.map(|home| home.join("runbook")),
+        cache: cache_home.map(|home| home.join("runbook")),
         lab: path("RUNBOOK_LAB"),
         actor: format!("{}@{}", crate::app::user(), crate::app::host()),
         ssh_socket: path("RUNBOOK_LAB_SSH"),

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::printer::Printer;
 use crate::app::Exit;
 use crate::event::Signal;
+use crate::report::Pause;
 
 /// By whom a run was interrupted: the exit code tells a person's Ctrl-C from a word of the system's.
 #[derive(Clone, Default)]
@@ -22,8 +23,8 @@ impl Ended {
     }
 }
 
-/// Words from this process's signals, for a run.
-pub fn listen(printer: &Printer) -> (mpsc::UnboundedReceiver<Signal>, Ended) {
+/// Words from this process's signals, for a run. `pause` takes the live display away while a person is told.
+pub fn listen(printer: &Printer, pause: Option<Pause>) -> (mpsc::UnboundedReceiver<Signal>, Ended) {
     let (tell, told) = mpsc::unbounded_channel();
     let printer = printer.clone();
     let ended = Ended::default();
@@ -41,11 +42,15 @@ pub fn listen(printer: &Printer) -> (mpsc::UnboundedReceiver<Signal>, Ended) {
                 _ = hangup.recv() => false,
             };
             by.0.fetch_or(!by_person, Ordering::Relaxed);
-            printer.note(match level {
+            let note = match level {
                 1 => "Stopping: what is under way finishes, nothing new starts. Again: stop what can be stopped.",
                 2 => "Stopping what is under way; its outcome is looked up on resume. Again: leave at once.",
                 _ => "Leaving; the run's state is saved.",
-            });
+            };
+            match &pause {
+                Some(pause) => pause.around(|| printer.note(note)),
+                None => printer.note(note),
+            }
             if tell.send(Signal::Cancel { level: level.min(3), rollback: false }).is_err() || level >= 3 {
                 return;
             }

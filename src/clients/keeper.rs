@@ -30,6 +30,12 @@ pub trait Keeps: Send + Sync {
     /// The secret cannot be had.
     async fn secret(&self, reference: &str) -> Result<SecretString, String>;
 
+    /// All that is there, line by line, each value of `NAME=VALUE` shown nowhere from now on.
+    ///
+    /// # Errors
+    /// There is nothing, or it cannot be had.
+    async fn text(&self, reference: &str) -> Result<SecretString, String>;
+
     /// An API token with its id.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod class;
 pub mod keeper;
 pub mod local;
 pub mod net;
+pub mod netbox;
 pub mod notify;
 pub mod proxmox;
 pub mod ssh;

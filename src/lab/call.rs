@@ -30,6 +30,16 @@ pub struct Call {
     pub privileges: Arc<dyn Privileges>,
     /// The node whose API took the request.
     pub via: NodeName,
+    /// The file that came with it.
+    pub upload: Option<Arc<Upload>>,
+}
+
+/// A file that was sent: what is known of it when it has gone by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    pub size: u64,
+    /// By algorithm, lower-case hexadecimal.
+    pub sums: BTreeMap<&'static str, String>,
 }
 
 impl Call {

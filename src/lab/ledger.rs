@@ -121,7 +121,8 @@ impl Ledger {
 const SECRET: &str = "***";
 
 /// Parameters as the ledger keeps them.
-pub fn redact(params: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub fn redact(path: &str, params: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let is_secret = |name: &str| is_secret(name) || name == "data" && path.starts_with("/cluster/acme/plugins");
     params
         .iter()
         .map(|(name, value)| (name.clone(), if is_secret(name) { SECRET.to_owned() } else { value.clone() }))
@@ -155,7 +156,9 @@ pub fn redact_command(argv: &[String]) -> String {
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["password", "otp", "secret", "tfa-challenge", "vncticket", "privatekey"].iter().any(|part| name.contains(part))
+    ["password", "otp", "secret", "tfa-challenge", "vncticket", "privatekey", "hmac"]
+        .iter()
+        .any(|part| name.contains(part))
 }
 
 #[cfg(test)]
@@ -200,7 +203,12 @@ mod tests {
     #[test]
     fn secrets_are_not_kept() {
         let params = BTreeMap::from([("cipassword".to_owned(), "x".to_owned()), ("name".to_owned(), "y".to_owned())]);
-        assert_eq!(redact(&params), BTreeMap::from([("cipassword".into(), "***".into()), ("name".into(), "y".into())]));
+        assert_eq!(
+            redact("/access/users", &params),
+            BTreeMap::from([("cipassword".into(), "***".into()), ("name".into(), "y".into())])
+        );
+        let data = BTreeMap::from([("data".to_owned(), "x".to_owned())]);
+        assert_eq!(redact("/cluster/acme/plugins/cf", &data)["data"], "***");
         let argv: Vec<String> = ["pveum", "user", "add", "a@pve", "--password", "hunter2", "--password=b", "-c", "d"]
             .map(str::to_owned)
             .into();

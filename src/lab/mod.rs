@@ -7,6 +7,7 @@ pub mod call;
 pub mod fault;
 pub mod front;
 pub mod ledger;
+pub mod netbox;
 pub mod scenario;
 pub mod ssh;
 pub mod talos;

@@ -257,8 +257,9 @@ static NETBOX: Table = Table {
     what: "netbox",
     keys: &[
         Key::required("url", URL, "its URL"),
-        Key::required("token", SECRET, "a reference to its token"),
-        Key::new("cluster", Shape::Text, "the cluster's name there"),
+        Key::required("token", SECRET, "a reference to its token, of either version"),
+        Key::new("cluster", Shape::Text, "the cluster's name there; default: the site's"),
+        Key::new("ca_file", Shape::Text, "its certificate authority; default: the system's"),
     ],
 };
 

@@ -42,8 +42,13 @@ impl Callables<'_> {
 
     /// What a call of an action does, as far as the file says.
     pub fn effect(&self, uses: &str, with: Option<&Node>) -> Option<Effect> {
-        let text = |name: &str| Some(with?.get(name)?.as_str()?.into());
-        self.action(uses).map(|spec| spec.effect_with(text))
+        let of = |spec: &ActionSpec| {
+            spec.effect_with(|name| match with.and_then(|with| with.get(name)) {
+                Some(node) => Some(node.as_str()?.into()),
+                None => spec.default_of(name),
+            })
+        };
+        self.action(uses).map(of)
     }
 
     /// Whether `uses` means a procedure or another runbook and no action: `local.run` is one, `local.drain` is none.

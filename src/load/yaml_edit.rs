@@ -141,6 +141,45 @@ fn first_key(text: &str, words: &[String], value: &Json) -> Result<String, EditE
     Ok(format!("{text}{gap}{}: {}{end}", spell::key(first), spell::flow(&nested(rest, value))))
 }
 
+/// The text with one more item at the end of the list at the path.
+///
+/// # Errors
+/// The text is not YAML, there is no list at the path, or it cannot be edited safely.
+pub fn append(text: &str, path: &str, value: &Json) -> Result<String, EditError> {
+    let words = path_of(path)?;
+    let refused = |why: &str| EditError::Refused { at: path.to_owned(), why: why.to_owned() };
+    let tree = find::tree(text)?.ok_or_else(|| refused("there is nothing"))?;
+    let mut wanted = tree.json();
+    let mut node = &tree;
+    for word in &words {
+        node.editable().map_err(refused)?;
+        node = child(node, word).ok_or_else(|| refused("there is no list"))?;
+    }
+    node.editable().map_err(refused)?;
+    let edited = item(text, node, value).map_err(|why| refused(&why))?;
+    let unsafe_ = || refused("the file is written in a way that cannot be edited safely: edit it by hand");
+    let list = words.iter().try_fold(&mut wanted, |at, word| match at {
+        Json::Object(map) => map.get_mut(word),
+        Json::Array(list) => word.parse().ok().and_then(|place: usize| list.get_mut(place)),
+        _ => None,
+    });
+    list.and_then(Json::as_array_mut).ok_or_else(unsafe_)?.push(value.clone());
+    let after = find::tree(&edited).map_err(|_| unsafe_())?;
+    if after.as_ref().map(Node::json) == Some(wanted) { Ok(edited) } else { Err(unsafe_()) }
+}
+
+/// What a key or a place leads to; nothing where it is there twice.
+fn child<'n>(node: &'n Node, word: &str) -> Option<&'n Node> {
+    match &node.what {
+        What::Map { entries, .. } => {
+            let mut found = entries.iter().filter(|(key, _)| key.text() == Some(word));
+            found.next().filter(|_| found.next().is_none()).map(|(_, inner)| inner)
+        }
+        What::Seq { items, .. } => word.parse().ok().and_then(|place: usize| items.get(place)),
+        _ => None,
+    }
+}
+
 fn edit(text: &str, root: &Node, words: &[String], value: &Json) -> Result<String, EditError> {
     let mut node = root;
     for (i, word) in words.iter().enumerate() {
@@ -230,7 +269,32 @@ fn add(text: &str, map: &Node, word: &str, value: &Json) -> Result<String, Strin
             false => Ok(splice(text, whole, whole, &format!(", {new}"))),
         };
     }
-    let leaf = last.last_leaf();
+    let line = end_of_lines(text, last)?;
+    let eol = line_end(text);
+    Ok(splice(text, line, line, &format!("{eol}{}{new}", " ".repeat(first.column))))
+}
+
+/// Adds an item behind the last one.
+fn item(text: &str, list: &Node, value: &Json) -> Result<String, String> {
+    let What::Seq { items, flow } = &list.what else { return Err("it is no list".into()) };
+    let new = spell::flow(value);
+    let Some((first, last)) = items.first().zip(items.last()) else {
+        return Ok(splice(text, list.start + 1, list.start + 1, &new));
+    };
+    if *flow {
+        let end = if last.is_flow() { last.end } else { last.last_leaf().end };
+        return Ok(splice(text, end, end, &format!(", {new}")));
+    }
+    let sign = first.sign.ok_or("the sign of its first item is not found")? - 1;
+    let column = sign - text[..sign].rfind('\n').map_or(0, |at| at + 1);
+    let line = end_of_lines(text, last)?;
+    let eol = line_end(text);
+    Ok(splice(text, line, line, &format!("{eol}{}- {new}", " ".repeat(column))))
+}
+
+/// The end of the last line that a value stands on, a comment behind it included.
+fn end_of_lines(text: &str, value: &Node) -> Result<usize, String> {
+    let leaf = value.last_leaf();
     let mut end = if leaf.is_flow() { leaf.end } else { leaf.start.max(leaf.end) };
     if let What::Scalar { style: yaml::Style::Block, .. } = leaf.what {
         let content = text[leaf.start..leaf.end].trim_end();
@@ -241,7 +305,5 @@ fn add(text: &str, map: &Node, word: &str, value: &Json) -> Result<String, Strin
         end = leaf.start + content.len();
     }
     let line = end + text[end..].find('\n').unwrap_or(text.len() - end);
-    let line = if text[..line].ends_with('\r') { line - 1 } else { line };
-    let eol = line_end(text);
-    Ok(splice(text, line, line, &format!("{eol}{}{new}", " ".repeat(first.column))))
+    Ok(if text[..line].ends_with('\r') { line - 1 } else { line })
 }

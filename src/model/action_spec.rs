@@ -101,11 +101,17 @@ impl ActionSpec {
         known.unwrap_or(self.effect)
     }
 
+    /// What a parameter has where nothing is said of it.
+    pub fn default_of(&self, name: &str) -> Option<Value> {
+        self.params.iter().find(|param| param.name == name)?.default.clone()
+    }
+
     /// The same for a call as it is written in a file.
     pub fn effect_in(&self, with: &[(String, Template)]) -> Effect {
         self.effect_with(|name| match with.iter().find(|(key, _)| key == name) {
             Some((_, Template::Literal(value))) => Some(value.clone()),
-            _ => None,
+            Some(_) => None,
+            None => self.default_of(name),
         })
     }
 
@@ -143,5 +149,8 @@ mod tests {
         assert_eq!(spec.effect_in(&with(Template::Literal(json!("gets")))), Effect::Destroy);
         assert_eq!(spec.effect_in(&with(Template::List(Vec::new()))), Effect::Destroy);
         assert_eq!(ActionSpec::new("x", Effect::Change, "X").effect_in(&[]), Effect::Change);
+        assert_eq!(spec.effect_in(&[]), Effect::Destroy);
+        let by_default = spec.param(Param::new("method", ValueType::String).default_value("get"));
+        assert_eq!(by_default.effect_in(&[]), Effect::Read);
     }
 }

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod effect;
 pub mod failure;
 pub mod ids;
+pub mod inventory;
 pub mod nearest;
 pub mod notify;
 pub mod param;

@@ -318,4 +318,6 @@ pub struct Netbox {
     /// A reference.
     pub token: String,
     pub cluster: Option<String>,
+    #[serde(default)]
+    pub ca_file: Option<String>,
 }

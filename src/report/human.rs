@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::crowd::{Crowds, Told};
 use super::figures::{clock, count, duration};
 use super::plain;
 use super::style::{Ink, Look, mark};
@@ -14,6 +15,7 @@ use super::view::{RunView, StepView};
 use crate::engine::ports::Observer;
 use crate::event::{Body, Event, Fact, Note, Outcome};
 use crate::model::ids::StepPath;
+use crate::sys::UnmarkedKeys;
 
 /// Steps shown while they run.
 const ROWS: usize = 8;
@@ -26,9 +28,11 @@ const TICK: Duration = Duration::from_millis(500);
 pub struct Human {
     look: Look,
     view: RunView,
+    crowds: Crowds,
     display: MultiProgress,
     rows: Vec<(StepPath, ProgressBar)>,
     footer: ProgressBar,
+    _keys: Option<UnmarkedKeys>,
 }
 
 /// Takes the display off the terminal while a question is asked.
@@ -51,7 +55,9 @@ impl Human {
         let display = MultiProgress::with_draw_target(target);
         let footer = display.add(ProgressBar::new_spinner().with_style(timed()));
         footer.enable_steady_tick(TICK);
-        Self { look, view: RunView::default(), display, rows: Vec::new(), footer }
+        let keys = (!display.is_hidden()).then(UnmarkedKeys::new).flatten();
+        let (view, crowds) = (RunView::default(), Crowds::default());
+        Self { look, view, crowds, display, rows: Vec::new(), footer, _keys: keys }
     }
 
     /// Goes on with a run of which so much was seen before, by others.
@@ -113,7 +119,12 @@ fn timed() -> ProgressStyle {
 impl Observer for Human {
     fn see(&mut self, event: &Event) {
         self.view.see(event);
-        if let Some(line) = scrolled(event, &self.view, &self.look) {
+        let line = match self.crowds.tell(event, &self.view) {
+            Told::ByItself => scrolled(event, &self.view, &self.look),
+            Told::Not => None,
+            Told::Instead(text) => Some(tenth(&text, event.at, &self.look)),
+        };
+        if let Some(line) = line {
             // A terminal that went away does not end a run.
             let _ = self.display.println(line);
         }
@@ -152,6 +163,14 @@ fn scrolled(event: &Event, view: &RunView, look: &Look) -> Option<String> {
     }
 }
 
+/// `02:15:26 ✓ tag: 40 of 200 over`
+fn tenth(text: &str, at: u64, look: &Look) -> String {
+    let (sign, ink) = mark(&Outcome::Ok, look.style);
+    let head = format!("{} ", clock(at, look.offset));
+    let room = look.width.saturating_sub(width(&head) + width(sign) + 1);
+    format!("{head}{} {}", look.style.paint(ink, sign), clip(&clean(text), room, look.style))
+}
+
 /// `02:15:26 ✓ move[104]  VM 104 (web-1): …  32s`
 fn finished(step: &StepView, look: &Look, at: u64) -> String {
     let (sign, ink) = mark(&step.outcome, look.style);
@@ -177,7 +196,8 @@ fn finished(step: &StepView, look: &Look, at: u64) -> String {
 /// `  ▶ move[107]  39% ██████░░░░░░░░░░  6.2 GiB of 16.0 GiB, 112.0 MiB/s`, with room behind it for how long.
 fn running(step: &StepView, look: &Look) -> String {
     let style = look.style;
-    let (line, share) = step.progress.clone().unwrap_or_default();
+    let asked_for = || (step.summary.clone().unwrap_or_default(), None);
+    let (line, share) = step.progress.clone().unwrap_or_else(asked_for);
     let attempt = if step.attempts > 1 { format!(" (attempt {})", step.attempts) } else { String::new() };
     let far = share.map(|s| format!("  {:>3.0}% {}", s * 100.0, style.bar(s, BAR))).unwrap_or_default();
     let room = look.width.saturating_sub(4 + 2 + TOOK);

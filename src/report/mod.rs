@@ -2,6 +2,7 @@
 //! renders to a text or to a writer that is handed in, except the live display, which draws where it is told to.
 
 mod blocked;
+mod crowd;
 mod figures;
 mod graph;
 mod human;

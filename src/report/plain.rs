@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
+use super::crowd::{Crowds, Told};
 use super::figures::{clock, count, duration};
 use super::style::Look;
 use super::text::clean;
@@ -21,6 +22,7 @@ pub struct Plain<W> {
     out: W,
     look: Look,
     view: RunView,
+    crowds: Crowds,
     /// When progress of a step was last written, and how far it was.
     written: HashMap<StepPath, (u64, f64)>,
     /// Questions that waited when this process came.
@@ -29,7 +31,14 @@ pub struct Plain<W> {
 
 impl<W: Write + Send> Plain<W> {
     pub fn new(out: W, look: Look) -> Self {
-        Self { out, look, view: RunView::default(), written: HashMap::new(), asked: HashMap::new() }
+        Self {
+            out,
+            look,
+            view: RunView::default(),
+            crowds: Crowds::default(),
+            written: HashMap::new(),
+            asked: HashMap::new(),
+        }
     }
 
     /// Goes on with a run of which so much was seen before, by others.
@@ -75,7 +84,12 @@ impl<W: Write + Send> Observer for Plain<W> {
         {
             return;
         }
-        if let Some(text) = line(event, &self.view) {
+        let text = match self.crowds.tell(event, &self.view) {
+            Told::ByItself => line(event, &self.view),
+            Told::Not => None,
+            Told::Instead(text) => Some(text),
+        };
+        if let Some(text) = text {
             let time = clock(event.at, self.look.offset);
             // Whoever reads has gone away: the run goes on, and the journal has it all.
             let _ = writeln!(self.out, "{time} {}", clean(&text)).and_then(|()| self.out.flush());

@@ -78,6 +78,19 @@ impl Secrets {
         self.known(reference, value)
     }
 
+    /// All of it, which may be many lines of `NAME=VALUE`. Known to the redactor when this returns, the values alone too.
+    pub async fn text(&self, reference: &SecretRef) -> Result<SecretString, SecretError> {
+        let whole = match reference {
+            SecretRef::Pass { part: Some(_), .. } => self.resolve(reference).await?,
+            _ => self.whole(reference).await?,
+        };
+        for line in whole.expose_secret().lines().map(str::trim) {
+            self.redactor.register(line);
+            line.split_once('=').into_iter().for_each(|(_, value)| _ = self.redactor.register(value.trim()));
+        }
+        self.known(reference, whole)
+    }
+
     /// An API token: of a pass entry without a selector the first line is the id and the last line the secret.
     pub async fn token(&self, reference: &SecretRef) -> Result<TokenPair, SecretError> {
         let whole = match reference {

@@ -50,13 +50,29 @@ pub fn read_bytes(path: impl AsRef<Path>) -> Result<Vec<u8>, FileError> {
     read_open(path, file)
 }
 
-/// A file of any size, to be read in parts, and its size.
+/// For reading piece by piece.
 #[allow(clippy::disallowed_methods, reason = "this module owns file access")]
-pub fn open(path: impl AsRef<Path>) -> Result<(impl Read, u64), FileError> {
+pub fn open(path: impl AsRef<Path>) -> Result<File, FileError> {
     let path = path.as_ref();
     let file = File::open(path).map_err(FileError::io("open", path))?;
-    let size = file.metadata().map_err(FileError::io("inspect", path))?.len();
-    Ok((std::io::BufReader::new(file), size))
+    let meta = file.metadata().map_err(FileError::io("inspect", path))?;
+    match meta.is_file() {
+        true => Ok(file),
+        false => Err(FileError::Io { act: "read", path: path.to_owned(), source: io::Error::other("it is no file") }),
+    }
+}
+
+/// Hands all of a file to `each`, piece by piece.
+pub fn read_through(path: impl AsRef<Path>, mut each: impl FnMut(&[u8])) -> Result<(), FileError> {
+    let path = path.as_ref();
+    let mut file = open(path)?;
+    let mut space = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut space).map_err(FileError::io("read", path))? {
+            0 => return Ok(()),
+            read => each(&space[..read]),
+        }
+    }
 }
 
 fn read_open(path: &Path, file: File) -> Result<Vec<u8>, FileError> {

@@ -34,6 +34,38 @@ pub fn without_echo<T>(act: impl FnOnce() -> T) -> std::io::Result<T> {
     Ok(done)
 }
 
+/// While it lives, a key that sends a signal is not written (`^C`) where the cursor of stdin's terminal stands, which
+/// would move what is drawn there.
+pub struct UnmarkedKeys(rustix::termios::Termios);
+
+impl UnmarkedKeys {
+    /// Nothing, where stdin is no terminal, or not ours at present: who works in the background and changes it is stopped.
+    pub fn new() -> Option<Self> {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let stdin = std::io::stdin();
+        let before = is_ours(&stdin).then(|| tcgetattr(&stdin).ok()).flatten()?;
+        let mut unmarked = before.clone();
+        unmarked.local_modes -= LocalModes::ECHOCTL;
+        tcsetattr(&stdin, OptionalActions::Now, &unmarked).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for UnmarkedKeys {
+    fn drop(&mut self) {
+        let stdin = std::io::stdin();
+        if is_ours(&stdin) {
+            // A terminal that went away needs nothing.
+            let _ = rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Now, &self.0);
+        }
+    }
+}
+
+/// Whether this process is in the terminal's foreground.
+fn is_ours(stdin: &std::io::Stdin) -> bool {
+    rustix::termios::tcgetpgrp(stdin).is_ok_and(|group| group == rustix::process::getpgrp())
+}
+
 /// The name of whoever runs this process; their number where they have no name.
 #[allow(clippy::disallowed_methods, reason = "the table of users is the system's")]
 pub fn user() -> String {

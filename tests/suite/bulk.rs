@@ -71,6 +71,20 @@ fn widest(rig: &Rig) -> usize {
     most
 }
 
+/// That never more was under way than the step and the site allow, and that steps were at work at the same time; `least`:
+/// their tasks as well, where these are long enough to meet.
+fn within(rig: &Rig, least: usize, at_once: usize) {
+    let width = widest(rig);
+    assert!((2..=at_once).contains(&width), "{at_once}: {width} steps");
+    let (tasks, requests) =
+        rig.house.with_world(|world| world.most_tasks().clone()).map(|t| (t, rig.house.most_requests())).unwrap();
+    assert!((least..=at_once).contains(&tasks.site), "{at_once}: {tasks:?}");
+    assert!(tasks.nodes.values().all(|most| *most <= tasks.site), "{tasks:?}");
+    // `cluster.api.per_node` of the configuration.
+    assert!(requests.values().all(|most| *most <= 2) && requests.values().any(|most| *most == 2), "{requests:?}");
+    rig.house.with_world(runbook::lab::world::World::count_anew);
+}
+
 fn statuses(rig: &Rig) -> BTreeMap<u32, String> {
     let state = rig.state();
     let guests = state["guests"].as_object().unwrap();
@@ -104,6 +118,7 @@ async fn two_hundred_guests_go_down_and_up_in_their_order() {
     assert_eq!(order[order.len() - 2..], [101, 100], "the order of their boot, backwards");
     let width = widest(&rig);
     assert!((12..=24).contains(&width), "{width} at once");
+    within(&rig, 2, 24);
     assert!(large.0 > 0 && large.0 < small.0 + 48 * 1024, "{} KiB for few, {} KiB for all", small.0, large.0);
 
     let (again, _) = run(&rig, &[&["plan", "bulk-shutdown", "--detailed-exitcode"], &all[..]].concat()).await;
@@ -117,6 +132,28 @@ async fn two_hundred_guests_go_down_and_up_in_their_order() {
     let (again, _) = run(&rig, &["plan", "bulk-start", "router", "dns", "vm-1001", "--detailed-exitcode"]).await;
     assert!(again.code == Some(0) && again.text.contains("No changes."), "{:?} {}", again.code, again.text);
     assert_eq!(rig.status(), Some(RunStatus::Succeeded));
+    rig.house.with_world(runbook::lab::world::World::count_anew);
+
+    let (up, _) =
+        run(&rig, &["run", "bulk-start", "--set", "node=pve02", "--set", "max_parallel=6", "--apply", "--yes"]).await;
+    well(&up);
+    assert!(asked(&rig, "POST", "/status/start").len() > 30, "{}", up.text);
+    within(&rig, 1, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_every_guest_of_a_tag_is_taken_so_many_at_a_time() {
+    let rig = Rig::start("herd", 600.0, &[]).await;
+    let state = rig.state();
+    let tagged = |guest: &&serde_json::Value| guest["tags"].as_array().unwrap().iter().any(|tag| tag == "prod");
+    let number = state["guests"].as_object().unwrap().values().filter(tagged).count();
+    let args = ["run", "snapshot-by-tag", "prod", "--set", "max_parallel=6", "--apply", "--yes"];
+    let (taken, _) = run(&rig, &args).await;
+    well(&taken);
+    let once: std::collections::BTreeSet<u32> = asked(&rig, "POST", "/snapshot").into_iter().collect();
+    assert_eq!((asked(&rig, "POST", "/snapshot").len(), once.len()), (number, number));
+    assert!(number > 40, "{number}");
+    within(&rig, 2, 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,6 +181,9 @@ async fn the_guests_of_a_node_are_tagged_and_keep_their_own_tags() {
     }
     let number = before.keys().filter(|id| here(id)).count();
     assert_eq!((asked(&rig, "PUT", "/config").len(), number), (36, 36));
+    // No task does it: what counts is how many steps were under way, and how many requests at the node.
+    assert!((2..=24).contains(&widest(&rig)), "{}", widest(&rig));
+    assert!(rig.house.most_requests().values().all(|most| *most <= 2), "{:?}", rig.house.most_requests());
     let (again, _) = run(&rig, &[&["plan", "tag-add", "audited,dev", "--detailed-exitcode"], &all[..]].concat()).await;
     assert!(again.code == Some(0) && again.text.contains("No changes."), "{:?} {}", again.code, again.text);
     let (off, _) = run(&rig, &[&["run", "tag-remove", "audited"], &all[..], &["--apply", "--yes"]].concat()).await;

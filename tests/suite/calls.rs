@@ -19,7 +19,7 @@ fn a_guest_that_a_call_names_becomes_its_vmid() {
         .says(&["a/stop", "VM 104 (web)"]);
     planned("  - uses: local.down\n    with: {guest: wbe}\n").exits(5).complains(&[
         "step down: parameter guest of local.down: there is no guest \"wbe\" [site::unknown_guest]",
-        "hint: name a guest by its VMID or by a name that only it has",
+        "did you mean \"web\"? name a guest by its VMID or by a name that only it has",
     ]);
     planned("  - uses: local.down\n    with: {guest: 104, beside: pve11}\n")
         .exits(5)
@@ -33,7 +33,7 @@ fn a_guest_that_a_step_names_becomes_its_vmid() {
     planned(&down("'104'")).exits(0).says(&["VM 104 (web)"]);
     planned(&down("wbe")).exits(5).complains(&[
         "step a: parameter guest of proxmox.guest_shutdown: there is no guest \"wbe\" [site::unknown_guest]",
-        "hint: name a guest by its VMID or by a name that only it has",
+        "did you mean \"web\"? name a guest by its VMID or by a name that only it has",
     ]);
     // A step before it might have made it: the step itself says that it is not there.
     planned(&down("999")).exits(6).says(&["look for guest 999", "no node has it"]);

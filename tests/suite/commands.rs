@@ -256,7 +256,8 @@ fn doctor_in_json() {
             "node pve2",
             "ssh pve2",
             "node pve3",
-            "ssh pve3"
+            "ssh pve3",
+            "netbox"
         ]
     );
 }

@@ -66,12 +66,18 @@ fn a_file_that_is_there_is_completed_and_keeps_its_comments() {
          - {name: pve1, host: \"$at\"}   # the old one\ncredentials:\n  token: file:$PWD/token\nEOF\n\
          runbook init $at --fingerprint $print --yes; echo $?",
     );
-    got.exits(0).says(&["is written", "0"]).complains(&["not in the file: put it under cluster.nodes: - {name: pve2"]);
+    got.exits(0).says(&["is written", "0"]).complains(&["cluster.nodes: pve2, cluster.nodes: pve3"]);
     let text = world.read("cluster-config.yaml");
     for kept in ["# ours, since 2019\n", "name: shop   # as on the door", "# the old one", "fingerprint: ", "local-lvm"]
     {
         assert!(text.contains(kept), "{kept}: {text}");
     }
+    let lines: Vec<&str> = text.lines().collect();
+    let old = lines.iter().position(|line| line.ends_with("# the old one")).unwrap();
+    assert!(
+        lines[old + 1].starts_with("    - {name: pve2, host: ") && lines[old + 2].starts_with("    - {name: pve3, ")
+    );
+    assert!(lines[old + 3].starts_with("credentials:"), "{text}");
 }
 
 #[test]
@@ -92,4 +98,86 @@ fn at_a_terminal_it_asks_for_the_certificate_and_hides_the_secret() {
         world.read("cluster-config.yaml").contains("token: \"file:")
             || world.read("cluster-config.yaml").contains("token: file:")
     );
+}
+
+/// What a person types at a terminal, a line every two seconds; what they see is in `seen`.
+fn typed(words: &[&str], then: &str) -> (World, Got) {
+    let words: String = words.iter().map(|word| format!("\"{word}\" ")).collect();
+    lab(&format!(
+        "root=$(cat \"$RUNBOOK_LAB/root-password\"); ops=$(cat \"$RUNBOOK_LAB/password\"); echo $root >root; echo $ops >ops; \
+         at_pve1() {{ ssh -F \"$RUNBOOK_LAB/ssh/ssh_config\" pve1 \"$@\"; }}; {}
+         (for word in {words}; do sleep 2; echo \"$word\"; done; sleep 4) | \
+         script -qefc \"stty cols 400; runbook init $at\" seen >/dev/null; echo init $?; {then}",
+        if then.contains("second factor") { "at_pve1 pveum user modify ops@pve --keys x;" } else { "" }
+    ))
+}
+
+fn hides(seen: &str, world: &World, files: &[&str]) {
+    for secret in files.iter().map(|file| world.read(file)) {
+        let secret = secret.lines().last().unwrap();
+        assert!(secret.len() > 8 && !seen.contains(secret), "a secret was shown:\n{seen}");
+    }
+}
+
+#[test]
+fn a_token_is_made_where_there_is_none_and_its_secret_is_never_seen() {
+    let (world, got) = typed(
+        &["yes", "", "", "$root", "", "look", "", "yes", "yes"],
+        "cp \"$XDG_CONFIG_HOME\"/runbook/*.token made; stat -c %a \"$XDG_CONFIG_HOME\"/runbook/*.token; \
+         chmod go-w cluster-config.yaml; runbook guest list --tag web -o name; \
+         at_pve1 pveum role list --output-format json >roles; runbook guest start 108 --apply --yes; echo start $?",
+    );
+    got.exits(0).says(&["init 0 600 104 121 221"]);
+    assert!(!got.stdout.contains("start 0"), "a token to look with starts nothing: {}", got.both());
+    let seen = world.read("seen");
+    for told in ["user runbook@pve, where there is none yet", "role Runbook-look: Datastore.Audit, ", "is made; its id"]
+    {
+        assert!(seen.contains(told), "{told}: {seen}");
+    }
+    hides(&seen, &world, &["root", "made"]);
+    assert!(world.read("made").starts_with("runbook@pve!runbook\n"));
+    assert!(world.read("roles").contains("Runbook-look"));
+    assert!(!world.read("cluster-config.yaml").contains(world.read("made").lines().last().unwrap()));
+    let made: Vec<String> = world.changes().into_iter().filter(|change| change.contains("/access")).collect();
+    let token = "POST /access/users/runbook@pve/token/runbook";
+    assert_eq!(made, ["POST /access/users", "POST /access/roles", "PUT /access/acl", token, "PUT /access/acl"]);
+}
+
+#[test]
+fn what_the_login_may_not_give_is_said_as_commands_that_do_it() {
+    let (world, got) = typed(
+        &["yes", "", "ops@pve", "$ops", "ops@pve!mine", "", "file:$PWD/kept", "yes"],
+        "tr -d '\\r' <seen | grep -o 'pveum .*' >lines; cat lines; stat -c %a kept; \
+         while read -r line; do at_pve1 \"$line\" </dev/null; echo done $?; done <lines; \
+         runbook init $at --fingerprint $print --token file:$PWD/kept --yes; echo init $?; \
+         chmod go-w cluster-config.yaml; runbook guest list --tag web -o name",
+    );
+    got.exits(0).says(&[
+        "init 6",
+        "pveum acl modify / --users ops@pve --roles Runbook-operate",
+        "pveum acl modify / --tokens 'ops@pve!mine' --roles Runbook-operate",
+        "600 done 0 done 0",
+        "init 0 104 121 221",
+    ]);
+    hides(&world.read("seen"), &world, &["ops", "kept"]);
+}
+
+#[test]
+fn a_wrong_password_and_a_second_factor_are_told_apart_and_nothing_is_made() {
+    let (world, got) = typed(&["yes", "", "ops@pve", "no-such-password"], "ls");
+    got.exits(0).says(&["init 6"]);
+    assert!(
+        world.read("seen").contains("the site does not accept ops@pve with this password"),
+        "{}",
+        world.read("seen")
+    );
+    world.nothing_changed();
+    let (world, got) = typed(&["yes", "", "ops@pve", "$ops"], "ls # second factor");
+    got.exits(0).says(&["init 6"]);
+    let seen = world.read("seen");
+    assert!(
+        seen.contains("ops@pve has a second factor, and init logs in with a password alone: nothing was made"),
+        "{seen}"
+    );
+    assert_eq!(world.changes(), ["ssh pveum user modify ops@pve --keys x"]);
 }

@@ -1,5 +1,6 @@
 //! One binary for all integration tests: linking is what costs time here.
 
+mod acme;
 mod architecture;
 mod bad_input;
 mod bulk;
@@ -13,6 +14,7 @@ mod files;
 mod harness;
 mod init;
 mod inject;
+mod inventory;
 mod journal;
 mod kill;
 mod language;
@@ -21,6 +23,7 @@ mod ledger;
 mod local;
 mod matrix;
 mod net_acts;
+mod netbox;
 mod notify;
 mod pages;
 mod pass_store;

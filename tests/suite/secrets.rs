@@ -57,7 +57,7 @@ fn a_token_from_the_environment_is_nowhere() {
     let world = World::new();
     let script = format!(
         "cp $(dirname $RUNBOOK_CONFIG)/token planted
-         sed 's|\"token\": \"file:[^\"]*\"|\"token\": \"env:PLANTED\"|' $RUNBOOK_CONFIG >cluster-config.yaml
+         sed 's|\"token\": \"file:[^\"]*/token\"|\"token\": \"env:PLANTED\"|' $RUNBOOK_CONFIG >cluster-config.yaml
          cp -r $(dirname $RUNBOOK_CONFIG)/clusters clusters
          export RUNBOOK_CONFIG=$PWD/cluster-config.yaml PLANTED=\"$(head -n1 planted)=$(tail -n1 planted)\"
          {ALL}"
@@ -73,7 +73,7 @@ fn a_password_logs_in_and_is_nowhere() {
     let world = World::new();
     let script = format!(
         "cp $(dirname $RUNBOOK_CONFIG)/password planted
-         sed 's|\"token\": \"file:[^\"]*\"|\"user\": \"ops@pve\", \"password\": \"env:PLANTED\"|' $RUNBOOK_CONFIG >cluster-config.yaml
+         sed 's|\"token\": \"file:[^\"]*/token\"|\"user\": \"ops@pve\", \"password\": \"env:PLANTED\"|' $RUNBOOK_CONFIG >cluster-config.yaml
          cp -r $(dirname $RUNBOOK_CONFIG)/clusters clusters
          export RUNBOOK_CONFIG=$PWD/cluster-config.yaml PLANTED=\"$(cat planted)\"
          {}",
@@ -95,7 +95,7 @@ fn a_password_logs_in_and_is_nowhere() {
 #[test]
 fn a_wrong_password_is_refused_and_not_shown() {
     let world = World::new();
-    let script = "sed 's|\"token\": \"file:[^\"]*\"|\"user\": \"ops@pve\", \"password\": \"env:PLANTED\"|' $RUNBOOK_CONFIG >cluster-config.yaml
+    let script = "sed 's|\"token\": \"file:[^\"]*/token\"|\"user\": \"ops@pve\", \"password\": \"env:PLANTED\"|' $RUNBOOK_CONFIG >cluster-config.yaml
          export PLANTED=not-the-password RUST_LOG=trace
          runbook --config cluster-config.yaml plan evacuate pve2";
     let got = world.lab(&Lab::default(), script);

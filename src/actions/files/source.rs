@@ -1,4 +1,5 @@
-//! The World's source of files.
+//! The World's source of files: `file/state/PATH`, how one is with its text, and `file/digest/PATH`, `{size, sha256}` of one
+//! that may be of any size, null where there is none.
 
 use std::path::Path;
 
@@ -25,6 +26,12 @@ impl FileSource {
 #[async_trait]
 impl Source for FileSource {
     async fn fetch(&self, resource: &ResourceKey) -> Result<Value, Failure> {
+        if let Some(path) = resource.as_str().strip_prefix("file/digest").filter(|path| path.starts_with('/')) {
+            let digest = self.0.digest(path.into()).await;
+            let digest =
+                digest.map_err(|e| Failure::new(Class::Precondition, format!("read {path}"), e.to_string()))?;
+            return Ok(digest.map_or(Value::Null, |(size, sha256)| json!({"size": size, "sha256": sha256})));
+        }
         let Some(path) = resource.as_str().strip_prefix("file/state").filter(|path| path.starts_with('/')) else {
             let cause = "no such resource: expected file/state/PATH";
             return Err(Failure::new(Class::Internal, format!("read {resource}"), cause));

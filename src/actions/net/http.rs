@@ -317,10 +317,9 @@ impl Action for HttpRequest {
 
     async fn recover(&self, call: &Call, _: &Intent, _: Option<&Value>, _: &dyn World) -> Result<Recovery, Failure> {
         let ask = Ask::of(call, &self.folder)?;
-        if ask.is_repeatable() {
-            return Ok(Recovery::NotApplied);
-        }
-        Ok(Recovery::InDoubt(format!("{} was sent, and what the server has done was not told", ask.attempted())))
+        // That it may be sent again proves nothing of what was done: a person says that it was not, and it is.
+        let again = if ask.is_repeatable() { "; sent once more, a PUT leaves what it leaves once" } else { "" };
+        Ok(Recovery::InDoubt(format!("{} was sent, and what the server has done was not told{again}", ask.attempted())))
     }
 
     fn commands(&self, call: &Call, _: &Probe) -> Vec<String> {

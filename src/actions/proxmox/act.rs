@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::resource::Resource;
 use super::typed;
 use crate::actions::deps::Timing;
-use crate::clients::proxmox::{Params, Verb};
-use crate::engine::ports::{Call, Prediction, Probe, Reading, Unreadable, World};
+use crate::clients::proxmox::{Params, Site, Upload, Verb};
+use crate::engine::ports::{Call, Mutate, Prediction, Probe, Reading, Unreadable, World};
 use crate::event::Invocation;
 use crate::model::action_spec::ActionSpec;
 use crate::model::failure::{Class, Failure};
@@ -22,6 +22,8 @@ pub struct Request {
     pub path: String,
     pub params: Params,
     pub ends: Ends,
+    /// A file of this machine that goes with it.
+    pub upload: Option<Upload>,
 }
 
 /// How the end of the work is known.
@@ -64,6 +66,7 @@ impl Request {
             path,
             params,
             ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }),
+            upload: None,
         }
     }
 
@@ -75,12 +78,13 @@ impl Request {
             path,
             params,
             ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }),
+            upload: None,
         }
     }
 
     /// A request that is done when it is answered.
     pub fn at_once(verb: Verb, path: String, params: Params) -> Self {
-        Self { verb, path, params, ends: Ends::WithAnswer }
+        Self { verb, path, params, ends: Ends::WithAnswer, upload: None }
     }
 
     /// The same where its task is told from others by what it is about.
@@ -105,6 +109,13 @@ impl Request {
 
     /// As a person types it.
     pub fn typed(&self) -> String {
+        if let Some(upload) = &self.upload {
+            let file = upload.path.display();
+            return format!(
+                "# no command does POST {} with {file}: upload it in the web interface, or copy it there",
+                self.path
+            );
+        }
         typed::call(self.verb, &self.path, &self.params)
     }
 }
@@ -171,6 +182,35 @@ pub trait Act: Send + Sync {
     /// # Errors
     /// Parameters that do not fit together.
     fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure>;
+
+    /// Completes the request right before it is sent with what no plan, journal or typed command may hold.
+    ///
+    /// # Errors
+    /// That cannot be had.
+    async fn complete(
+        &self,
+        call: &Call,
+        before: &Value,
+        request: Request,
+        mutate: &Mutate,
+    ) -> Result<Request, Failure> {
+        let _ = (call, before, mutate);
+        Ok(request)
+    }
+
+    /// Right before the request is sent, or its task is waited for again.
+    fn begins(&self, before: &Value, site: &Site) {
+        let _ = (before, site);
+    }
+
+    /// Once it has ended well.
+    ///
+    /// # Errors
+    /// What follows from it cannot be done.
+    fn ended(&self, before: &Value, outputs: &Value, site: &Site, mutate: &Mutate) -> Result<(), Failure> {
+        let _ = (before, outputs, site, mutate);
+        Ok(())
+    }
 
     /// How the object is now. `answer` is what the request gave back, (its task's id, where that has ended well), or what
     /// the step puts out, where that was heard: then the request has been carried out.

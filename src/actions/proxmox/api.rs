@@ -159,7 +159,7 @@ impl Act for ApiCall {
 
     fn request(&self, call: &Call, before: &Value) -> Result<Request, Failure> {
         let Checked { verb, path, params } = checked(call, before["version"].as_str().unwrap_or_default())?;
-        Ok(Request { verb, path, params, ends: Ends::AsAnswered })
+        Ok(Request { verb, path, params, ends: Ends::AsAnswered, upload: None })
     }
 
     async fn judge(

@@ -1,6 +1,7 @@
 //! Acts on a Proxmox site, and the source of its resources.
 
 pub mod access;
+pub mod acme;
 mod act;
 pub mod api;
 pub mod backup;
@@ -10,6 +11,7 @@ mod failures;
 pub mod guest;
 pub mod ha;
 pub mod image;
+pub mod inventory;
 mod look;
 pub mod node;
 pub mod object;
@@ -21,7 +23,7 @@ mod state;
 pub mod storage;
 pub mod task;
 #[cfg(test)]
-mod testing;
+pub(in crate::actions) mod testing;
 mod typed;
 mod work;
 

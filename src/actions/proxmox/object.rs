@@ -256,6 +256,37 @@ pub struct Volume {
     pub protected: bool,
 }
 
+/// A node's own configuration. Values are texts, as its file has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NodeConfig {
+    /// Of the whole file; absent where there is none, and in a plan past a step that changes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    pub values: BTreeMap<String, String>,
+}
+
+/// A certificate of a node. Seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    pub subject: String,
+    pub issuer: String,
+    pub san: Vec<String>,
+    pub notbefore: i64,
+    pub notafter: i64,
+    pub fingerprint: String,
+}
+
+/// What a node shows to a new connection, and whether we would believe it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownCertificate {
+    pub fingerprint: String,
+    /// `fingerprint`, `ca_file`, `system` or `insecure`: by what the configuration has us believe it.
+    pub by: String,
+    pub trusted: bool,
+    /// Whether other nodes can be asked when this one is not believed.
+    pub others: bool,
+}
+
 /// The HA manager's view.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Ha {

@@ -1,31 +1,63 @@
 //! Makes an action of an [`Act`]: the way that every single request goes, with its recovery, written once.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::access::SecretSource;
 use super::act::{Act, Ends, Request, Seen, Trail};
 use super::guest::trace::{Trace, known_before, trace};
 use super::look::{self, live};
 use super::object::TaskEntry;
 use super::source::ProxmoxSource;
 use super::work::Work;
+use crate::clients::keeper::Keeper;
 use crate::clients::proxmox::TaskOutcome;
-use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Reading, Recovery, Unreadable, World};
+use crate::engine::ports::{
+    Action, Call, Mutate, Observed, Prediction, Probe, Reading, Recovery, Source, Unreadable, World,
+};
 use crate::event::{Intent, Invocation};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::Upid;
+use crate::model::ids::{ResourceKey, Upid};
 
 /// How long the tasks are waited for that cannot be told from the one that is looked for.
 const OTHERS: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 /// The action.
 pub struct One<A>(pub A);
+
+/// The site as it is, and what the stores of secrets say of theirs.
+struct Near {
+    site: ProxmoxSource,
+    secrets: Option<SecretSource>,
+}
+
+impl Near {
+    fn of(work: &Work<'_>) -> Self {
+        let site = (*work.site).clone();
+        let keeper = work.mutate.client::<Keeper>().ok();
+        let secrets = keeper.map(|keeper| SecretSource::new((*keeper).clone(), Some(site.clone())));
+        Self { site: ProxmoxSource::new(site), secrets }
+    }
+}
+
+#[async_trait]
+impl World for Near {
+    async fn read(&self, resource: &ResourceKey) -> Result<Observed, Failure> {
+        match &self.secrets {
+            Some(secrets) if resource.as_str().starts_with("secret/") => {
+                Ok(Observed::Known(Arc::new(secrets.fetch(resource).await?)))
+            }
+            _ => self.site.read(resource).await,
+        }
+    }
+}
 
 /// How often a request is made anew where another was faster.
 const CONFLICTS: u32 = 5;
@@ -97,9 +129,31 @@ impl<A: Act> One<A> {
         }
     }
 
+    /// Sends it and waits for its end.
+    async fn sent(&self, call: &Call, before: &Value, work: &Work<'_>, request: &Request) -> Result<Value, Failure> {
+        if request.ends == Ends::WithAnswer {
+            return self.send(call, before, work, request).await;
+        }
+        if request.ends == Ends::AsAnswered {
+            return self.ask(call, before, work, request).await;
+        }
+        let (path, params, handle) = (&request.path, &request.params, |upid: &Upid| json!({"upid": upid}));
+        let started = match &request.upload {
+            Some(upload) => work.upload(path, params, upload, handle).await,
+            None => work.start_or_done(request.verb, path, params, handle).await,
+        };
+        match started.map_err(|f| self.failed(call, f))? {
+            Some(upid) => self.finish(call, before, work, &upid).await,
+            None => {
+                let source = Near::of(work);
+                self.settle(call, before, Some(&Value::Null), &source, 1).await
+            }
+        }
+    }
+
     async fn finish(&self, call: &Call, before: &Value, work: &Work<'_>, upid: &Upid) -> Result<Value, Failure> {
         let end = work.follow(upid).await?;
-        let source = ProxmoxSource::new((*work.site).clone());
+        let source = Near::of(work);
         let answer = json!(upid);
         if end.is_success() {
             return self.settle(call, before, Some(&answer), &source, 1).await;
@@ -115,7 +169,7 @@ impl<A: Act> One<A> {
 
     /// Sends a request that is done when it is answered.
     async fn send(&self, call: &Call, before: &Value, work: &Work<'_>, request: &Request) -> Result<Value, Failure> {
-        let source = ProxmoxSource::new((*work.site).clone());
+        let source = Near::of(work);
         let mut answer = work.change(request.verb, &request.path, &request.params).await;
         for _ in 0..CONFLICTS {
             if !(self.0.looks_again() && answer.as_ref().is_err_and(is_conflict)) {
@@ -127,6 +181,7 @@ impl<A: Act> One<A> {
                 break;
             }
             let request = self.0.request(call, &probe.before)?;
+            let request = self.0.complete(call, &probe.before, request, work.mutate).await?;
             answer = work.change(request.verb, &request.path, &request.params).await;
         }
         let answer = answer.map_err(|f| self.failed(call, f))?;
@@ -140,7 +195,7 @@ impl<A: Act> One<A> {
         if let Some(upid) = upid {
             return self.finish(call, before, work, &upid).await;
         }
-        let source = ProxmoxSource::new((*work.site).clone());
+        let source = Near::of(work);
         self.settle(call, before, Some(&answer), &source, 1).await
     }
 
@@ -280,25 +335,19 @@ impl<A: Act> Action for One<A> {
     async fn apply(&self, call: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
         let work = Work::new(mutate, self.0.attempted(call, &intent.before))?;
         let request = self.0.request(call, &intent.before)?;
-        if request.ends == Ends::WithAnswer {
-            return self.send(call, &intent.before, &work, &request).await;
-        }
-        if request.ends == Ends::AsAnswered {
-            return self.ask(call, &intent.before, &work, &request).await;
-        }
-        let started = work.start_or_done(request.verb, &request.path, &request.params, |upid| json!({"upid": upid}));
-        match started.await.map_err(|f| self.failed(call, f))? {
-            Some(upid) => self.finish(call, &intent.before, &work, &upid).await,
-            None => {
-                let source = ProxmoxSource::new((*work.site).clone());
-                self.settle(call, &intent.before, Some(&Value::Null), &source, 1).await
-            }
-        }
+        let request = self.0.complete(call, &intent.before, request, mutate).await?;
+        self.0.begins(&intent.before, &work.site);
+        let outputs = self.sent(call, &intent.before, &work, &request).await?;
+        self.0.ended(&intent.before, &outputs, &work.site, mutate)?;
+        Ok(outputs)
     }
 
     async fn attach(&self, call: &Call, intent: &Intent, handle: &Value, mutate: &Mutate) -> Result<Value, Failure> {
         let work = Work::new(mutate, self.0.attempted(call, &intent.before))?;
-        self.finish(call, &intent.before, &work, &upid(handle)?).await
+        self.0.begins(&intent.before, &work.site);
+        let outputs = self.finish(call, &intent.before, &work, &upid(handle)?).await?;
+        self.0.ended(&intent.before, &outputs, &work.site, mutate)?;
+        Ok(outputs)
     }
 
     async fn verify(&self, call: &Call, before: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {

@@ -19,6 +19,7 @@
 //! | `proxmox/node/NAME/storages` | map by name of [`NodeStorage`](super::object::NodeStorage) |
 //! | `proxmox/node/NAME/content/STORAGE` | map by volume id of [`Volume`](super::object::Volume) |
 //! | `proxmox/api/PATH?NAME=VALUE…` | what a GET of that path answers, as it comes |
+//! | `proxmox/inventory?NAME=VALUE…` | [`Inventory`](crate::model::inventory::Inventory) of the guests that `node`, `tag`, `type`, `status` and `pool` name |
 //! | `proxmox/placement/NODE` | [`Facts`](crate::placement::evacuation::Facts) for emptying that node |
 //! | `proxmox/ha` | [`Ha`](super::object::Ha) |
 //! | `proxmox/ha/rules` | `[HaRule]` as the planner takes them, groups of 8.x included |
@@ -28,6 +29,12 @@
 //! | `proxmox/roles` | map by name of `{privileges: [name], special}`; `special` only where it is built in |
 //! | `proxmox/users` | map by `user@realm` of `{enable, expire, comment, email, firstname, lastname}` |
 //! | `proxmox/tokens` | map by `user@realm!name` of `{privsep, expire, comment}` |
+//! | `proxmox/node/NAME/config` | [`NodeConfig`](super::object::NodeConfig): the node's own, not its guests' |
+//! | `proxmox/node/NAME/certificates` | map by file name of [`Certificate`](super::object::Certificate) |
+//! | `proxmox/node/NAME/shown` | [`ShownCertificate`](super::object::ShownCertificate), by a new connection; null where that is not known |
+//! | `proxmox/acme/accounts` | map by name of `{}` |
+//! | `proxmox/acme/account/NAME` | `{contact: [address], directory}`, null where there is none; for root@pam alone |
+//! | `proxmox/acme/plugins` | map by id of `{type, api, nodes, validation_delay, disable, has_data}`, never their data |
 //! | `proxmox/acl` | map by `PATH KIND ID ROLE` of `{propagate}`; KIND is user, group or token |
 
 use std::fmt;
@@ -57,6 +64,8 @@ pub enum Resource {
     Content(NodeName, StorageId),
     /// A path, percent-encoded, and parameters.
     Api(String, Vec<(String, String)>),
+    /// Which guests, and how much of each: `node`, `tag`, `type`, `status`, `pool`, `all`.
+    Inventory(Vec<(String, String)>),
     Placement(NodeName),
     Ha,
     HaRules,
@@ -67,6 +76,12 @@ pub enum Resource {
     Users,
     Tokens,
     Acl,
+    NodeConfig(NodeName),
+    Certificates(NodeName),
+    Shown(NodeName),
+    AcmeAccounts,
+    AcmeAccount(String),
+    AcmePlugins,
 }
 
 impl Resource {
@@ -95,6 +110,7 @@ impl Resource {
             Self::Storages(node) => format!("the storages of {node}"),
             Self::Content(node, storage) => format!("what is on {storage} of {node}"),
             Self::Api(path, _) => format!("GET {path}"),
+            Self::Inventory(_) => "the inventory".to_owned(),
             Self::Placement(node) => format!("where the guests of {node} fit"),
             Self::Ha => "the HA manager's state".to_owned(),
             Self::HaRules => "the HA rules".to_owned(),
@@ -105,6 +121,12 @@ impl Resource {
             Self::Users => "the users".to_owned(),
             Self::Tokens => "the API tokens".to_owned(),
             Self::Acl => "the access control list".to_owned(),
+            Self::NodeConfig(node) => format!("the configuration of node {node}"),
+            Self::Certificates(node) => format!("the certificates of {node}"),
+            Self::Shown(node) => format!("the certificate that {node} shows"),
+            Self::AcmeAccounts => "the ACME accounts".to_owned(),
+            Self::AcmeAccount(name) => format!("the ACME account {name}"),
+            Self::AcmePlugins => "the ACME plugins".to_owned(),
         }
     }
 }
@@ -135,10 +157,11 @@ impl fmt::Display for Resource {
             Self::Content(node, storage) => write!(f, "proxmox/node/{node}/content/{storage}"),
             Self::Api(path, params) => {
                 write!(f, "proxmox/api{path}")?;
-                for (i, (name, value)) in params.iter().enumerate() {
-                    write!(f, "{}{}={}", if i == 0 { '?' } else { '&' }, seg(name), seg(value))?;
-                }
-                Ok(())
+                query(f, params)
+            }
+            Self::Inventory(params) => {
+                f.write_str("proxmox/inventory")?;
+                query(f, params)
             }
             Self::Placement(node) => write!(f, "proxmox/placement/{node}"),
             Self::Ha => f.write_str("proxmox/ha"),
@@ -150,8 +173,21 @@ impl fmt::Display for Resource {
             Self::Users => f.write_str("proxmox/users"),
             Self::Tokens => f.write_str("proxmox/tokens"),
             Self::Acl => f.write_str("proxmox/acl"),
+            Self::NodeConfig(node) => write!(f, "proxmox/node/{node}/config"),
+            Self::Certificates(node) => write!(f, "proxmox/node/{node}/certificates"),
+            Self::Shown(node) => write!(f, "proxmox/node/{node}/shown"),
+            Self::AcmeAccounts => f.write_str("proxmox/acme/accounts"),
+            Self::AcmeAccount(name) => write!(f, "proxmox/acme/account/{name}"),
+            Self::AcmePlugins => f.write_str("proxmox/acme/plugins"),
         }
     }
+}
+
+fn query(f: &mut fmt::Formatter<'_>, params: &[(String, String)]) -> fmt::Result {
+    for (i, (name, value)) in params.iter().enumerate() {
+        write!(f, "{}{}={}", if i == 0 { '?' } else { '&' }, seg(name), seg(value))?;
+    }
+    Ok(())
 }
 
 /// The key names nothing that a Proxmox site has.
@@ -167,6 +203,13 @@ impl FromStr for Resource {
         let vmid = |text: &str| text.parse().map_err(|_| bad());
         if let Some(call) = text.strip_prefix("proxmox/api/") {
             return Ok(api(call));
+        }
+        if let Some((_, query)) = text.split_once("proxmox/inventory").filter(|(before, _)| before.is_empty()) {
+            return match query.strip_prefix('?') {
+                Some(query) => Ok(Self::Inventory(pairs(query))),
+                None if query.is_empty() => Ok(Self::Inventory(Vec::new())),
+                None => Err(bad()),
+            };
         }
         let parts: Vec<&str> = text.split('/').collect();
         match parts[..] {
@@ -196,6 +239,12 @@ impl FromStr for Resource {
             ["proxmox", "users"] => Ok(Self::Users),
             ["proxmox", "tokens"] => Ok(Self::Tokens),
             ["proxmox", "acl"] => Ok(Self::Acl),
+            ["proxmox", "node", node, "config"] => Ok(Self::NodeConfig(node.into())),
+            ["proxmox", "node", node, "certificates"] => Ok(Self::Certificates(node.into())),
+            ["proxmox", "node", node, "shown"] => Ok(Self::Shown(node.into())),
+            ["proxmox", "acme", "accounts"] => Ok(Self::AcmeAccounts),
+            ["proxmox", "acme", "account", name] => Ok(Self::AcmeAccount(name.to_owned())),
+            ["proxmox", "acme", "plugins"] => Ok(Self::AcmePlugins),
             _ => Err(bad()),
         }
     }
@@ -203,8 +252,12 @@ impl FromStr for Resource {
 
 fn api(call: &str) -> Resource {
     let (path, query) = call.split_once('?').unwrap_or((call, ""));
+    Resource::Api(format!("/{path}"), pairs(query))
+}
+
+fn pairs(query: &str) -> Vec<(String, String)> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    Resource::Api(format!("/{path}"), pairs.map(|(name, value)| (plain_seg(name), plain_seg(value))).collect())
+    pairs.map(|(name, value)| (plain_seg(name), plain_seg(value))).collect()
 }
 
 #[cfg(test)]
@@ -237,6 +290,14 @@ mod tests {
                 "/nodes/pve1/storage/local/content/local%3Aiso%2Fa.iso".into(),
                 vec![("content".into(), "a&b=/".into()), ("vmid".into(), "104".into())],
             ),
+            Resource::Inventory(Vec::new()),
+            Resource::Inventory(vec![("tag".into(), "a&b".into()), ("tag".into(), "c".into())]),
+            Resource::NodeConfig(node.clone()),
+            Resource::Certificates(node.clone()),
+            Resource::Shown(node.clone()),
+            Resource::AcmeAccounts,
+            Resource::AcmeAccount("default".into()),
+            Resource::AcmePlugins,
             Resource::Placement(node),
             Resource::Ha,
             Resource::HaRules,
@@ -250,7 +311,7 @@ mod tests {
         ] {
             assert_eq!(resource.key().as_str().parse(), Ok(resource));
         }
-        for text in ["proxmox", "proxmox/guest/x", "proxmox/task/x", "talos/node"] {
+        for text in ["proxmox", "proxmox/guest/x", "proxmox/task/x", "proxmox/inventoryx", "talos/node"] {
             assert!(text.parse::<Resource>().is_err(), "{text}");
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::failures;
-use crate::clients::proxmox::{Params, ProxmoxError, Site, TaskEnd, TaskProgress, Until, Verb};
+use crate::clients::proxmox::{Params, ProxmoxError, Site, TaskEnd, TaskProgress, Until, Upload, Verb};
 use crate::clients::ssh::{Output, Ssh};
 use crate::engine::ports::Mutate;
 use crate::model::effect::Done;
@@ -54,6 +54,31 @@ impl<'a> Work<'a> {
     ) -> Result<Option<Upid>, Failure> {
         self.go_on()?;
         let sent = self.site.start_or_done(verb, path, params).await;
+        self.started(sent, handle).await
+    }
+
+    /// Sends a file once.
+    pub async fn upload(
+        &self,
+        path: &str,
+        params: &Params,
+        upload: &Upload,
+        handle: impl FnOnce(&Upid) -> Value,
+    ) -> Result<Option<Upid>, Failure> {
+        self.go_on()?;
+        let sent = self.site.upload(path, params, upload);
+        let sent = tokio::select! {
+            sent = sent => sent,
+            () = self.mutate.stop.wait() => return Err(self.stopped()),
+        };
+        self.started(sent.map(Some), handle).await
+    }
+
+    async fn started(
+        &self,
+        sent: Result<Option<Upid>, ProxmoxError>,
+        handle: impl FnOnce(&Upid) -> Value,
+    ) -> Result<Option<Upid>, Failure> {
         let upid = sent.map_err(|e| self.answered(&e))?;
         if let Some(upid) = &upid {
             self.mutate.checkpoint(handle(upid)).await.map_err(|f| f.done(Done::Unknown))?;

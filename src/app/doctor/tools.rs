@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Finding;
+use crate::app::config::Config;
 use crate::app::error::Exit;
-use crate::app::open::Config;
 use crate::app::settings::Settings;
 use crate::model::site::Tools;
 use crate::secrets::SecretRef;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::Place;
 use super::discover::{Found, FoundNode};
 use crate::load::yaml_edit::{self, EditError};
 
@@ -29,6 +30,29 @@ impl Written {
         }
         Ok(())
     }
+
+    /// Puts a node at the end of a list; where that cannot be done safely, says what to put there.
+    fn append(&mut self, path: &str, node: &FoundNode) {
+        match yaml_edit::append(&self.text, path, &entry(node)) {
+            Ok(text) => {
+                self.text = text;
+                self.added.push(format!("{path}: {}", node.name));
+            }
+            Err(error) => {
+                let line = flow(&entry(node));
+                self.notes.push(format!("not in the file ({error}): put it under {path}: - {line}"));
+            }
+        }
+    }
+}
+
+/// Whether an entry of the file is this node: by its name, or, under a name of the owner's own, by its address.
+fn is_of(entry: &Value, node: &FoundNode) -> bool {
+    let host = |place: &Place| {
+        let said = entry["host"].as_str().unwrap_or_default();
+        said == place.text() || said == place.host && place.port == super::PORT
+    };
+    entry["name"] == node.name.as_str() || node.place.as_ref().is_some_and(host)
 }
 
 /// A new file.
@@ -86,10 +110,10 @@ pub(super) fn completed(text: &str, name: &str, found: &Found, token: &str) -> R
                     written.add(&format!("cluster.nodes.{place}.fingerprint"), json!(print.to_string()))?;
                 }
             }
-            let absent = found.nodes.iter().filter(|n| !there.iter().any(|node| node["name"] == n.name.as_str()));
-            let absent: Vec<String> =
-                absent.map(|n| format!("not in the file: put it under cluster.nodes: - {}", flow(&entry(n)))).collect();
-            written.notes.extend(absent);
+            let known = |node: &&FoundNode| there.iter().any(|entry| is_of(entry, node));
+            for node in found.nodes.iter().filter(|node| !known(node)) {
+                written.append("cluster.nodes", node);
+            }
         }
         _ => written.add("cluster.nodes", Value::Array(found.nodes.iter().map(entry).collect()))?,
     }
@@ -176,7 +200,6 @@ fn notes(found: &Found) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Place;
     use super::super::discover::FoundStorage;
     use super::*;
     use crate::model::ids::Fingerprint;
@@ -215,12 +238,26 @@ mod tests {
         let text = "# mine\ncluster:\n  name: ours   # the name\n  nodes:\n    - {name: pve1, host: a}  # first\n\
                     credentials: {pass_path: a/b}\n";
         let written = completed(text, "lab", &found(), "env:X").unwrap();
-        assert_eq!(written.added, ["cluster.nodes.0.fingerprint", "defaults.storage", "defaults.network_bridge"]);
+        let added =
+            ["cluster.nodes.0.fingerprint", "cluster.nodes: pve2", "defaults.storage", "defaults.network_bridge"];
+        assert_eq!(written.added, added);
         for kept in ["# mine\n", "name: ours   # the name", "# first", "host: a", "credentials: {pass_path: a/b}"] {
             assert!(written.text.contains(kept), "{kept}: {}", written.text);
         }
-        assert!(written.notes[0].starts_with("not in the file: put it under cluster.nodes: - {name: pve2"));
+        let first = written.text.find("# first\n    - {name: pve2, host: \"pve2.example:8006\", fingerprint: ");
+        assert!(first.is_some(), "behind the last one, as it is indented: {}", written.text);
+        assert!(crate::load::load_site(&crate::load::diagnostic::Source::new("x", written.text.clone())).is_ok());
         let again = completed(&written.text, "lab", &found(), "env:X").unwrap();
         assert_eq!((again.text, again.added), (written.text, Vec::new()));
+    }
+
+    #[test]
+    fn a_node_under_another_name_is_known_by_its_address_and_what_cannot_be_edited_is_said() {
+        let text = "cluster:\n  name: x\n  nodes: [{name: east, host: pve1.example}, {name: west, host: 'pve2.example:8006'}]\n";
+        let written = completed(text, "lab", &found(), "env:X").unwrap();
+        assert!(!written.added.iter().any(|added| added.starts_with("cluster.nodes:")), "{:?}", written.added);
+        let text = "cluster:\n  name: x\n  nodes: &all\n    - {name: pve1, host: a, fingerprint: b}\n";
+        let written = completed(text, "lab", &found(), "env:X").unwrap();
+        assert!(written.notes[0].contains("put it under cluster.nodes: - {name: pve2"), "{:?}", written.notes);
     }
 }

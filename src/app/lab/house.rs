@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::app::error::{AppError, Exit};
 use crate::app::settings::Settings;
-use crate::lab::front::{Lab, LabOptions, Listen};
+use crate::lab::front::{ClientLatency, Lab, LabOptions, Listen};
 use crate::lab::ledger::Entry;
+use crate::lab::netbox::Netbox;
 use crate::lab::scenario::Scenario;
 use crate::lab::ssh::{LabSsh, SshMode, SshOptions};
 use crate::lab::world::World;
@@ -75,6 +76,7 @@ impl House {
         let site = world.site().to_owned();
         let prod = profile(&scenario);
         let mut options = LabOptions::new(world);
+        options.netbox = Netbox::seeded(&request.scenario, &site);
         options.time_scale = request.time_scale;
         options.ledger.clone_from(&request.ledger);
         request.token.iter().for_each(|id| options.access.add_lacking(id));
@@ -133,6 +135,7 @@ impl House {
         let mut env = vec![
             ("RUNBOOK_CONFIG".to_owned(), text(self.folder.join("cluster-config.yaml"))),
             ("XDG_STATE_HOME".to_owned(), text(self.folder.join("state"))),
+            ("XDG_CACHE_HOME".to_owned(), text(self.folder.join("cache"))),
             ("RUNBOOK_LAB".to_owned(), text(self.folder.clone())),
             ("RUNBOOK_LAB_POLL".to_owned(), "50".to_owned()),
             ("RUNBOOK_LAB_SCALE".to_owned(), self.time_scale.to_string()),
@@ -147,15 +150,31 @@ impl House {
     pub fn settle_in(&self, settings: &mut Settings) {
         settings.config = Some(self.folder.join("cluster-config.yaml"));
         settings.state = Some(self.folder.join("state").join("runbook"));
+        settings.cache = Some(self.folder.join("cache").join("runbook"));
         settings.lab = Some(self.folder.clone());
         settings.poll = Some(std::time::Duration::from_millis(50));
         settings.lab_scale = Some(self.time_scale);
         settings.ssh_socket = self.no_sshd().is_some().then(|| self.ssh.socket().to_owned());
     }
 
+    /// What the lab's NetBox has: the comparable state.
+    pub fn netbox(&self) -> Value {
+        self.lab.netbox().comparable()
+    }
+
     /// Acts on the world behind the API's back.
     pub fn with_world<R>(&self, act: impl FnOnce(&mut World) -> R) -> Option<R> {
         self.lab.with_world_as::<World, R>(act)
+    }
+
+    /// How long each client waited so far.
+    pub fn latency(&self) -> Vec<ClientLatency> {
+        self.lab.latency()
+    }
+
+    /// How many requests were under way at each node at once at most.
+    pub fn most_requests(&self) -> std::collections::BTreeMap<crate::model::ids::NodeName, usize> {
+        self.lab.most_requests()
     }
 
     /// The secret of a token that the lab knows.
@@ -172,15 +191,25 @@ impl House {
         let secret = self.secret(token).unwrap_or_else(|| "00000000-0000-0000-0000-000000000000".to_owned());
         files::write_private(self.folder.join("token"), format!("{token}\n{secret}\n").as_bytes()).map_err(cannot)?;
         // For whoever wants to try a login with a ticket instead.
-        let password = self.lab.access().password("ops@pve").unwrap_or_default();
-        files::write_private(self.folder.join("password"), password.as_bytes()).map_err(cannot)?;
+        for (user, name) in [("ops@pve", "password"), ("root@pam", "root-password")] {
+            let password = self.lab.access().password(user).unwrap_or_default();
+            files::write_private(self.folder.join(name), password.as_bytes()).map_err(cannot)?;
+        }
         let mut credentials = json!({"token": format!("file:{}", self.folder.join("token").display())});
         if let SshMode::Sshd { config, .. } = self.ssh.mode() {
             credentials["ssh_config"] = config.display().to_string().into();
             // Sessions are the invoking user's: the lab's sshd knows no other.
             credentials["ssh_user"] = crate::sys::user().into();
         }
-        let config = configuration(site, nodes.collect(), credentials)?;
+        let mut config = configuration(site, nodes.collect(), credentials)?;
+        if let Some(address) = self.lab.netbox_addr() {
+            let file = self.folder.join("netbox-token");
+            files::write_private(&file, format!("{}\n", self.lab.netbox().token()).as_bytes()).map_err(cannot)?;
+            // For whoever wants to try a token of the first kind instead.
+            let old = self.lab.netbox().old_token();
+            files::write_private(self.folder.join("netbox-token-v1"), format!("{old}\n").as_bytes()).map_err(cannot)?;
+            config["netbox"] = json!({"url": format!("http://{address}"), "token": format!("file:{}", file.display())});
+        }
         self.write("cluster-config.yaml", &config)?;
         if let Some(prod) = prod {
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::target::{Resolver, Target};
-use crate::app::open::Config;
+use crate::app::config::Config;
 use crate::app::settings::Settings;
 use crate::clients::notify::{Letter, SendError, Sender};
 use crate::engine::ports::Clock;

@@ -13,9 +13,10 @@ use tokio::task::JoinHandle;
 
 use self::courier::{Courier, Ring};
 use self::target::targets;
+use super::config::Config;
 use super::error::{AppError, Exit};
 use super::metrics;
-use super::open::{Config, store};
+use super::open::store;
 use super::settings::Settings;
 use crate::engine::ports::{Clock, Observer};
 use crate::event::{Event, Fact};

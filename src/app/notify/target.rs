@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-use crate::app::open::Config;
+use crate::app::config::Config;
 use crate::app::settings::Settings;
 use crate::clients::notify::{Address, Sender};
 use crate::model::ids::Fingerprint;

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use super::super::books;
+use super::super::config;
 use super::super::error::{AppError, Exit};
-use super::super::open;
 use super::super::settings::Settings;
 use crate::lab::scenario::Scenario;
 use crate::load::diagnostic::Source;
@@ -23,13 +23,13 @@ pub fn names(settings: &Settings) -> Vec<String> {
 }
 
 fn own(settings: &Settings) -> Vec<PathBuf> {
-    books::folder(settings).map(|folder| open::yaml_files(&folder.join("tests"))).unwrap_or_default()
+    books::folder(settings).map(|folder| config::yaml_files(&folder.join("tests"))).unwrap_or_default()
 }
 
 fn source(settings: &Settings, name: &str) -> Result<Option<Source>, AppError> {
     let file = own(settings).into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == name));
     match file {
-        Some(path) => open::read(&path).map(Some),
+        Some(path) => config::read(&path).map(Some),
         None => Ok(shipped::rehearsal(name)),
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::objects::{Fields, Listed, objects};
 use crate::lab::ledger::{Channel, Entry};
+use crate::lab::netbox::NODE;
 use crate::lab::world::diff;
 
 /// Where a case ended.
@@ -116,6 +117,7 @@ pub(super) fn asked(taken: &[Entry]) -> BTreeMap<String, usize> {
     for entry in taken {
         let params: Vec<String> = entry.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let what = match entry.channel {
+            Channel::Http if entry.node.as_str() == NODE => unnumbered(entry),
             Channel::Http => format!("{} {} {}", entry.method, entry.path, params.join(" ")),
             // By which node a command goes is nobody's business.
             _ => entry.params.get("argv").cloned().unwrap_or_else(|| entry.path.clone()),
@@ -124,6 +126,24 @@ pub(super) fn asked(taken: &[Entry]) -> BTreeMap<String, usize> {
     }
     asked
 }
+
+/// A request to a NetBox without the numbers that it gives to objects as they come.
+fn unnumbered(entry: &Entry) -> String {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let words = entry.path.split('/').map(|word| if is_number(word) { "*" } else { word });
+    let path = words.collect::<Vec<_>>().join("/");
+    let refers = |name: &str| NUMBERS.contains(&name);
+    let shown = |(name, value): (&String, &String)| match refers(name) && is_number(value) {
+        true => format!("{name}=*"),
+        false => format!("{name}={value}"),
+    };
+    let params: Vec<String> = entry.params.iter().map(shown).collect();
+    format!("{} {path} {}", entry.method, params.join(" "))
+}
+
+/// Fields of NetBox's objects that name another by its number.
+const NUMBERS: [&str; 7] =
+    ["assigned_object_id", "cluster", "primary_ip4", "primary_ip6", "primary_mac_address", "type", "virtual_machine"];
 
 /// What was asked for more often than in the undisturbed run; with `all`, also what was asked for less often.
 pub(super) fn extra(usual: &BTreeMap<String, usize>, asked: &BTreeMap<String, usize>, all: bool) -> Vec<String> {

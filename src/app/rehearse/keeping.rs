@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 use crate::clients::keeper::{Keeper, Keeps, Kept};
 use crate::clients::proxmox::seg;
 
+/// What each secret begins with that nobody has put there.
+const REHEARSED: &str = "rehearsed=";
+
 /// By reference: a token's id, and its secret where there is one.
 type Entries = BTreeMap<String, (String, Option<SecretString>)>;
 
@@ -28,7 +31,8 @@ impl Keeping {
     /// Whether any of the secrets is in this text.
     pub fn is_told_in(&self, text: &str) -> bool {
         let entries = self.entries();
-        entries.values().filter_map(|(_, secret)| secret.as_ref()).any(|secret| text.contains(secret.expose_secret()))
+        text.contains(REHEARSED)
+            || entries.values().filter_map(|(_, secret)| secret.as_ref()).any(|s| text.contains(s.expose_secret()))
     }
 
     /// A state of the lab with what is kept beside it, under the names of resources.
@@ -56,7 +60,11 @@ impl Keeps for Keeping {
 
     /// Whatever is asked for is there.
     async fn secret(&self, reference: &str) -> Result<SecretString, String> {
-        Ok(format!("rehearsed={reference}").into())
+        Ok(format!("{REHEARSED}{reference}").into())
+    }
+
+    async fn text(&self, reference: &str) -> Result<SecretString, String> {
+        self.secret(reference).await
     }
 
     async fn token(&self, reference: &str) -> Result<(String, SecretString), String> {

@@ -11,6 +11,9 @@ use crate::model::ids::StepPath;
 use crate::model::world::Delta;
 use crate::report::{Extent, RunView, left};
 
+/// The certificate that a node shows in place of its own.
+const CUSTOM: &str = "pveproxy-ssl.pem";
+
 /// An object's fields.
 pub(super) type Fields = BTreeMap<String, Value>;
 
@@ -97,10 +100,31 @@ pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
                     let object = format!("proxmox/node/{node}/content/{storage}");
                     entries(fields).for_each(|(volid, v)| put(object.clone(), volid, v));
                 }
-                ("nodes", node) => entries(fields).for_each(|(k, v)| put(format!("proxmox/node/{node}"), k, v)),
+                ("nodes", node) => {
+                    for (field, value) in entries(fields) {
+                        match field.as_str() {
+                            "config" => {
+                                entries(value).for_each(|(k, v)| put(format!("proxmox/node/{node}/config"), k, v))
+                            }
+                            "certificate" => put(format!("proxmox/node/{node}/certificates"), CUSTOM, value),
+                            _ => put(format!("proxmox/node/{node}"), field, value),
+                        }
+                    }
+                }
+                ("acme", kind) => {
+                    for (name, of) in entries(fields) {
+                        let object = format!("proxmox/acme/{}/{name}", kind.trim_end_matches('s'));
+                        entries(of).for_each(|(k, v)| put(object.clone(), k, v));
+                    }
+                }
                 ("access", kind) => {
                     for (name, of) in entries(fields) {
                         entries(of).for_each(|(k, v)| put(format!("proxmox/{kind}/{name}"), k, v));
+                    }
+                }
+                ("netbox", kind) => {
+                    for (name, of) in entries(fields) {
+                        entries(of).for_each(|(k, v)| put(format!("netbox/{kind}/{name}"), k, v));
                     }
                 }
                 ("secret", _) => entries(fields).for_each(|(k, v)| put(format!("secret/{name}"), k, v)),
@@ -211,7 +235,10 @@ fn by_object(delta: Delta) -> Vec<(String, Option<Fields>)> {
         "proxmox/roles" => each("role"),
         "proxmox/tokens" => each("token"),
         "proxmox/users" => each("user"),
-        "proxmox/ha" => Vec::new(),
+        "proxmox/ha" | "proxmox/acme/accounts" => Vec::new(),
+        "proxmox/acme/plugins" => each("acme/plugin"),
+        // What a store has is nobody's doing here.
+        object if object.starts_with("secret/") && object.contains("/acme/") => Vec::new(),
         object if object.ends_with("/config") => vec![(object.to_owned(), lines(&delta.patch))],
         object if object.ends_with("/snapshots") => vec![(object.to_owned(), fields(&delta.patch["list"]))],
         object if object.contains("/content/") => {

@@ -14,11 +14,13 @@ use tokio::time::Instant;
 
 use super::keeping::Keeping;
 use super::outside::Outside;
-use super::wire::LabWire;
+use super::wire::{LabKeys, LabWire};
+use crate::app::config::Config;
 use crate::app::error::{AppError, Exit};
 use crate::app::lab::{configuration, profile};
-use crate::app::open::{Config, OpenSite, Way};
+use crate::app::open::{OpenSite, Way};
 use crate::app::settings::Settings;
+use crate::clients::netbox::SharedNetboxWire;
 use crate::clients::proxmox::{Credential, SharedWire};
 use crate::clients::ssh::{SharedCommands, Ssh, SshVia};
 use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd};
@@ -29,6 +31,7 @@ use crate::event::{Decision, Event, Question, RunStatus, Signal};
 use crate::journal::memory::{MemoryJournal, MemoryLocks};
 use crate::lab::front::{Lab, LabOptions, Listen};
 use crate::lab::ledger::Entry;
+use crate::lab::netbox::Netbox;
 use crate::lab::scenario::Scenario;
 use crate::lab::world::World;
 use crate::load::diagnostic::Source;
@@ -49,6 +52,7 @@ const UNREST: Duration = Duration::from_secs(3600);
 /// What all cases of one rehearsal have in common: the world at its beginning, and what is laid on it.
 #[derive(Clone)]
 pub(super) struct Setting {
+    scenario: String,
     pub world: World,
     pub profile: Option<&'static str>,
     pub faults: Vec<String>,
@@ -70,13 +74,14 @@ impl Setting {
     /// # Errors
     /// There is no such scenario.
     pub fn of_version(scenario: &str, faults: Vec<String>, version: Option<&str>) -> Result<Self, AppError> {
+        let called = scenario.to_owned();
         let mut scenario =
             Scenario::named(scenario).map_err(|e| AppError::new(Exit::NotFound, "lab::scenario", e.to_string()))?;
         if let Some(version) = version {
             scenario.nodes.iter_mut().for_each(|node| version.clone_into(&mut node.version));
         }
         let world = World::from_scenario(&scenario, 1, clock::now_ms() / 1000);
-        Ok(Self { world, profile: profile(&scenario), faults, user: None, double: None })
+        Ok(Self { scenario: called, world, profile: profile(&scenario), faults, user: None, double: None })
     }
 }
 
@@ -113,7 +118,9 @@ impl Stage {
     /// A fault that is none, or a configuration that does not read: neither depends on the case.
     pub async fn set(setting: &Setting) -> Result<Self, AppError> {
         let site = setting.world.site().to_owned();
-        let options = LabOptions { listen: Listen::Nowhere, time_scale: 1.0, ..LabOptions::new(setting.world.clone()) };
+        let netbox = Netbox::seeded(&setting.scenario, &site);
+        let options = LabOptions::new(setting.world.clone());
+        let options = LabOptions { listen: Listen::Nowhere, time_scale: 1.0, netbox, ..options };
         let lab = Lab::start(options).await.map_err(|e| AppError::new(Exit::Failed, "lab::start", e.to_string()))?;
         for fault in &setting.faults {
             lab.faults().add_text(fault).map_err(|why| AppError::new(Exit::Usage, "lab::fault", why))?;
@@ -219,6 +226,7 @@ impl Stage {
     pub fn state(&self) -> Value {
         let mut state = self.lab.with_world_as::<World, _>(|world| world.snapshot_state()).unwrap_or_default();
         state["access"] = self.lab.access().comparable();
+        state["netbox"] = self.lab.netbox().comparable();
         self.outside.beside(self.keeping.beside(state))
     }
 
@@ -251,8 +259,9 @@ fn open(
     let nodes = lab.with_world(|world| world.nodes());
     let nodes = nodes.into_iter().map(|name| json!({"name": name, "host": name})).collect();
     // Named as a person would; what is used is given below.
-    let text = configuration(site, nodes, json!({"token": "env:RUNBOOK_LAB_TOKEN"}))?.to_string();
-    let source = Source::new("cluster-config.yaml", text);
+    let mut text = configuration(site, nodes, json!({"token": "env:RUNBOOK_LAB_TOKEN"}))?;
+    text["netbox"] = json!({"url": "https://netbox.lab.example", "token": "env:RUNBOOK_LAB_NETBOX"});
+    let source = Source::new("cluster-config.yaml", text.to_string());
     let profiles = setting.profile.map(|text| Source::new("clusters/prod.yaml", text)).into_iter().collect();
     let config = Config::of(PathBuf::from("cluster-config.yaml"), false, &source, profiles)?;
     let credential = match &setting.user {
@@ -270,6 +279,7 @@ fn open(
     let way = Way {
         credential,
         wire: Some(SharedWire(wire.clone())),
+        netbox: Some((SharedNetboxWire(wire.clone()), Arc::new(LabKeys(lab.clone())))),
         ssh: Ssh::via(SshVia::Direct(SharedCommands(wire))),
         keeper: keeping.keeper(),
     };

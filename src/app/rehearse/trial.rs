@@ -255,7 +255,8 @@ impl Scene {
         let (start, mut goal, mut end) = (self.own.hide(&self.start), self.own.hide(&self.goal), self.own.hide(&end));
         // A guest that was made gets addresses of its own, each time others.
         for state in [&mut goal, &mut end] {
-            state.retain(|object, _| !object.ends_with("/config") || start.contains_key(object));
+            let is_lines = |object: &str| object.starts_with("proxmox/guest/") && object.ends_with("/config");
+            state.retain(|object, _| !is_lines(object) || start.contains_key(object));
         }
         let listed = objects::listed(&act.events, &self.stage.site.actions);
         if status == RunStatus::Succeeded {

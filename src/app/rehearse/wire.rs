@@ -1,24 +1,43 @@
 //! A lab in this process as clients reach it: past sockets and certificates, and nothing else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use crate::clients::net::Keys;
+use crate::clients::netbox::{NetboxCall, NetboxReply, NetboxWire};
 use crate::clients::proxmox::{Reply, Wire, WireCall};
 use crate::clients::ssh::{Commands, Output};
-use crate::lab::front::{Answer, Body, Lab, Request};
+use crate::lab::front::{Answer, Body, Lab, NetboxAnswer, Passing, Request};
+use crate::lab::netbox::Ask;
 use crate::model::ids::NodeName;
+use crate::sys::files::{self, FileError};
 use crate::sys::http::HttpError;
 
-/// Both ways into a lab.
+/// How long the client of a NetBox waits for an answer over HTTP.
+const NETBOX_PATIENCE: Duration = Duration::from_secs(60);
+
+/// All ways into a lab.
 #[derive(Clone)]
 pub(super) struct LabWire(pub Arc<Lab>);
 
 #[async_trait]
 impl Wire for LabWire {
     async fn send(&self, node: &NodeName, call: WireCall) -> Result<Reply, HttpError> {
-        let (lab, via, request) = (self.0.clone(), node.clone(), request(call));
+        let upload = call.upload.clone();
+        let (lab, via, mut request) = (self.0.clone(), node.clone(), request(call));
+        if let Some(upload) = upload {
+            let mut passing = Passing::default();
+            let read = files::read_through(&upload.path, |bytes| passing.add(bytes));
+            let failed =
+                |e: FileError| HttpError::Other { host: node.to_string(), sent: false, message: e.to_string() };
+            read.map_err(failed)?;
+            request = request.param("tmpfilename", "/var/tmp/pveupload-0123456789abcdef0123456789abcdef");
+            request.upload = Some(Arc::new(passing.end()));
+        }
         // A task of its own: what a node has taken is carried out even if its client goes away.
         let answer = tokio::spawn(async move { lab.request(&via, request).await }).await;
         let reset = |message: &str| HttpError::Reset { host: node.to_string(), sent: true, message: message.into() };
@@ -55,7 +74,52 @@ fn request(call: WireCall) -> Request {
 #[async_trait]
 impl Commands for LabWire {
     async fn run(&self, host: &str, argv: &[String]) -> Output {
-        let reply = self.0.command(&NodeName::new(host), argv);
+        let reply = self.0.command(&NodeName::new(host), argv).await;
         Output { exit: reply.exit, stdout: reply.stdout, stderr: reply.stderr }
+    }
+}
+
+#[async_trait]
+impl NetboxWire for LabWire {
+    async fn send(&self, call: NetboxCall) -> Result<NetboxReply, HttpError> {
+        let ask = Ask {
+            method: call.method.to_owned(),
+            path: call.path,
+            query: call.query,
+            authorization: Some(call.authorization.expose_secret().to_owned()),
+            if_match: None,
+            body: call.body.map(|body| body.to_string().into_bytes()).unwrap_or_default(),
+        };
+        let host = || "netbox".to_owned();
+        let lab = self.0.clone();
+        let asked = tokio::spawn(async move { lab.netbox_request(ask).await });
+        let reset = |message: &str| HttpError::Reset { host: host(), sent: true, message: message.into() };
+        match tokio::time::timeout(NETBOX_PATIENCE, asked).await {
+            Ok(Ok(NetboxAnswer::Said(said))) => {
+                let body = if said.body.is_null() { Vec::new() } else { said.body.to_string().into_bytes() };
+                Ok(NetboxReply { status: said.status, retry_after: None, body })
+            }
+            Ok(Ok(NetboxAnswer::Reset)) => Err(reset("connection reset")),
+            Ok(Err(_)) => Err(reset("the lab's handler failed")),
+            Ok(Ok(NetboxAnswer::Never)) => {
+                tokio::time::sleep(NETBOX_PATIENCE).await;
+                Err(HttpError::Timeout { host: host(), sent: true })
+            }
+            Err(_) => Err(HttpError::Timeout { host: host(), sent: true }),
+        }
+    }
+}
+
+/// The token of the lab's NetBox, whatever reference a configuration has.
+pub(super) struct LabKeys(pub Arc<Lab>);
+
+#[async_trait]
+impl Keys for LabKeys {
+    async fn secret(&self, _: &str) -> Result<Option<SecretString>, String> {
+        Ok(Some(self.0.netbox().token().into()))
+    }
+
+    fn redact(&self, text: &str) -> String {
+        text.replace(self.0.netbox().token(), "***")
     }
 }

@@ -1,7 +1,7 @@
 //! `runbook do`: one action through the same plan, question and journal.
 
 use super::{apply, found, plan};
-use crate::app::open::Config;
+use crate::app::config::Config;
 use crate::app::planning::{self, Request};
 use crate::app::{AppError, Exit, doing, running};
 use crate::cli::Face;
@@ -32,7 +32,7 @@ pub async fn run(face: &Face, args: Do) -> Result<Exit, AppError> {
         return apply::carry_out(face, &site, plan, args.act.answers, inject).await;
     }
     let cluster = args.cluster.iter().map(|name| format!(" --cluster {}", quote(name))).collect::<String>();
-    let again = doing::words(&args.action, &args.with) + &cluster;
+    let again = args.short.unwrap_or_else(|| doing::words(&args.action, &args.with) + &cluster);
     let typed =
         plan::Typed { apply: format!("{again} --apply"), again, show: format!("actions {}", quote(&args.action)) };
     plan::show(face, &plan, &typed, args.act.out.as_deref(), args.act.shown_as);

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use crate::app::config::Config;
 use crate::app::inspect::Inspected;
 use crate::app::notify::Notifier;
-use crate::app::open::{Config, OpenSite};
+use crate::app::open::OpenSite;
 use crate::app::ports::{Answer, Approver, Inject, Observer};
 use crate::app::running::{self, Attendance, Ended, Purpose as Taken};
 use crate::app::{AppError, Exit, control, freeze, handing, inspect, planning};
@@ -197,8 +198,9 @@ fn attend(
     let seen = Arc::new(Mutex::new(Witness { view, here: false }));
     let observer = notifier.observer(Box::new(Both { seen: seen.clone(), shown }));
     let auto_expand = answers.auto_expand;
-    let person = Person { answers, who: face.settings.actor.clone(), printer: face.printer.clone(), pause };
-    let (signals, by) = signals::listen(&face.printer);
+    let person =
+        Person { answers, who: face.settings.actor.clone(), printer: face.printer.clone(), pause: pause.clone() };
+    let (signals, by) = signals::listen(&face.printer, pause);
     (Attendance { approver: Arc::new(person), observer, signals, inject, auto_expand }, seen, by)
 }
 

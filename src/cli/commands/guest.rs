@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::args::{Act, Answers, Do, Guest, GuestClone, GuestList, One, Template};
+use crate::model::shell;
 
 /// The same as `runbook do`.
 pub fn of_guest(command: Guest) -> Do {
@@ -63,7 +64,13 @@ fn one_by(action: &str, one: One) -> Do {
 }
 
 fn by(action: &str, act: Act) -> Do {
-    Do { action: format!("proxmox.{action}"), with: Vec::new(), cluster: None, act }
+    Do { action: format!("proxmox.{action}"), with: Vec::new(), cluster: None, act, short: Some(as_typed()) }
+}
+
+/// This process's words from the short way's name on. The lab's flag is told with every command anyway.
+fn as_typed() -> String {
+    let words = std::env::args().skip(1).skip_while(|word| !["guest", "vm", "template"].contains(&word.as_str()));
+    shell::line(words.filter(|word| word != "--apply" && !word.starts_with("--lab")))
 }
 
 /// An action that only looks.

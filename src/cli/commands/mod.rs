@@ -11,6 +11,7 @@ mod found;
 mod graph;
 mod guest;
 mod init;
+mod inventory;
 pub mod lab;
 mod lint;
 mod list;
@@ -18,13 +19,14 @@ mod locks;
 mod notify;
 mod plan;
 mod prune;
+mod push;
 mod replay;
 mod runs;
 mod show;
 mod test;
 
 use super::Face;
-use super::args::{Command, Do, RunsCommand};
+use super::args::{Command, Do, Inventory, InventoryCommand, RunsCommand};
 use super::junit::JunitFile;
 use crate::app::open::OpenSite;
 use crate::app::{AppError, Exit};
@@ -108,6 +110,10 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Schema { kind } => lint::schema(face, &kind),
         Command::Actions { name } => actions::run(face, name.as_deref()),
         Command::Doctor { runbook } => doctor::run(face, runbook.as_deref()).await,
+        Command::Inventory(Inventory { command: Some(InventoryCommand::Push(push)), .. }) => {
+            push::run(face, push).await
+        }
+        Command::Inventory(args) => inventory::run(face, args).await,
         Command::Init(args) => init::run(face, &args).await,
         Command::Notify(command) => notify::run(face, command).await,
         Command::Metrics => notify::metrics(face),

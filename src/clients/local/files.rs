@@ -44,6 +44,27 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 impl Local {
+    /// Its length and its SHA-256, read piece by piece; `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no file.
+    pub async fn digest(&self, path: PathBuf) -> Result<Option<(u64, String)>, FileError> {
+        let read = move || {
+            let (mut size, mut sum) = (0, Sha256::new());
+            let through = files::read_through(&path, |bytes| {
+                size += bytes.len() as u64;
+                sum.update(bytes);
+            });
+            match through {
+                Ok(()) => Ok(Some((size, sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))),
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        // A reading that was broken off by a panic is one of nothing.
+        tokio::task::spawn_blocking(read).await.unwrap_or(Ok(None))
+    }
+
     /// # Errors
     /// It cannot be looked at or read; it is larger than 64 MiB.
     pub fn file(&self, path: &Path) -> Result<FileState, FileError> {

@@ -1,16 +1,21 @@
 //! One node's API: its two HTTP clients, its share of calls at once, and whether it answered lately.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
 use super::reply::Reply;
+use super::upload::Upload;
 use super::wire::{SharedWire, WireCall};
 use super::{NodeEndpoint, ProxmoxError, SiteSettings, Verb};
 use crate::model::ids::NodeName;
 use crate::sys::http::{ClientSettings, HttpError, Trust, classify, client};
+
+/// Bytes a second that a file is sent with at least.
+const SLOWEST: u64 = 128 << 10;
 
 /// No answer of Proxmox's is near this; it bounds what a wrong endpoint can make us keep.
 const MOST_BODY: usize = 64 << 20;
@@ -41,6 +46,8 @@ pub(super) struct Request<'a> {
     pub verb: Verb,
     pub path: &'a str,
     pub params: &'a [(String, String)],
+    /// A file that goes with it.
+    pub upload: Option<&'a Upload>,
 }
 
 #[derive(Debug)]
@@ -51,28 +58,43 @@ pub(super) struct Endpoint {
     timeout: Duration,
     permits: Semaphore,
     suspect_until: Mutex<Option<Instant>>,
+    renewing: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Way {
     Https {
         base: String,
-        /// Keeps connections: reads may meet one that the server has just closed, and are repeated then.
-        reads: reqwest::Client,
-        /// A new connection for each change, so that a reset never leaves open whether an old connection was at fault.
-        changes: reqwest::Client,
+        /// As configured.
+        settings: Box<ClientSettings>,
+        clients: RwLock<Clients>,
     },
     Wire(SharedWire),
+}
+
+#[derive(Debug, Clone)]
+struct Clients {
+    /// Keeps connections: reads may meet one that the server has just closed, and are repeated then.
+    reads: reqwest::Client,
+    /// A new connection for each change, so that a reset never leaves open whether an old connection was at fault.
+    changes: reqwest::Client,
+}
+
+impl Clients {
+    fn new(settings: &ClientSettings) -> Result<Self, HttpError> {
+        let changes = client(&ClientSettings { keep_idle: 0, ..settings.clone() })?;
+        Ok(Self { reads: client(settings)?, changes })
+    }
 }
 
 impl Endpoint {
     pub fn new(site: &SiteSettings, node: &NodeEndpoint) -> Result<Self, ProxmoxError> {
         let setup = |e: HttpError| ProxmoxError::Setup { site: site.name.clone(), message: e.to_string() };
         let per_node = site.per_node.max(1);
-        let with_idle = |keep_idle| ClientSettings {
+        let settings = ClientSettings {
             trust: trust(site, node),
             timeout: site.timeout,
-            keep_idle,
+            keep_idle: per_node,
             direct: is_loopback(&node.host),
             ..ClientSettings::default()
         };
@@ -84,8 +106,8 @@ impl Endpoint {
             Some(wire) => Way::Wire(wire.clone()),
             None => Way::Https {
                 base: format!("https://{host}/api2/json"),
-                reads: client(&with_idle(per_node)).map_err(setup)?,
-                changes: client(&with_idle(0)).map_err(setup)?,
+                clients: RwLock::new(Clients::new(&settings).map_err(setup)?),
+                settings: Box::new(settings),
             },
         };
         Ok(Self {
@@ -95,7 +117,36 @@ impl Endpoint {
             timeout: site.timeout,
             permits: Semaphore::new(per_node),
             suspect_until: Mutex::new(None),
+            renewing: AtomicBool::new(false),
         })
+    }
+
+    /// Whether it is about to show another certificate, so that one which is not believed is no reason to stop.
+    pub fn is_renewing(&self) -> bool {
+        self.renewing.load(Ordering::Relaxed)
+    }
+
+    pub fn set_renewing(&self, renewing: bool) {
+        self.renewing.store(renewing, Ordering::Relaxed);
+    }
+
+    /// Where it listens, and whom it is configured to be; nothing where it is not reached over HTTPS.
+    pub fn configured(&self) -> Option<(&str, &ClientSettings)> {
+        match &self.way {
+            Way::Https { settings, .. } => Some((&self.host, settings)),
+            Way::Wire(_) => None,
+        }
+    }
+
+    /// Believes this certificate from now on; connections that are there are let go.
+    pub fn believe(&self, fingerprint: [u8; 32]) -> Result<(), HttpError> {
+        if let Way::Https { settings, clients, .. } = &self.way {
+            let new = Clients::new(&ClientSettings { trust: Trust::Pinned(fingerprint), ..(**settings).clone() })?;
+            *clients.write().unwrap_or_else(PoisonError::into_inner) = new;
+        }
+        self.set_renewing(false);
+        self.suspect(false);
+        Ok(())
     }
 
     pub fn is_suspect(&self) -> bool {
@@ -131,8 +182,9 @@ impl Endpoint {
     async fn once(&self, own: bool, request: &Request<'_>, proof: &Proof) -> Result<Reply, HttpError> {
         match &self.way {
             Way::Wire(wire) => self.by_wire(wire, request, proof).await,
-            Way::Https { base, reads, changes } => {
-                let client = if own { changes } else { reads };
+            Way::Https { base, clients, .. } => {
+                let clients = clients.read().unwrap_or_else(PoisonError::into_inner).clone();
+                let client = if own { &clients.changes } else { &clients.reads };
                 self.by_https(client, format!("{base}{}", request.path), request, proof).await
             }
         }
@@ -147,9 +199,10 @@ impl Endpoint {
             authorization: text(&proof.authorization),
             cookie: text(&proof.cookie),
             csrf: text(&proof.csrf),
+            upload: request.upload.cloned(),
         };
         let late = HttpError::Timeout { host: self.host.clone(), sent: true };
-        tokio::time::timeout(self.timeout, wire.0.send(&self.name, call)).await.unwrap_or(Err(late))
+        tokio::time::timeout(self.timeout + takes(request), wire.0.send(&self.name, call)).await.unwrap_or(Err(late))
     }
 
     async fn by_https(
@@ -161,13 +214,31 @@ impl Endpoint {
     ) -> Result<Reply, HttpError> {
         let failed = |e: reqwest::Error| classify(&e, &self.host);
         let started = Instant::now();
-        let response = build(client, request, url).headers(proof.headers()).send().await.map_err(failed)?;
+        let built = match request.upload {
+            Some(upload) => self.with_file(client, request, upload, url)?,
+            None => build(client, request, url),
+        };
+        let response = built.headers(proof.headers()).send().await.map_err(failed)?;
         let status = response.status().as_u16();
         let reason = reason(&response);
         let body = self.body(response).await?;
         let ms = started.elapsed().as_millis() as u64;
         tracing::debug!(node = %self.name, verb = %request.verb, path = request.path, status, ms, "proxmox call");
         Ok(Reply { status, reason, body })
+    }
+
+    fn with_file(
+        &self,
+        client: &reqwest::Client,
+        request: &Request<'_>,
+        upload: &Upload,
+        url: String,
+    ) -> Result<reqwest::RequestBuilder, HttpError> {
+        let failed =
+            |e: std::io::Error| HttpError::Other { host: self.host.clone(), sent: false, message: e.to_string() };
+        let (kind, body) = upload.body(request.params).map_err(failed)?;
+        let builder = client.post(url).timeout(self.timeout + takes(request)).header(CONTENT_TYPE, kind);
+        Ok(builder.header(CONTENT_LENGTH, body.length()).body(reqwest::Body::wrap(body)))
     }
 
     async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, HttpError> {
@@ -181,6 +252,11 @@ impl Endpoint {
         }
         Ok(body)
     }
+}
+
+/// How long a file may be under way, beyond what any request may take.
+fn takes(request: &Request<'_>) -> Duration {
+    Duration::from_secs(request.upload.map_or(0, |upload| upload.size / SLOWEST))
 }
 
 /// No proxy reaches our own machine.

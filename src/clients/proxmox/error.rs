@@ -176,6 +176,11 @@ impl ProxmoxError {
         matches!(self, Self::Unreachable { sent: false, .. } | Self::Timeout { sent: false, .. })
     }
 
+    /// Whether whoever answers is not believed to be the node.
+    pub(super) fn is_trust(&self) -> bool {
+        matches!(self, Self::Tls { .. })
+    }
+
     /// Whether asking again later may succeed, for reads.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self.class(), Class::Transient | Class::Unreachable | Class::Timeout)

@@ -119,7 +119,7 @@ impl Tickets {
     async fn take(&self, endpoint: &Endpoint, password: &SecretString) -> Result<Session, ProxmoxError> {
         let params =
             [("username".to_owned(), self.user.clone()), ("password".to_owned(), password.expose_secret().to_owned())];
-        let request = Request { verb: Verb::Post, path: PATH, params: &params };
+        let request = Request { verb: Verb::Post, path: PATH, params: &params, upload: None };
         let at = At { verb: Verb::Post, path: PATH.into(), node: endpoint.name.clone() };
         let reply = endpoint.send(&request, &Proof::default()).await;
         let reply = reply.map_err(|e| ProxmoxError::of_http(at.clone(), e))?;

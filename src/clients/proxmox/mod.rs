@@ -13,9 +13,11 @@ mod pools;
 mod reads;
 mod reply;
 mod settings;
+mod shown;
 mod site;
 mod task;
 mod task_log;
+mod upload;
 mod wire;
 
 pub use crate::contracts::Verb;
@@ -26,8 +28,10 @@ pub use pools::{Creation, Pool};
 pub use reads::*;
 pub use reply::Reply;
 pub use settings::{Credential, NodeEndpoint, Poll, SecretSink, SiteSettings};
+pub use shown::Shown;
 pub use site::{Answer, CallCheck, Site};
 pub use task::{TaskEnd, TaskOutcome, TaskProgress, Until};
+pub use upload::Upload;
 pub use wire::{SharedWire, Wire, WireCall};
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! From an HTTP answer to data or an error. Pure: a status, a reason phrase and bytes in.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::phrases::{self, Said};
@@ -39,6 +41,86 @@ fn envelope(at: At, body: &[u8]) -> Result<Answer, ProxmoxError> {
     let data = fields.remove("data").unwrap_or(Value::Null);
     let total = fields.get("total").and_then(super::loose::as_u64);
     Ok(Answer { data, total, at })
+}
+
+/// What is done with each row of a list.
+pub(super) type EachRow<'a> = dyn FnMut(usize, &Value) -> Result<(), ProxmoxError> + 'a;
+
+/// Hands the rows of a list on one by one: as a tree, a whole list is ten times as large as its text.
+pub(super) fn rows(at: &At, reply: &Reply, each: &mut EachRow<'_>) -> Result<(), ProxmoxError> {
+    if !(200..300).contains(&reply.status) {
+        return Err(error(at.clone(), reply));
+    }
+    let mut failed = None;
+    let mut json = serde_json::Deserializer::from_slice(&reply.body);
+    let read = List { each, failed: &mut failed, inside: false }.deserialize(&mut json).and_then(|()| json.end());
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    read.map_err(|e| ProxmoxError::Shape {
+        at: Box::new(at.clone()),
+        field: "the body".into(),
+        expected: "an object with a list as `data`",
+        got: format!("{e}: {}", start(&reply.body)),
+    })
+}
+
+/// The envelope, and inside of it the list.
+struct List<'a, 'e> {
+    each: &'a mut EachRow<'e>,
+    failed: &'a mut Option<ProxmoxError>,
+    inside: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for List<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.inside { "a list" } else { "an object with `data`" })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        if self.inside {
+            return Err(serde::de::Error::invalid_type(serde::de::Unexpected::Map, &"a list"));
+        }
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "data" {
+                map.next_value_seed(List { each: &mut *self.each, failed: &mut *self.failed, inside: true })?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
+        if !self.inside {
+            return Err(serde::de::Error::invalid_type(serde::de::Unexpected::Seq, &"an object with `data`"));
+        }
+        let mut place = 0;
+        while let Some(row) = rows.next_element::<Value>()? {
+            if self.failed.is_none()
+                && let Err(error) = (self.each)(place, &row)
+            {
+                *self.failed = Some(error);
+            }
+            place += 1;
+        }
+        Ok(())
+    }
+
+    /// Null is an empty list.
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        if self.inside { Ok(()) } else { Err(E::invalid_type(serde::de::Unexpected::Unit, &"an object with `data`")) }
+    }
 }
 
 fn start(body: &[u8]) -> String {

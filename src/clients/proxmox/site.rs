@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::endpoint::{Endpoint, Proof, Request};
 use super::login::Login;
 use super::loose::{self, Row};
-use super::{At, Params, Poll, ProxmoxError, SiteSettings, Verb, reply};
-use crate::model::ids::Upid;
+use super::{At, Params, Poll, ProxmoxError, SiteSettings, Upload, Verb, reply};
+use crate::model::ids::{NodeName, Upid};
 
 /// Says why a call does not fit the official schema: server version (`None`: not read yet), verb, path, parameters.
 pub type CallCheck = fn(Option<&str>, &str, &str, &[(String, String)]) -> Result<(), String>;
@@ -160,12 +160,39 @@ impl Site {
         }
     }
 
+    /// A read of a long list, whose rows `read` takes from the answer one by one.
+    pub(super) async fn get_by<T>(
+        &self,
+        path: &str,
+        read: impl Fn(At, &reply::Reply) -> Result<T, ProxmoxError> + Sync,
+    ) -> Result<T, ProxmoxError> {
+        self.call_by(Verb::Get, path, &Params::new(), None, &read).await
+    }
+
     async fn call(&self, verb: Verb, path: &str, params: &Params) -> Result<Answer, ProxmoxError> {
+        self.call_by(verb, path, params, None, &reply::read).await
+    }
+
+    /// A POST with a file that starts a task. Errors: as [`Site::start`].
+    pub async fn upload(&self, path: &str, params: &Params, upload: &Upload) -> Result<Upid, ProxmoxError> {
+        let answer = self.call_by(Verb::Post, path, params, Some(upload), &reply::read).await?;
+        let upid = answer.data.as_str().and_then(|text| text.parse().ok());
+        upid.ok_or_else(|| answer.shape("a UPID"))
+    }
+
+    async fn call_by<T>(
+        &self,
+        verb: Verb,
+        path: &str,
+        params: &Params,
+        upload: Option<&Upload>,
+        read: &(impl Fn(At, &reply::Reply) -> Result<T, ProxmoxError> + Sync),
+    ) -> Result<T, ProxmoxError> {
         let mut first = None;
         for endpoint in self.order(path) {
             self.check(verb, path, params, endpoint)?;
-            match self.call_at(endpoint, &Request { verb, path, params: params.as_slice() }).await {
-                Err(error) if error.another_node_may_answer() => {
+            match self.call_at(endpoint, &Request { verb, path, params: params.as_slice(), upload }, read).await {
+                Err(error) if error.another_node_may_answer() || endpoint.is_renewing() && error.is_trust() => {
                     endpoint.suspect(true);
                     tracing::debug!(node = %endpoint.name, path, %error, "node not reached");
                     first.get_or_insert(error);
@@ -177,6 +204,14 @@ impl Site {
             }
         }
         Err(self.nobody(first))
+    }
+
+    pub(super) fn endpoint(&self, node: &NodeName) -> Option<&Endpoint> {
+        self.inner.endpoints.iter().find(|endpoint| endpoint.name == *node)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.inner.endpoints.len()
     }
 
     fn nobody(&self, first: Option<ProxmoxError>) -> ProxmoxError {
@@ -191,7 +226,12 @@ impl Site {
         }
     }
 
-    async fn call_at(&self, endpoint: &Endpoint, request: &Request<'_>) -> Result<Answer, ProxmoxError> {
+    async fn call_at<T>(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+        read: &(impl Fn(At, &reply::Reply) -> Result<T, ProxmoxError> + Sync),
+    ) -> Result<T, ProxmoxError> {
         let at = At { verb: request.verb, path: request.path.to_owned(), node: endpoint.name.clone() };
         let mut proof = self.inner.login.proof(endpoint).await?;
         let mut reply = self.send(endpoint, request, &proof, &at).await?;
@@ -200,7 +240,7 @@ impl Site {
             proof = self.inner.login.proof(endpoint).await?;
             reply = self.send(endpoint, request, &proof, &at).await?;
         }
-        reply::read(at, &reply)
+        read(at, &reply)
     }
 
     async fn send(

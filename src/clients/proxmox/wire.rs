@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::reply::Reply;
+use super::upload::Upload;
 use crate::model::ids::NodeName;
 use crate::sys::http::HttpError;
 
@@ -21,6 +22,8 @@ pub struct WireCall {
     pub authorization: Option<String>,
     pub cookie: Option<String>,
     pub csrf: Option<String>,
+    /// A file that goes with it.
+    pub upload: Option<Upload>,
 }
 
 /// Carries requests to nodes.

@@ -85,6 +85,11 @@ impl Book {
         Self { roles: own.into(), ..Self::default() }
     }
 
+    /// Whether a login needs more than the password. Source: PVE::AccessControl: `keys` is `x` where there are entries.
+    pub fn has_second_factor(&self, user: &str) -> bool {
+        self.users.get(user).is_some_and(|user| user.words.get("keys").is_some_and(|keys| !keys.is_empty()))
+    }
+
     /// Neither unknown, nor disabled, nor expired. Source: `PVE::AccessControl::check_user_enabled`.
     pub fn is_enabled(&self, user: &str, now_s: i64) -> bool {
         self.users.get(user).is_some_and(|user| user.enable && !is_over(user.expire, now_s))

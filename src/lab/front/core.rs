@@ -10,11 +10,14 @@ use tokio::sync::Notify;
 use super::clock::WorldClock;
 use super::latency::Latency;
 use super::site::SiteWorld;
+use super::tls::Shown;
+use super::tools::{self, Begun};
 use super::workers::Workers;
 use crate::lab::access::Access;
-use crate::lab::call::CommandReply;
+use crate::lab::call::{Call, CommandReply};
 use crate::lab::fault::{CommandFault, Fault, FaultBoard};
 use crate::lab::ledger::{Channel, Entry, Ledger, redact_command};
+use crate::lab::netbox::Netbox;
 use crate::model::ids::NodeName;
 
 /// Real durations that the transport keeps; none of them scales.
@@ -55,6 +58,9 @@ pub(crate) struct Core {
     pub(super) workers: BTreeMap<NodeName, Workers>,
     pub(super) latency: Latency,
     pub(super) timing: Timing,
+    pub(super) netbox: Netbox,
+    /// The certificates of the nodes that listen.
+    shown: Mutex<BTreeMap<NodeName, Arc<Shown>>>,
 }
 
 impl Core {
@@ -65,11 +71,24 @@ impl Core {
         ledger: Arc<Ledger>,
         workers: usize,
         timing: Timing,
+        netbox: Netbox,
     ) -> Self {
         let clock = WorldClock::new(world.now_ms(), scale);
         let workers = world.nodes().into_iter().map(|node| (node, Workers::new(workers))).collect();
         let (wake, faults, latency) = (Notify::new(), FaultBoard::default(), Latency::default());
-        Self { world: Mutex::new(world), clock, wake, access, ledger, faults, workers, latency, timing }
+        Self {
+            world: Mutex::new(world),
+            clock,
+            wake,
+            access,
+            ledger,
+            faults,
+            workers,
+            latency,
+            timing,
+            netbox,
+            shown: Mutex::default(),
+        }
     }
 
     /// The world at the present moment. Never hold the lock across an await.
@@ -77,7 +96,9 @@ impl Core {
         let result = {
             let mut world = self.lock();
             self.catch_up(&mut **world);
-            act(&mut **world)
+            let result = act(&mut **world);
+            self.reload(&mut **world);
+            result
         };
         self.wake.notify_one();
         result
@@ -98,10 +119,33 @@ impl Core {
         if now > world.now_ms() {
             world.advance_to(now);
         }
+        self.reload(world);
+    }
+
+    /// A node listens with this certificate.
+    pub(super) fn show(&self, node: NodeName, shown: Arc<Shown>) {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(node, shown);
+    }
+
+    /// Has the listeners show what their nodes have taken.
+    fn reload(&self, world: &mut dyn SiteWorld) {
+        for (node, names) in world.reloaded() {
+            let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned();
+            match shown.map(|shown| shown.take(&node, names)) {
+                Some(Ok(fingerprint)) => world.set_shown(&node, fingerprint),
+                Some(Err(why)) => self.faults.note_trouble(why),
+                None => {}
+            }
+        }
     }
 
     pub(super) fn peek_next_event(&self) -> Option<u64> {
         self.lock().next_event()
+    }
+
+    /// How long a call holds its worker for the world's own reasons.
+    pub(super) fn busy(&self, call: &Call) -> Duration {
+        self.lock().busy(call)
     }
 
     /// Whether a node is up, without touching anything.
@@ -120,17 +164,28 @@ impl Core {
         }
     }
 
-    /// Runs a command on a node, as SSH does, and writes it into the ledger.
-    pub(crate) fn run_command(&self, node: &NodeName, argv: &[String]) -> CommandReply {
+    /// Runs a command on a node, as SSH does, and writes it into the ledger. One that starts a task ends with it; its
+    /// line in the ledger says what was known when it had been taken.
+    pub(crate) async fn run_command(&self, node: &NodeName, argv: &[String]) -> CommandReply {
+        match self.begin_command(node, argv) {
+            Begun::Done(reply) => reply,
+            Begun::Waits(waiting) => waiting.for_its_end(self).await,
+        }
+    }
+
+    fn begin_command(&self, node: &NodeName, argv: &[String]) -> Begun {
         self.with_world(|world| {
             let known = world.nodes().contains(node);
             let up = known && world.node_up(node);
             let fault = up.then(|| self.faults.take_command(argv)).flatten();
-            let reply = match &fault {
-                _ if !up => unreachable_node(node),
-                Some(fault) if !fault.after => broken(node, fault, false),
-                Some(fault) => broken(node, fault, world.command(node, argv).mutating),
-                None => world.command(node, argv),
+            let begun = match &fault {
+                _ if !up => Begun::Done(unreachable_node(node)),
+                Some(fault) if !fault.after => Begun::Done(broken(node, fault, false)),
+                Some(fault) => {
+                    let mutating = tools::begin(self, world, node, argv).mutating();
+                    Begun::Done(broken(node, fault, mutating))
+                }
+                None => tools::begin(self, world, node, argv),
             };
             self.ledger.add(Entry {
                 seq: 0,
@@ -141,12 +196,12 @@ impl Core {
                 path: argv.first().cloned().unwrap_or_default(),
                 params: BTreeMap::from([("argv".to_owned(), redact_command(argv))]),
                 user: Some("root".into()),
-                status: reply.exit,
-                mutating: reply.mutating,
+                status: begun.exit(),
+                mutating: begun.mutating(),
                 accepted: up && fault.is_none_or(|fault| fault.after),
                 client: None,
             });
-            reply
+            begun
         })
     }
 

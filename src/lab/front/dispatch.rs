@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::calls;
 use super::core::Core;
-use super::own_calls;
 use super::request::Request;
 use super::response::Response;
 use crate::contracts::{Method, Schema, Verb};
@@ -57,7 +57,7 @@ impl Trace<'_> {
             node: self.via.clone(),
             method: self.request.method.clone(),
             path: self.path.clone(),
-            params: redact(&params),
+            params: redact(&self.path, &params),
             user: self.user.clone(),
             status: i32::from(status),
             mutating,
@@ -79,6 +79,7 @@ pub(super) async fn dispatch(core: Arc<Core>, via: NodeName, request: Request) -
         return Answer::Reset;
     }
     let started = tokio::time::Instant::now();
+    let under_way = core.latency.enter(&via);
     let path = api_path(&request.path).map(str::to_owned);
     let mut trace = Trace {
         core: &core,
@@ -101,6 +102,7 @@ pub(super) async fn dispatch(core: Arc<Core>, via: NodeName, request: Request) -
     };
     let client = request.client.clone().or(trace.user).unwrap_or_default();
     core.latency.add(&client, started.elapsed());
+    drop(under_way);
     if core.node_up(&via) { answer } else { Answer::Reset }
 }
 
@@ -228,8 +230,15 @@ async fn execute(
     let busy = workers.take(routed.method.protected).await;
     let slow = if let Some(Effect::Slow(slow)) = &effect { *slow } else { Duration::ZERO };
     tokio::time::sleep(core.timing.service + slow).await;
-    let result = match check(trace, &routed) {
-        Ok(params) => carry_out(trace, &call(trace, &routed, caller, params), &version),
+    let result = match calls::check(routed.method, &routed.path, &trace.request.params) {
+        Ok(params) => {
+            let call = call(trace, &routed, caller, params);
+            let busy = core.busy(&call);
+            if !busy.is_zero() {
+                tokio::time::sleep(busy).await;
+            }
+            carry_out(trace, &call, &version)
+        }
         Err(error) => {
             trace.write(core.clock.now_ms(), error.status, false, false);
             Err(error)
@@ -250,31 +259,15 @@ fn call(trace: &Trace<'_>, routed: &Routed, caller: Caller, params: BTreeMap<Str
         root_ticket,
         privileges: caller.privileges,
         via: trace.via.clone(),
+        upload: trace.request.upload.clone(),
     }
 }
 
-/// The schema's own check; the values of the path are part of it but not of the parameters that go on.
-fn check(trace: &Trace<'_>, routed: &Routed) -> Result<BTreeMap<String, String>, PveError> {
-    let mut all = trace.request.params.clone();
-    all.extend(routed.path.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
-    match routed.method.validate(&all) {
-        Ok(mut params) => {
-            params.retain(|name, _| !routed.path.contains_key(name));
-            Ok(params)
-        }
-        Err(errors) => Err(PveError { status: 400, message: "Parameter verification failed.".into(), errors }),
-    }
-}
-
-/// Asks the front's own calls, then the world; its line in the ledger is written under the same lock.
+/// Its line in the ledger is written under the same lock.
 fn carry_out(trace: &Trace<'_>, call: &Call, version: &str) -> Result<Reply, PveError> {
     let core = trace.core;
     core.with_world(|world| {
-        let own = own_calls::answer(core, call, version, &*world);
-        let result = own.unwrap_or_else(|| world.handle(call));
-        if result.is_ok() {
-            own_calls::after(core, call);
-        }
+        let result = calls::carry_out(core, world, call, version);
         match &result {
             Ok(reply) => trace.write(world.now_ms(), 200, reply.mutating, true),
             Err(error) => trace.write(world.now_ms(), error.status, false, true),

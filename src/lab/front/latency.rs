@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::model::ids::NodeName;
+
 /// The waiting times of one client, in milliseconds of real time.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ClientLatency {
@@ -17,9 +19,45 @@ pub struct ClientLatency {
 #[derive(Debug, Default)]
 pub(super) struct Latency {
     by_client: Mutex<BTreeMap<String, Vec<u64>>>,
+    at_once: Mutex<BTreeMap<NodeName, AtOnce>>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct AtOnce {
+    now: usize,
+    most: usize,
+}
+
+/// A request that is under way at a node.
+pub(super) struct UnderWay<'a> {
+    latency: &'a Latency,
+    node: NodeName,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut all = self.latency.at_once.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(here) = all.get_mut(&self.node) {
+            here.now -= 1;
+        }
+    }
 }
 
 impl Latency {
+    pub(super) fn enter(&self, node: &NodeName) -> UnderWay<'_> {
+        let mut all = self.at_once.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = all.entry(node.clone()).or_default();
+        here.now += 1;
+        here.most = here.most.max(here.now);
+        UnderWay { latency: self, node: node.clone() }
+    }
+
+    /// How many requests were under way at each node at once at most.
+    pub(super) fn most(&self) -> BTreeMap<NodeName, usize> {
+        let all = self.at_once.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(node, here)| (node.clone(), here.most)).collect()
+    }
+
     pub(super) fn add(&self, client: &str, took: Duration) {
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let mut all = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 //! The lab's front: everything of a simulated site that a client can touch. It checks and words, delays and breaks;
 //! what a call does is the world's business.
 
+mod calls;
 mod clock;
 mod core;
 mod dispatch;
@@ -9,6 +10,8 @@ pub(crate) mod fake;
 mod faults;
 mod latency;
 mod listener;
+mod multipart;
+mod netbox;
 mod own_calls;
 mod request;
 mod response;
@@ -16,8 +19,10 @@ pub mod site;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tools;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +36,8 @@ pub use self::core::Timing;
 pub use self::dispatch::Answer;
 pub use self::faults::Faults;
 pub use self::latency::ClientLatency;
+pub use self::multipart::Passing;
+pub use self::netbox::NetboxAnswer;
 pub use self::request::Request;
 pub(crate) use self::request::percent_decode;
 pub use self::response::{Body, Response};
@@ -38,6 +45,7 @@ use self::site::SiteWorld;
 use super::access::Access;
 use super::call::CommandReply;
 use super::ledger::Ledger;
+use super::netbox::{Ask, Netbox};
 use crate::model::ids::{Fingerprint, NodeName};
 
 /// Where the nodes listen; always on loopback.
@@ -63,6 +71,7 @@ pub struct LabOptions {
     pub workers: usize,
     pub timing: Timing,
     pub access: Access,
+    pub netbox: Netbox,
 }
 
 impl LabOptions {
@@ -76,6 +85,7 @@ impl LabOptions {
             workers: 3,
             timing: Timing::default(),
             access: Access::new(),
+            netbox: Netbox::default(),
         }
     }
 }
@@ -103,6 +113,7 @@ pub struct Endpoint {
 pub struct Lab {
     core: Arc<Core>,
     endpoints: Vec<Endpoint>,
+    netbox: Option<SocketAddr>,
     tasks: JoinSet<()>,
 }
 
@@ -118,12 +129,16 @@ impl Lab {
         };
         let nodes = options.world.nodes();
         let (access, ledger) = (Arc::new(options.access), Arc::new(ledger));
-        let core = Core::new(options.world, options.time_scale, access, ledger, options.workers, options.timing);
-        let mut lab = Self { core: Arc::new(core), endpoints: Vec::new(), tasks: JoinSet::new() };
+        let (scale, workers, timing) = (options.time_scale, options.workers, options.timing);
+        let core = Core::new(options.world, scale, access, ledger, workers, timing, options.netbox);
+        let mut lab = Self { core: Arc::new(core), endpoints: Vec::new(), netbox: None, tasks: JoinSet::new() };
         for (i, node) in nodes.into_iter().enumerate() {
             if let Some(address) = address(options.listen, i) {
                 lab.listen(node, address).await?;
             }
+        }
+        if options.listen != Listen::Nowhere {
+            lab.listen_as_netbox().await?;
         }
         lab.tasks.spawn(clock::run_scheduler(lab.core.clone()));
         Ok(lab)
@@ -134,9 +149,33 @@ impl Lab {
         let failed = |source| LabError::Listen { node: node.clone(), address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        self.endpoints.push(Endpoint { node: node.clone(), addr, fingerprint: tls.fingerprint });
+        self.endpoints.push(Endpoint { node: node.clone(), addr, fingerprint: tls.shown.fingerprint() });
+        self.core.show(node.clone(), tls.shown);
         self.tasks.spawn(listener::listen(self.core.clone(), node, listener, TlsAcceptor::from(tls.config)));
         Ok(())
+    }
+
+    async fn listen_as_netbox(&mut self) -> Result<(), LabError> {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let failed = |source| LabError::Listen { node: super::netbox::NODE.into(), address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        self.netbox = Some(listener.local_addr().map_err(failed)?);
+        self.tasks.spawn(netbox::listen(self.core.clone(), listener));
+        Ok(())
+    }
+
+    /// Where the NetBox stand-in listens, without TLS.
+    pub fn netbox_addr(&self) -> Option<SocketAddr> {
+        self.netbox
+    }
+
+    pub fn netbox(&self) -> &Netbox {
+        &self.core.netbox
+    }
+
+    /// One request to the NetBox stand-in in-process.
+    pub async fn netbox_request(&self, ask: Ask) -> NetboxAnswer {
+        netbox::dispatch(self.core.clone(), ask).await
     }
 
     /// Every node's address and certificate, in the world's order.
@@ -172,14 +211,19 @@ impl Lab {
         dispatch::dispatch(self.core.clone(), via.clone(), request).await
     }
 
-    /// One command in-process, as over SSH.
-    pub fn command(&self, node: &NodeName, argv: &[String]) -> CommandReply {
-        self.core.run_command(node, argv)
+    /// One command in-process, as over SSH: to its end, which is its task's where it has one.
+    pub async fn command(&self, node: &NodeName, argv: &[String]) -> CommandReply {
+        self.core.run_command(node, argv).await
     }
 
     /// How long each client waited so far.
     pub fn latency(&self) -> Vec<ClientLatency> {
         self.core.latency.report()
+    }
+
+    /// How many requests were under way at each node at once at most.
+    pub fn most_requests(&self) -> BTreeMap<NodeName, usize> {
+        self.core.latency.most()
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

@@ -3,14 +3,18 @@
 //! Source: PVE::APIServer::AnyEvent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
+use hyper::http::request::Parts;
 use serde_json::Value;
 
+use super::multipart;
 use super::response::Response;
 use crate::lab::access::Credentials;
+use crate::lab::call::Upload;
 
 const MAX_BODY: usize = 512 * 1024;
 const MAX_HEADER_LINES: usize = 64;
@@ -30,6 +34,8 @@ pub struct Request {
     pub csrf: Option<String>,
     /// The client's name for itself (`User-Agent`).
     pub client: Option<String>,
+    /// The file that came with it.
+    pub upload: Option<Arc<Upload>>,
 }
 
 impl Request {
@@ -69,12 +75,16 @@ pub(super) async fn read(request: hyper::Request<Incoming>) -> Result<Request, R
     if length > 0 && !matches!(method, "POST" | "PUT") {
         return Err(Response::text(501, format!("Unexpected content for method '{method}'")));
     }
+    let whole_kind = text(&head.headers, header::CONTENT_TYPE.as_str()).unwrap_or_default();
+    if method == "POST" && head.uri.path().ends_with("/upload") && whole_kind.starts_with("multipart/form-data") {
+        let (params, upload) = multipart::read(&whole_kind, body).await?;
+        return Ok(Request { upload: Some(Arc::new(upload)), ..request_of(&head, params) });
+    }
     if length > MAX_BODY {
         return Err(Response::text(501, "for data too large"));
     }
-    let kind = text(&head.headers, header::CONTENT_TYPE.as_str());
-    let kind = kind.as_deref().map(|kind| kind.split(';').next().unwrap_or(kind).trim().to_ascii_lowercase());
-    let kind = kind.unwrap_or_else(|| "application/x-www-form-urlencoded".to_owned());
+    let kind = whole_kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = if kind.is_empty() { "application/x-www-form-urlencoded".to_owned() } else { kind };
     let is_json = kind == "application/json";
     if length > 0 && !is_json && kind != "application/x-www-form-urlencoded" {
         return Err(Response::text(506, format!("upload 'Content-Type' '{kind}' not implemented")));
@@ -83,15 +93,20 @@ pub(super) async fn read(request: hyper::Request<Incoming>) -> Result<Request, R
     let body = body.map_err(|_| Response::text(400, "incomplete request"))?.to_bytes();
     let mut params = if is_json { read_json(&body)? } else { read_form(&String::from_utf8_lossy(&body)) };
     params.extend(read_form(head.uri.query().unwrap_or_default()));
-    Ok(Request {
-        method: method.to_owned(),
+    Ok(request_of(&head, params))
+}
+
+fn request_of(head: &Parts, params: BTreeMap<String, Value>) -> Request {
+    Request {
+        method: head.method.as_str().to_owned(),
         path: percent_decode(head.uri.path()),
         params,
         authorization: text(&head.headers, header::AUTHORIZATION.as_str()),
         cookie: text(&head.headers, header::COOKIE.as_str()),
         csrf: text(&head.headers, "CSRFPreventionToken"),
         client: text(&head.headers, header::USER_AGENT.as_str()),
-    })
+        upload: None,
+    }
 }
 
 fn check_head(method: &str, headers: &HeaderMap) -> Result<(), Response> {

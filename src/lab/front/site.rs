@@ -1,9 +1,11 @@
 //! What the front asks of a world: a synchronous state machine behind one lock, which knows no transport.
 
+use std::time::Duration;
+
 use crate::lab::access::Memberships;
 use crate::lab::call::{Call, CommandReply, PveError, Reply};
 use crate::lab::fault::WorldFault;
-use crate::model::ids::NodeName;
+use crate::model::ids::{Fingerprint, NodeName};
 
 /// The simulated site's state. Every method returns at once; time passes only in `advance_to`.
 pub trait SiteWorld: std::any::Any + Send {
@@ -12,6 +14,11 @@ pub trait SiteWorld: std::any::Any + Send {
     /// # Errors
     /// What the server would answer, in its own words.
     fn handle(&mut self, call: &Call) -> Result<Reply, PveError>;
+
+    /// How long the call holds its worker, in real time, beyond what every call does: one that waits for a guest.
+    fn busy(&self, _: &Call) -> Duration {
+        Duration::ZERO
+    }
 
     /// Whether the cluster's configuration takes writes.
     ///
@@ -37,6 +44,16 @@ pub trait SiteWorld: std::any::Any + Send {
 
     /// Lets time pass up to this instant; never back.
     fn advance_to(&mut self, ms: u64);
+
+    /// Nodes that have taken another certificate since this was asked last, with the names in it; none: their own again.
+    fn reloaded(&mut self) -> Vec<(NodeName, Option<Vec<String>>)> {
+        Vec::new()
+    }
+
+    /// What a node shows from now on.
+    fn set_shown(&mut self, node: &NodeName, fingerprint: Fingerprint) {
+        let _ = (node, fingerprint);
+    }
 
     fn node_up(&self, node: &NodeName) -> bool;
 

@@ -1,6 +1,7 @@
 //! What a simulated site consists of when it starts: nodes, storages, guests, HA. Plain data, read from small
 //! YAML files that are part of the program. It must not know how the world behaves.
 
+mod acme;
 mod check;
 mod fleet;
 mod read;
@@ -8,6 +9,7 @@ mod recorded;
 
 use std::collections::BTreeMap;
 
+pub use acme::{AcmeSpec, CertificateSpec, PluginSpec};
 use serde::Deserialize;
 
 use crate::model::ids::{GuestKind, NodeName, StorageId, Upid, Vmid};
@@ -38,6 +40,8 @@ pub struct Scenario {
     pub backups: Vec<BackupSpec>,
     #[serde(default)]
     pub ha: HaSpec,
+    #[serde(default)]
+    pub acme: AcmeSpec,
     /// Tasks that run from the beginning and never end by themselves.
     #[serde(default)]
     pub tasks: Vec<Upid>,
@@ -77,6 +81,12 @@ pub struct NodeSpec {
     /// The root file system, GiB.
     #[serde(default = "ordinary_root")]
     pub root_gib: f64,
+    /// Lines of its own configuration.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    /// The one that it shows in place of its own.
+    #[serde(default)]
+    pub certificate: Option<CertificateSpec>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -132,6 +142,12 @@ pub struct GuestSpec {
     #[serde(default)]
     pub ip: Option<String>,
     #[serde(default)]
+    pub agent: AgentSpec,
+    /// The interfaces that it reports, in place of one with `ip` for each of its network cards; the loopback comes first
+    /// in any case.
+    #[serde(default)]
+    pub inside: Vec<InsideSpec>,
+    #[serde(default)]
     pub pool: Option<String>,
     /// Names of snapshots, oldest first.
     #[serde(default)]
@@ -142,6 +158,38 @@ pub struct GuestSpec {
     /// How long a clean shutdown takes, world seconds.
     #[serde(default)]
     pub shutdown_seconds: Option<u64>,
+}
+
+/// What a guest agent does that is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentSpec {
+    /// It answers where the guest has an address, and is dead where it has none.
+    #[default]
+    ByAddress,
+    Answers,
+    /// Nothing listens: the server's ping waits for 3 s.
+    Dead,
+    /// It answers the ping and never the command, for which the server waits 5 s.
+    Stuck,
+    /// Its own configuration forbids the command.
+    Blocked,
+}
+
+/// An interface as the guest sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InsideSpec {
+    pub name: String,
+    /// It has the address of this network card (`0` for `net0`).
+    #[serde(default)]
+    pub net: Option<u32>,
+    /// Its own, where it has no card's; without either it has none, as a tunnel.
+    #[serde(default)]
+    pub mac: Option<String>,
+    /// `10.0.0.5/24`, `fe80::1%6/64`.
+    #[serde(default)]
+    pub addresses: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -212,6 +260,11 @@ pub struct FleetSpec {
     pub threads: u32,
     /// The seed that sizes and places come from; the same seed, the same fleet.
     pub seed: u64,
+    /// How many guests in a thousand have an agent configured that does not run.
+    #[serde(default)]
+    pub dead_agents: u32,
+    #[serde(default = "newest")]
+    pub version: String,
 }
 
 const FILES: &[(&str, &str)] = &[
@@ -224,6 +277,7 @@ const FILES: &[(&str, &str)] = &[
     ("full", include_str!("full.yaml")),
     ("tiny", include_str!("tiny.yaml")),
     ("empty-node", include_str!("empty-node.yaml")),
+    ("acme", include_str!("acme.yaml")),
     ("leftovers", include_str!("leftovers.yaml")),
     ("fleet", include_str!("fleet.yaml")),
     ("herd", include_str!("herd.yaml")),
@@ -239,8 +293,11 @@ impl Scenario {
             let scenario = recorded::scenario()?;
             return scenario.checked(name);
         }
-        match FILES.iter().find(|(known, _)| *known == name) {
-            Some((_, text)) => Self::read(name, text),
+        // `fleet:nodes=10,guests=1000`: the fleet in another size.
+        let (file, size) = name.split_once(':').unwrap_or((name, ""));
+        match FILES.iter().find(|(known, _)| *known == file) {
+            Some((_, text)) if size.is_empty() => Self::read(name, text),
+            Some((_, text)) => Self::sized(name, text, size),
             None => Err(ScenarioError::Unknown { name: name.into(), known: Self::names().join(", ") }),
         }
     }
@@ -255,6 +312,22 @@ impl Scenario {
         if let Some(spec) = scenario.fleet.clone() {
             fleet::fill(&mut scenario, &spec);
         }
+        scenario.checked(name)
+    }
+
+    /// A scenario made by number, with other numbers.
+    fn sized(name: &str, text: &str, size: &str) -> Result<Self, ScenarioError> {
+        let malformed = |problem| ScenarioError::Malformed { name: name.into(), problem };
+        let mut scenario: Self = read::yaml(text).map_err(malformed)?;
+        let Some(spec) = &mut scenario.fleet else {
+            return Err(malformed(
+                "only a site that is made by number has a size; `fleet:nodes=10,guests=1000` has".into(),
+            ));
+        };
+        fleet::resize(spec, size).map_err(malformed)?;
+        let spec = spec.clone();
+        scenario.about = format!("{} nodes and {} guests", spec.nodes, spec.guests);
+        fleet::fill(&mut scenario, &spec);
         scenario.checked(name)
     }
 

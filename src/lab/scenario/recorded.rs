@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{GuestSpec, HaSpec, NodeSpec, Scenario, ScenarioError, StorageSpec};
+use super::{AgentSpec, GuestSpec, HaSpec, NodeSpec, Scenario, ScenarioError, StorageSpec};
 use crate::model::ids::{GuestKind, NodeName, StorageId, Vmid};
 
 const RESOURCES: &str = include_str!("recorded/gp-cluster-resources.json");
@@ -46,6 +46,7 @@ fn build() -> Result<Scenario, String> {
         storages: storages(of("storage"))?,
         guests,
         ha: HaSpec::default(),
+        acme: Default::default(),
         datacenter: BTreeMap::new(),
         mappings: BTreeMap::new(),
         pools: BTreeMap::new(),
@@ -65,6 +66,8 @@ fn node(row: &Value, status: &[Value], cpuinfo: &Value) -> Result<NodeSpec, Stri
         ip: ip.map(|other| text(other, "ip")).transpose()?,
         bridges: super::ordinary_bridges(),
         root_gib: number(row, "maxdisk")? / GIB,
+        config: BTreeMap::new(),
+        certificate: None,
         name: NodeName::new(name),
     })
 }
@@ -87,6 +90,8 @@ fn guest(row: &Value) -> Result<GuestSpec, String> {
         tags: row["tags"].as_str().unwrap_or_default().to_owned(),
         mac: None,
         ip: None,
+        agent: AgentSpec::default(),
+        inside: Vec::new(),
         pool: None,
         snapshots: Vec::new(),
         config: if template { BTreeMap::from([("template".into(), "1".into())]) } else { BTreeMap::new() },

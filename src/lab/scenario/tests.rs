@@ -88,6 +88,26 @@ fn the_fleet_is_as_large_as_it_says_and_always_the_same() {
 }
 
 #[test]
+fn a_fleet_has_the_size_that_is_asked_for() {
+    let fleet = Scenario::named("fleet:nodes=10,guests=1000,dead=20,version=8.4.2").unwrap();
+    assert_eq!((fleet.nodes.len(), fleet.guests.len(), fleet.nodes[0].version.as_str()), (10, 1000, "8.4.2"));
+    let dead = fleet.guests.iter().filter(|guest| guest.agent == AgentSpec::Dead).count();
+    assert!((10..=30).contains(&dead), "{dead}");
+    let ips: std::collections::BTreeSet<_> = fleet.guests.iter().map(|guest| guest.ip.clone()).collect();
+    assert_eq!(ips.len(), 1000, "each has its own address");
+    for (name, part) in [
+        ("fleet:nodes=0x", "whole number"),
+        ("fleet:colour=red", "expected nodes="),
+        ("tiny:nodes=3", "made by number"),
+        ("fleet:version=7.0", "version 7.0 is not known"),
+        ("flet:nodes=1", "no scenario is called"),
+    ] {
+        let error = Scenario::named(name).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
 fn the_recorded_site_has_the_recorded_figures() {
     let scenario = Scenario::named("recorded").unwrap();
     let names: Vec<&str> = scenario.nodes.iter().map(|node| node.name.as_str()).collect();

@@ -84,7 +84,7 @@ async fn answer(core: Arc<Core>, stream: UnixStream) {
     let mut lines = BufReader::new(read.take(MAX_LINE)).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let reply = match serde_json::from_str::<Question>(&line) {
-            Ok(question) => run(&core, question),
+            Ok(question) => run(&core, question).await,
             Err(error) => refuse(format!("the lab expected one line of JSON with node and argv or command: {error}\n")),
         };
         let Ok(mut line) = serde_json::to_vec(&reply) else { return };
@@ -99,13 +99,13 @@ fn refuse(stderr: String) -> SocketReply {
     SocketReply { exit: 255, stdout: String::new(), stderr }
 }
 
-fn run(core: &Core, question: Question) -> SocketReply {
+async fn run(core: &Core, question: Question) -> SocketReply {
     let argv = question.argv.unwrap_or_else(|| words::split(&question.command.unwrap_or_default()));
     match argv.first().map(String::as_str) {
         None => refuse("the lab has no shell to log in to: give a command\n".into()),
         Some(PROBE) => SocketReply { exit: 0, stdout: String::new(), stderr: String::new() },
         Some(_) => {
-            let reply = core.run_command(&NodeName::new(question.node), &argv);
+            let reply = core.run_command(&NodeName::new(question.node), &argv).await;
             SocketReply { exit: reply.exit, stdout: reply.stdout, stderr: reply.stderr }
         }
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use super::{LabSsh, SocketReply, SshError, SshMode, SshOptions, helper};
-use crate::lab::front::Lab;
 use crate::lab::front::fake::lab;
+use crate::lab::front::{Lab, LabOptions};
 use crate::lab::ledger::Channel;
 
 fn options(folder: &tempfile::TempDir, sshd: bool) -> SshOptions {
@@ -155,4 +155,46 @@ async fn a_strangers_host_key_is_refused() {
     let (exit, ..) = ssh_command(&config, "pve1", &["qm", "list"]).await;
     assert_eq!(exit, Some(255));
     assert!(lab.ledger().is_empty());
+}
+
+/// A site with guests, at a speed at which a task is over soon.
+async fn real_lab() -> Lab {
+    let scenario = crate::lab::scenario::Scenario::named("tiny").unwrap();
+    let world = crate::lab::world::World::from_scenario(&scenario, 7, 1_795_262_400);
+    Lab::start(LabOptions { time_scale: 600.0, ..LabOptions::new(world) }).await.unwrap()
+}
+
+/// The harness has lines of its own before what the helper prints.
+fn printed(out: &str) -> &str {
+    out.split_once("running 1 test\n").map_or(out, |(_, rest)| rest)
+}
+
+#[tokio::test]
+async fn a_nodes_tools_are_used_through_a_real_sshd() {
+    let (lab, folder) = (real_lab().await, tempfile::tempdir().unwrap());
+    let ssh = LabSsh::start(&lab, &options(&folder, true)).await.unwrap();
+    let config = config(&ssh);
+    let well = async |node: &str, line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (exit, out, err) = ssh_command(&config, node, &words).await;
+        assert_eq!((exit, err.as_str()), (Some(0), ""), "{line}: {out}");
+        printed(&out).to_owned()
+    };
+    assert_eq!(well("pve2", "qm status 104").await, "status: running\n");
+    assert_eq!(well("pve2", "qm shutdown 104 --timeout 60").await, "");
+    assert_eq!(well("pve2", "qm status 104").await, "status: stopped\n", "it was waited for");
+    let moved = well("pve2", "qm migrate 104 pve3").await;
+    assert!(moved.contains("migration finished successfully"), "{moved}");
+    let json = well("pve1", "pvesh get /nodes/pve3/qemu/104/config --output-format json").await;
+    assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["digest"].is_string(), "{json}");
+    well("pve1", "pveum user add new@pve --comment \"'made by hand'\"").await;
+    assert!(well("pve1", "pveum user list").await.contains("made by hand"));
+    assert!(well("pve3", "pvecm nodes").await.contains("pve3 (local)"));
+    assert!(well("pve1", "ha-manager config").await.contains("vm:111\n"));
+    assert!(well("pve3", "vzdump 104 --storage local --mode stop --compress zstd").await.contains("INFO: "));
+    let (exit, out, err) = ssh_command(&config, "pve1", &["qm", "start", "104"]).await;
+    assert_eq!((exit, printed(&out)), (Some(2), ""));
+    assert_eq!(err, "Configuration file 'nodes/pve1/qemu-server/104.conf' does not exist\n");
+    let mutating: Vec<String> = lab.ledger().mutating().iter().map(|entry| entry.params["argv"].clone()).collect();
+    assert_eq!(mutating.len(), 4, "{mutating:?}");
 }

@@ -2,7 +2,7 @@
 
 use super::clock::{Agenda, Event};
 use super::rng::Rng;
-use super::{World, backup, broadcast, guest, ha, node, pools, storage, talos};
+use super::{World, acme, backup, broadcast, guest, ha, node, pools, storage, talos};
 use crate::lab::scenario::Scenario;
 use crate::model::ids::Vmid;
 
@@ -19,8 +19,10 @@ impl World {
             .iter()
             .map(|spec| (spec.id, guest::from_spec(spec, plugin, &mut rng, epoch_secs)))
             .collect();
-        let nodes =
-            (1..).zip(&scenario.nodes).map(|(id, spec)| (spec.name.clone(), node::Node::from_spec(spec, id))).collect();
+        let nodes = (1..)
+            .zip(&scenario.nodes)
+            .map(|(id, spec)| (spec.name.clone(), node::Node::from_spec(spec, id, epoch_secs)))
+            .collect();
         let mut world = Self {
             site: scenario.site.clone(),
             epoch: epoch_secs,
@@ -35,6 +37,7 @@ impl World {
             guests,
             backups: Vec::new(),
             ha: ha::Ha::default(),
+            acme: acme::Acme::from_spec(&scenario.acme, epoch_secs),
             tasks: Default::default(),
             published: Default::default(),
             transfers: Default::default(),

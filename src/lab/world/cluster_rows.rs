@@ -74,7 +74,7 @@ pub(super) fn guest_row(world: &World, guest: &Guest) -> Value {
 pub(super) fn nodes(world: &mut World, call: &Call) -> Result<Reply, PveError> {
     let rows = world.nodes.iter().map(|(name, node)| {
         let mut row = node_row(world, call, name);
-        if let Some(fingerprint) = &node.fingerprint {
+        if let Some(fingerprint) = node.fingerprint() {
             row.insert("ssl_fingerprint".into(), json!(fingerprint));
         }
         Value::Object(row)

@@ -54,6 +54,10 @@ fn ha_manager(world: &mut World, node: &NodeName, words: &[&str]) -> CommandRepl
         ["crm-command", "node-maintenance", ..] => {
             failed(255, format!("ERROR: unknown command 'ha-manager crm-command node-maintenance'\n{USAGE}"))
         }
+        ["crm-command", "stop", sid, timeout] => ha_stop(world, sid, timeout),
+        ["crm-command", "stop", ..] => {
+            failed(255, "400 wrong number of arguments\nha-manager crm-command stop <sid> <timeout>\n".into())
+        }
         ["status"] => done(status(world, node)),
         ["status", other, ..] => {
             failed(255, format!("400 too many arguments\nUSAGE: ha-manager status  [OPTIONS]\n# {other}\n"))
@@ -64,6 +68,30 @@ fn ha_manager(world: &mut World, node: &NodeName, words: &[&str]) -> CommandRepl
             format!("ERROR: unknown command 'ha-manager {other}'\nUSAGE: ha-manager <COMMAND> [ARGS] [OPTIONS]\n"),
         ),
     }
+}
+
+/// Waits for nothing: the manager takes it in its next round. No time means a power cut.
+fn ha_stop(world: &mut World, sid: &str, timeout: &str) -> CommandReply {
+    const USAGE: &str = "ha-manager crm-command stop <sid> <timeout>\n";
+    let Ok(seconds) = timeout.parse::<u32>() else {
+        let text = format!("timeout: type check ('integer') failed - got '{timeout}'");
+        return failed(255, format!("400 Parameter verification failed.\n{text}\n{USAGE}"));
+    };
+    let sid = super::ha::api::sid_of(world, sid);
+    if !world.ha.manages(&sid) {
+        return failed(255, format!("resource '{sid}' is not HA managed\n"));
+    }
+    if !world.quorate() {
+        return failed(255, "cluster not ready - no quorum?\n".into());
+    }
+    if world.ha.services.get(&sid).is_some_and(|service| service.state == super::ha::State::Error) {
+        return failed(255, format!("service '{sid}' in error state, must be disabled and fixed first\n"));
+    }
+    if let Some(resource) = world.ha.resources.get_mut(&sid) {
+        resource.state = "stopped".into();
+    }
+    world.ha.queue.push(Request::Stop { sid, now: seconds == 0 });
+    changed()
 }
 
 /// The lines of `ha-manager status`: the texts of the API's rows.

@@ -9,7 +9,8 @@ use crate::model::ids::GuestKind;
 impl World {
     /// The comparable state. Per guest: `kind`, `node`, `status`, `qmpstatus` (VMs), `lock`, `digest`, `name`, `uuid`,
     /// `tags`, `pool`, `volumes`, `backups`, `template`, `snapshots` by name, `config` (its lines in force and, under `pending`, those
-    /// that wait); per node: `up`, `version`, `maintenance`; files that belong to no guest by node and storage; HA:
+    /// that wait); per node: `up`, `version`, `maintenance`,
+    /// `config`, `certificate` (of the custom one); ACME `accounts` and `plugins`; files that belong to no guest by node and storage; HA:
     /// `resources`, `rules`, `groups`; `running` of tasks that ran at the beginning. Figures, times and other tasks are
     /// not in it.
     pub fn snapshot_state(&self) -> Value {
@@ -33,12 +34,14 @@ impl World {
             .nodes
             .iter()
             .map(|(name, node)| {
-                let state =
-                    json!({"up": node.up, "version": node.version, "boots": node.boots, "maintenance": self.ha.in_maintenance(name)});
+                let state = json!({"up": node.up, "version": node.version, "boots": node.boots,
+                    "maintenance": self.ha.in_maintenance(name), "config": node.config,
+                    "certificate": node.certificate.as_ref().map(|of| &of.fingerprint)});
                 (name.to_string(), state)
             })
             .collect();
-        json!({"nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable(), "tasks": self.given()})
+        json!({"nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable(), "acme": self.acme_state(),
+            "tasks": self.given()})
     }
 
     /// Which of the tasks that ran at the beginning still run.

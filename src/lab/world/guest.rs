@@ -9,7 +9,7 @@ use super::config::{self, Config};
 use super::rng::Rng;
 use super::task::TaskKey;
 use crate::lab::call::{Call, PveError};
-use crate::lab::scenario::GuestSpec;
+use crate::lab::scenario::{AgentSpec, GuestSpec, InsideSpec};
 use crate::model::ids::{GuestKind, NodeName, Vmid};
 
 #[derive(Debug, Clone)]
@@ -25,6 +25,9 @@ pub(super) struct Guest {
     pub pool: Option<String>,
     /// The address that its agent, or the container, reports.
     pub ip: Option<String>,
+    pub agent: AgentSpec,
+    /// The interfaces that it reports, where they are not one for each card.
+    pub inside: Vec<InsideSpec>,
     /// How long a clean shutdown takes, milliseconds.
     pub shutdown_ms: u64,
     /// The task that holds the configuration's lock file (a waiting shutdown does).
@@ -235,6 +238,8 @@ pub(super) fn from_spec(spec: &GuestSpec, plugin: impl Fn(&str) -> String, rng: 
         run: None,
         pool: spec.pool.clone(),
         ip: spec.ip.clone(),
+        agent: spec.agent,
+        inside: spec.inside.clone(),
         shutdown_ms: spec.shutdown_seconds.unwrap_or(if spec.kind == GuestKind::Qemu { 8 } else { 4 }) * 1000,
         held_by: None,
         load: Load { cpu: 0.02, memory: 0.45 + 0.3 * rng.fraction(), ..Load::default() },

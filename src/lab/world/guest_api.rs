@@ -1,4 +1,4 @@
-//! Guests as their node shows them: lists, status, snapshots, addresses. Always the state of now.
+//! Guests as their node shows them: lists, status, snapshots. Always the state of now.
 
 use serde_json::{Map, Value, json};
 
@@ -95,61 +95,4 @@ fn running_vm(guest: &Guest, run: &Run, out: &mut Map<String, Value>) {
 
 pub(super) fn snapshots(world: &mut World, call: &Call) -> Result<Reply, PveError> {
     Ok(Reply::read(guest::snapshot_rows(world.guest_of(call)?)))
-}
-
-/// The agent's own answer, or why there is none, in the server's order of checks.
-pub(super) fn agent_interfaces(world: &mut World, call: &Call) -> Result<Reply, PveError> {
-    let guest = world.guest_of(call)?;
-    if !guest.has_agent() {
-        return Err(PveError::die("No QEMU guest agent configured"));
-    }
-    if !guest.running() {
-        return Err(PveError::die(format!("VM {} is not running", guest.vmid)));
-    }
-    let Some(ip) = &guest.ip else { return Err(PveError::die("QEMU guest agent is not running")) };
-    let mac = mac_of(guest).to_lowercase();
-    Ok(Reply::read(json!({"result": [
-        {"name": "lo", "hardware-address": "00:00:00:00:00:00",
-            "ip-addresses": [{"ip-address": "127.0.0.1", "ip-address-type": "ipv4", "prefix": 8}]},
-        {"name": "eth0", "hardware-address": mac,
-            "ip-addresses": [{"ip-address": ip, "ip-address-type": "ipv4", "prefix": 24}]},
-    ]})))
-}
-
-/// `null` for a container that is off; on 8 without the newer keys.
-pub(super) fn container_interfaces(world: &mut World, call: &Call) -> Result<Reply, PveError> {
-    let guest = world.guest_of(call)?;
-    if !guest.running() {
-        return Ok(Reply::read(Value::Null));
-    }
-    let nine = world.nodes.get(&guest.node).is_some_and(super::node::Node::is_nine);
-    let mac = mac_of(guest).to_lowercase();
-    let addresses = [
-        ("lo", "00:00:00:00:00:00", Some(("127.0.0.1", 8))),
-        ("eth0", mac.as_str(), guest.ip.as_deref().map(|ip| (ip, 24))),
-    ];
-    let rows = addresses.into_iter().map(|(name, mac, address)| {
-        let mut row = json!({"name": name, "hwaddr": mac});
-        if let Some((ip, prefix)) = address {
-            row["inet"] = json!(format!("{ip}/{prefix}"));
-        }
-        if nine {
-            row["hardware-address"] = json!(mac);
-            let list: Vec<Value> = address
-                .iter()
-                .map(|(ip, prefix)| json!({"ip-address": ip, "ip-address-type": "inet", "prefix": prefix}))
-                .collect();
-            row["ip-addresses"] = json!(list);
-        }
-        row
-    });
-    Ok(Reply::read(rows.collect()))
-}
-
-/// The address of the first network card: after the model in a VM's line, after `hwaddr` in a container's.
-fn mac_of(guest: &Guest) -> &str {
-    let line = guest.config.get("net0").unwrap_or_default();
-    super::config::option(line, "hwaddr")
-        .or_else(|| line.split(',').next().and_then(|first| first.split_once('=')).map(|(_, mac)| mac))
-        .unwrap_or_default()
 }

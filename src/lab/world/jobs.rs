@@ -4,7 +4,7 @@ use super::clock::Event;
 use super::config_api::{self, Change};
 use super::fault::FaultKind;
 use super::task::TaskKey;
-use super::{World, backup, ha, life, lifecycle, migrate, resize, suspend};
+use super::{World, acme, backup, ha, life, lifecycle, migrate, resize, suspend};
 use crate::model::ids::Vmid;
 
 /// The work of one task, with how far it is.
@@ -43,6 +43,8 @@ pub(super) enum Job {
     Backup(Box<backup::Work>),
     /// A guest, a snapshot or an image comes or goes.
     Life(Box<life::Work>),
+    /// An account or a certificate, with an authority.
+    Acme(Box<acme::Work>),
     /// Queues a command for the HA manager, no more.
     HaQueue(ha::Request),
 }
@@ -116,6 +118,7 @@ fn work(world: &mut World, key: TaskKey, job: &mut Job, first: bool) -> Next {
         Job::Migrate(migration) => migrate::step(world, key, migration),
         Job::Backup(work) => backup::step(world, key, work, first),
         Job::Life(work) => life::step(world, key, work, first),
+        Job::Acme(work) => acme::step(world, key, work),
         Job::HaQueue(request) => ha::queue_step(world, key, request, first),
     }
 }

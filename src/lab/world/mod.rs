@@ -1,6 +1,7 @@
 //! The world of the lab: one Proxmox VE site as a state machine. Calls and commands go in, answers come out, time is
 //! told to it. It does no I/O, has no clock and no thread; two worlds made alike and told alike are alike.
 
+mod acme;
 mod backup;
 mod broadcast;
 mod build;
@@ -15,6 +16,7 @@ mod fault;
 mod guest;
 mod guest_api;
 mod ha;
+mod inside;
 mod jobs;
 mod life;
 mod lifecycle;
@@ -22,6 +24,7 @@ mod mapping;
 mod migrate;
 mod node;
 mod node_api;
+mod node_config;
 mod pending;
 pub(in crate::lab) mod pools;
 mod resize;
@@ -42,6 +45,7 @@ use std::collections::BTreeMap;
 
 pub use self::diff::diff;
 pub use self::fault::{FaultKind, TaskFault};
+pub use self::task::Most;
 use crate::lab::call::{Call, PveError, Reply, Verb};
 use crate::model::ids::{NodeName, StorageId, Vmid};
 
@@ -63,6 +67,7 @@ pub struct World {
     /// Oldest first.
     backups: Vec<backup::Backup>,
     ha: ha::Ha,
+    acme: acme::Acme,
     tasks: task::Tasks,
     published: broadcast::Published,
     /// Migrations under way.

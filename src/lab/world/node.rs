@@ -35,13 +35,18 @@ pub(super) struct Node {
     pub since: i64,
     /// When it last went down.
     pub down_since: u64,
-    pub fingerprint: Option<String>,
+    /// Of the certificate that it was installed with, where the front has said so.
+    pub own_fingerprint: Option<String>,
+    /// The custom one, which pveproxy shows instead.
+    pub certificate: Option<super::acme::Certificate>,
+    /// Lines of its own configuration.
+    pub config: super::node_config::Lines,
     /// Load of the host itself, a share of all threads.
     pub cpu: f64,
 }
 
 impl Node {
-    pub fn from_spec(spec: &NodeSpec, id: u32) -> Self {
+    pub fn from_spec(spec: &NodeSpec, id: u32, epoch_secs: i64) -> Self {
         let host = if id < 200 { format!("10.0.0.{}", 10 + id) } else { format!("10.0.{}.{}", id / 200, id % 200) };
         Self {
             version: spec.version.clone(),
@@ -57,9 +62,16 @@ impl Node {
             boots: 0,
             since: -864_000_000 - i64::from(id) * 61_000,
             down_since: 0,
-            fingerprint: None,
+            own_fingerprint: None,
+            certificate: spec.certificate.as_ref().map(|of| super::acme::Certificate::from_spec(of, epoch_secs)),
+            config: spec.config.clone(),
             cpu: 0.01,
         }
+    }
+
+    /// Of the certificate that it shows.
+    pub fn fingerprint(&self) -> Option<&String> {
+        self.certificate.as_ref().map(|of| &of.fingerprint).or(self.own_fingerprint.as_ref())
     }
 
     /// Whether it runs the 9 series.
@@ -83,10 +95,13 @@ impl World {
         self.nodes.get(name).map_or("", |node| &node.version)
     }
 
-    /// The certificate's fingerprint that `/nodes` shows for this node.
+    /// The fingerprint of the certificate that this node shows.
     pub fn set_fingerprint(&mut self, name: &NodeName, fingerprint: &str) {
         if let Some(node) = self.nodes.get_mut(name) {
-            node.fingerprint = Some(fingerprint.to_owned());
+            match &mut node.certificate {
+                Some(certificate) => fingerprint.clone_into(&mut certificate.fingerprint),
+                None => node.own_fingerprint = Some(fingerprint.to_owned()),
+            }
         }
     }
 

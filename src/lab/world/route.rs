@@ -2,10 +2,10 @@
 
 use super::life::{clone, create, destroy, image, snapshot, template};
 use super::{
-    World, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, ha::rules, lifecycle, mapping, migrate,
-    pending,
+    World, acme, backup, cluster, cluster_rows, config_api, guest_api, ha::api as ha, ha::rules, inside, lifecycle,
+    mapping, migrate, pending,
 };
-use super::{node_api, pools, resize, storage_api, suspend, task_api};
+use super::{node_api, node_config, pools, resize, storage_api, suspend, task_api};
 use crate::lab::call::{Call, PveError, Reply, Verb};
 
 pub(super) type Handler = fn(&mut World, &Call) -> Result<Reply, PveError>;
@@ -23,6 +23,19 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Get, "/cluster/config/qdevice", cluster::no_qdevice),
     (Get, "/cluster/replication", cluster::nothing),
     (Get, "/cluster/backup", cluster::nothing),
+    (Get, "/cluster/acme/account", acme::accounts),
+    (Post, "/cluster/acme/account", acme::register),
+    (Get, "/cluster/acme/account/{name}", acme::account),
+    (Put, "/cluster/acme/account/{name}", acme::change_account),
+    (Delete, "/cluster/acme/account/{name}", acme::remove_account),
+    (Get, "/cluster/acme/directories", acme::directories),
+    (Get, "/cluster/acme/meta", acme::meta),
+    (Get, "/cluster/acme/tos", acme::terms),
+    (Get, "/cluster/acme/plugins", acme::plugins),
+    (Post, "/cluster/acme/plugins", acme::add_plugin),
+    (Get, "/cluster/acme/plugins/{id}", acme::plugin),
+    (Put, "/cluster/acme/plugins/{id}", acme::change_plugin),
+    (Delete, "/cluster/acme/plugins/{id}", acme::remove_plugin),
     (Get, "/cluster/mapping/pci", mapping::pci),
     (Get, "/cluster/mapping/usb", mapping::usb),
     (Get, "/cluster/mapping/dir", mapping::dir),
@@ -57,6 +70,13 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Get, "/nodes", cluster_rows::nodes),
     (Get, "/nodes/{node}/status", node_api::status),
     (Post, "/nodes/{node}/status", node_api::command),
+    (Get, "/nodes/{node}/config", node_config::read),
+    (Put, "/nodes/{node}/config", node_config::change),
+    (Get, "/nodes/{node}/certificates/info", acme::info),
+    (Post, "/nodes/{node}/certificates/acme/certificate", acme::order),
+    (Put, "/nodes/{node}/certificates/acme/certificate", acme::renew),
+    (Delete, "/nodes/{node}/certificates/acme/certificate", acme::revoke),
+    (Delete, "/nodes/{node}/certificates/custom", acme::remove_custom),
     (Get, "/nodes/{node}/apt/update", node_api::updates),
     (Get, "/nodes/{node}/version", node_api::version),
     (Get, "/nodes/{node}/network", node_api::network),
@@ -68,6 +88,7 @@ const TABLE: &[(Verb, &str, Handler)] = &[
     (Get, "/nodes/{node}/storage/{storage}/content", storage_api::content),
     (Delete, "/nodes/{node}/storage/{storage}/content/{volume}", image::remove),
     (Post, "/nodes/{node}/storage/{storage}/download-url", image::download),
+    (Post, "/nodes/{node}/storage/{storage}/upload", image::upload),
     (Get, "/nodes/{node}/query-url-metadata", image::metadata),
     (Get, "/nodes/{node}/storage/{storage}/prunebackups", backup::prune::preview),
     (Delete, "/nodes/{node}/storage/{storage}/prunebackups", backup::prune::take),
@@ -118,8 +139,8 @@ pub(super) fn find(call: &Call) -> Option<Handler> {
                 ("qemu", Post, "/status/suspend") => Some(suspend::suspend),
                 ("qemu", Post, "/status/resume") => Some(suspend::resume),
                 ("qemu", Post, "/status/reset") => Some(suspend::reset),
-                ("qemu", Get, "/agent/network-get-interfaces") => Some(guest_api::agent_interfaces),
-                ("lxc", Get, "/interfaces") => Some(guest_api::container_interfaces),
+                ("qemu", Get, "/agent/network-get-interfaces") => Some(inside::agent_interfaces),
+                ("lxc", Get, "/interfaces") => Some(inside::container_interfaces),
                 _ => table(GUEST_TABLE, rest),
             };
         }

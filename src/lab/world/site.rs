@@ -1,11 +1,13 @@
 //! The world as the front sees it: its time counted from 1970, and faults laid on it by name.
 
+use std::time::Duration;
+
 use super::{FaultKind, TaskFault, World};
 use crate::lab::access::Memberships;
 use crate::lab::call::{Call, CommandReply, PveError, Reply};
 use crate::lab::fault::WorldFault;
 use crate::lab::front::site::SiteWorld;
-use crate::model::ids::{NodeName, Vmid};
+use crate::model::ids::{Fingerprint, NodeName, Vmid};
 
 impl World {
     fn offset(&self) -> u64 {
@@ -34,6 +36,10 @@ impl SiteWorld for World {
         World::command(self, node, argv)
     }
 
+    fn busy(&self, call: &Call) -> Duration {
+        super::inside::busy(self, call)
+    }
+
     fn now_ms(&self) -> u64 {
         self.offset() + World::now_ms(self)
     }
@@ -45,6 +51,15 @@ impl SiteWorld for World {
     fn advance_to(&mut self, ms: u64) {
         let at = ms.saturating_sub(self.offset());
         World::advance_to(self, at);
+    }
+
+    fn reloaded(&mut self) -> Vec<(NodeName, Option<Vec<String>>)> {
+        let nodes = self.take_reloaded();
+        nodes.into_iter().map(|name| (name.clone(), self.shown_names(&name))).collect()
+    }
+
+    fn set_shown(&mut self, node: &NodeName, fingerprint: Fingerprint) {
+        self.set_fingerprint(node, &fingerprint.to_string());
     }
 
     fn node_up(&self, node: &NodeName) -> bool {
@@ -105,6 +120,10 @@ impl SiteWorld for World {
                 Ok(())
             }
             WorldFault::NodeUp { node, .. } => Err(format!("there is no node {node}")),
+            WorldFault::ChallengeFails { domain } => {
+                self.fail_challenge(domain);
+                Ok(())
+            }
             WorldFault::ReplaceGuest { vmid } => known(self.replace_guest(*vmid), vmid),
             WorldFault::SetLock { vmid, lock } => known(self.set_lock(*vmid, lock.as_deref()), vmid),
         }

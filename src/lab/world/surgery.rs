@@ -1,6 +1,6 @@
 //! What tests and operators of the lab do to the world behind the API's back.
 
-use super::World;
+use super::{Most, World};
 use crate::model::ids::{NodeName, Vmid};
 
 impl World {
@@ -79,6 +79,15 @@ impl World {
     /// When a running guest started, world milliseconds (negative: before the world began). Another value, another boot.
     pub fn guest_since(&self, vmid: Vmid) -> Option<i64> {
         self.guests.get(&vmid)?.run.as_ref().map(|run| run.since)
+    }
+
+    /// How many tasks ran at once at most, since the world began or [`World::count_anew`].
+    pub fn most_tasks(&self) -> &Most {
+        &self.tasks.most
+    }
+
+    pub fn count_anew(&mut self) {
+        self.tasks.most = Most::default();
     }
 
     /// Every guest of the site.

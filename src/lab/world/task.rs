@@ -48,6 +48,15 @@ pub(super) struct Tasks {
     by_upid: BTreeMap<String, TaskKey>,
     /// Those that ran from the beginning.
     pub given: Vec<TaskKey>,
+    /// How many ran at once at most.
+    pub most: Most,
+}
+
+/// How many tasks that somebody asked for ran at once at most. What the HA manager does by itself is not counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Most {
+    pub site: usize,
+    pub nodes: BTreeMap<NodeName, usize>,
 }
 
 /// Finished tasks that a site keeps; older ones are forgotten.
@@ -97,9 +106,20 @@ impl World {
         };
         self.tasks.by_upid.insert(text, key);
         self.tasks.all.insert(key, task);
+        self.count_running(node);
         self.forget_old_tasks();
         self.after(0, Event::Task(key));
         key
+    }
+
+    fn count_running(&mut self, node: &NodeName) {
+        let asked_for = |task: &&Task| task.end.is_none() && task.user != "root@pam";
+        let running = self.tasks.all.values().filter(asked_for);
+        let (site, here) = running.fold((0, 0), |(all, here), task| (all + 1, here + usize::from(task.node == *node)));
+        let most = &mut self.tasks.most;
+        most.site = most.site.max(site);
+        let of_node = most.nodes.entry(node.clone()).or_default();
+        *of_node = (*of_node).max(here);
     }
 
     /// A task that has run since before the world began, and goes on until it is stopped.

@@ -135,7 +135,7 @@ fn every_key_of_the_design_is_read() {
     /vmid_ranges {"templates":{"first":100,"last":999},"vms":{"first":1000,"last":9999}}
     /talos/tools {"talosctl":{"1.11":"~/bin/talosctl-1.11","1.12":"talosctl"},"kubectl":"kubectl","flux":"flux"}
     /notify [{"to":{"ntfy":{"url":"https://ntfy.example/ops","token":null,"priority":{}}},"on":["waiting","failed"],"ca_file":null,"fingerprint":null}]
-    /netbox {"url":"https://netbox.example","token":"env:NETBOX_TOKEN","cluster":"lab.example"}
+    /netbox {"url":"https://netbox.example","token":"env:NETBOX_TOKEN","cluster":"lab.example","ca_file":null}
     /placement {"host_reserve":4294967296,"keep_free":15.0,"cpu_overcommit":4.0,"max_out":2,"max_in_per_node":1}
     "#);
     let prod = cluster("prod", include_str!("../../../tests/data/load/config-prod.yaml")).unwrap();

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::{get, path_of, set};
+use super::{append, get, path_of, set};
 
 const FILE: &str = "# the fleet
 ---
@@ -164,5 +164,33 @@ proptest! {
             prop_assert_eq!(get(&done, "a.b").unwrap(), Some(new.clone()));
             prop_assert_eq!(set(&done, "a.b", &new).unwrap(), done);
         }
+    }
+}
+
+#[test]
+fn an_item_is_added_behind_the_last_one_and_all_else_stays() {
+    let node = serde_json::json!({"name": "b", "host": "10.0.0.2:8006"});
+    let new = "{host: \"10.0.0.2:8006\", name: b}";
+    for (before, after) in [
+        ("nodes:\n  - {name: a}   # old\n\n# end\nx: 1\n", "nodes:\n  - {name: a}   # old\n  - NEW\n\n# end\nx: 1\n"),
+        ("nodes:\n- name: a\n  host: h  # here\nx: 1\n", "nodes:\n- name: a\n  host: h  # here\n- NEW\nx: 1\n"),
+        ("nodes: [{name: a}, {name: c}]  # two\n", "nodes: [{name: a}, {name: c}, NEW]  # two\n"),
+        ("nodes: []\n", "nodes: [NEW]\n"),
+        ("nodes:\r\n  -   name: a", "nodes:\r\n  -   name: a\r\n  - NEW"),
+    ] {
+        let got = append(before, "nodes", &node).unwrap();
+        let names = ["{host: \"10.0.0.2:8006\", name: b}", "{name: b, host: \"10.0.0.2:8006\"}"];
+        let got = names.iter().fold(got, |got, name| got.replace(name, "NEW"));
+        assert_eq!(got, after, "{new}");
+    }
+    for (text, why) in [
+        ("nodes: &n [a]\n", "anchor"),
+        ("nodes: {a: b}\n", "no list"),
+        ("x: 1\n", "no list"),
+        ("nodes:\n  - a\n  - |+\n    b\n\n", "by hand"),
+        ("", "nothing"),
+    ] {
+        let error = append(text, "nodes", &node).unwrap_err().to_string();
+        assert!(error.contains(why), "{text:?}: {error}");
     }
 }

@@ -22,7 +22,7 @@ fn updating() -> bool {
 }
 
 /// The commands, as the help shows them.
-const COMMANDS: [&str; 58] = [
+const COMMANDS: [&str; 60] = [
     "",
     "list",
     "show",
@@ -65,6 +65,8 @@ const COMMANDS: [&str; 58] = [
     "test",
     "schema",
     "actions",
+    "inventory",
+    "inventory diff",
     "doctor",
     "init",
     "notify",

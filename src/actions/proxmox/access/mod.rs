@@ -15,5 +15,6 @@ pub use list::Accounts;
 pub use permissions::PermissionsRead;
 pub use role::Role;
 pub use secret::SecretSource;
+pub(in crate::actions::proxmox) use secret::{acme_key, plugin_data};
 pub use token::TokenMake;
 pub use user::User;

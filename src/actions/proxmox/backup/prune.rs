@@ -179,7 +179,13 @@ impl Act for BackupsPrune {
             shared: false,
         };
         let params = params(call, vmid)?;
-        Ok(Request { verb: Verb::Delete, path: path(&node, &storage), params, ends: Ends::WithTask(trail) })
+        Ok(Request {
+            verb: Verb::Delete,
+            path: path(&node, &storage),
+            params,
+            ends: Ends::WithTask(trail),
+            upload: None,
+        })
     }
 
     async fn judge(&self, _: &Call, before: &Value, _: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {

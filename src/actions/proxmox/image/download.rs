@@ -72,18 +72,11 @@ fn filename(call: &Call) -> Result<String, Failure> {
     let url: String = call.arg("url")?;
     let last = || url.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).unwrap_or_default().to_owned();
     let name = call.get("filename").as_str().map_or_else(last, ToOwned::to_owned);
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+') { c } else { '_' };
-    let name: String = name.chars().map(plain).collect();
-    let ends: &[&str] = match call.get("content").as_str() {
-        Some("import") => &[".ova", ".qcow2", ".raw", ".vmdk"],
-        Some("vztmpl") => &[".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2"],
-        _ => &[".iso", ".img"],
-    };
-    if ends.iter().any(|end| name.ends_with(end) && name.len() > end.len()) {
-        return Ok(name);
-    }
-    let cause = format!("{name:?} ends with none of {}", ends.join(", "));
-    Err(Failure::new(Class::Precondition, format!("fetch {url}"), cause).remedy("say filename, or another content"))
+    let content = call.get("content").as_str().unwrap_or("iso");
+    super::filename(&name, content).map_err(|cause| {
+        let failure = Failure::new(Class::Precondition, format!("fetch {url}"), cause);
+        failure.remedy("say filename, or another content")
+    })
 }
 
 #[async_trait]

@@ -3,10 +3,12 @@
 mod delete;
 mod download;
 mod list;
+mod upload;
 
 pub use delete::ImageDelete;
 pub use download::ImageDownload;
 pub use list::Images;
+pub use upload::ImageUpload;
 
 use std::collections::BTreeMap;
 
@@ -31,6 +33,21 @@ pub(super) async fn storage(
         return Err(Failure::new(Class::Precondition, attempted, format!("{storage} is not active on {node}")).into());
     }
     Ok(found)
+}
+
+/// A name as Proxmox keeps it, of a kind that it takes; else why not.
+fn filename(name: &str, content: &str) -> Result<String, String> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+') { c } else { '_' };
+    let name: String = name.chars().map(plain).collect();
+    let ends: &[&str] = match content {
+        "import" => &[".ova", ".qcow2", ".raw", ".vmdk"],
+        "vztmpl" => &[".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2"],
+        _ => &[".iso", ".img"],
+    };
+    match ends.iter().any(|end| name.ends_with(end) && name.len() > end.len()) {
+        true => Ok(name),
+        false => Err(format!("{name:?} ends with none of {}", ends.join(", "))),
+    }
 }
 
 pub(super) async fn volume(

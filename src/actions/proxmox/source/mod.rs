@@ -4,10 +4,12 @@
 
 mod access;
 mod accounts;
+mod acme;
 mod each;
 mod evacuation;
 mod guest;
 mod ha;
+mod inventory;
 mod node_facts;
 mod nodes;
 mod placement;
@@ -91,6 +93,7 @@ impl ProxmoxSource {
             Resource::Storages(node) => json(&self.storages(&node).await?),
             Resource::Content(node, storage) => json(&self.content(&node, &storage).await?),
             Resource::Api(path, params) => self.api(&path, &params).await,
+            Resource::Inventory(params) => json(&self.inventory(&params).await?),
             Resource::Placement(node) => json(&self.placement(&node).await?),
             Resource::Ha => json(&self.ha().await?),
             Resource::HaRules => json(&self.ha_rules().await?),
@@ -101,6 +104,12 @@ impl ProxmoxSource {
             Resource::Users => self.users().await,
             Resource::Tokens => self.tokens().await,
             Resource::Acl => self.acl().await,
+            Resource::NodeConfig(node) => json(&self.node_config(&node).await?),
+            Resource::Certificates(node) => json(&self.certificates(&node).await?),
+            Resource::Shown(node) => json(&self.shown(&node).await?),
+            Resource::AcmeAccounts => self.acme_accounts().await,
+            Resource::AcmeAccount(name) => self.acme_account(&name).await,
+            Resource::AcmePlugins => self.acme_plugins().await,
         }
     }
 }

@@ -93,3 +93,21 @@ async fn redirects_are_not_followed() {
     let error = server.site().get("/version", &[]).await.unwrap_err();
     assert!(matches!(error, ProxmoxError::Server { status: 301, .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_node_that_gets_another_certificate_is_asked_about_elsewhere_until_it_is_known() {
+    let (server, other) = (server().await, server().await);
+    let nodes = vec![endpoint("pve1", server.port, Some(Fingerprint([7; 32]))), other.node("pve2")];
+    let site = Site::connect(settings(nodes)).unwrap();
+    site.expect_certificate(&"pve1".into());
+    site.get("/version", &[]).await.unwrap();
+    assert_eq!((server.calls().len(), other.calls().len()), (0, 1), "nothing was said to whoever is not known");
+    let shown = site.shown(&"pve1".into()).await.unwrap().unwrap();
+    assert_eq!((shown.fingerprint, shown.by, shown.trusted), (server.fingerprint, "fingerprint", false));
+    site.believe(&"pve1".into(), server.fingerprint).unwrap();
+    site.get("/nodes/pve1/status", &[]).await.unwrap();
+    assert_eq!(server.calls().len(), 1);
+    // What the configuration says is not changed by it.
+    assert!(!site.shown(&"pve1".into()).await.unwrap().unwrap().trusted);
+    assert_eq!(site.shown(&"pve9".into()).await, None);
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{RATE, Work, forked, may};
 use crate::lab::call::{Call, PveError, Reply};
+use crate::lab::scenario::AgentSpec;
 use crate::lab::world::World;
 use crate::lab::world::config::{self, Config, Disk};
 use crate::lab::world::guest::{Guest, Load};
@@ -151,6 +152,8 @@ fn reserve(world: &mut World, node: &NodeName, kind: GuestKind, vmid: Vmid) {
         run: None,
         pool: None,
         ip: None,
+        agent: AgentSpec::default(),
+        inside: Vec::new(),
         shutdown_ms: if kind == GuestKind::Qemu { 8000 } else { 4000 },
         held_by: None,
         load: Load { cpu: 0.02, memory: 0.5, ..Load::default() },

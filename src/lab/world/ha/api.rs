@@ -10,7 +10,7 @@ use crate::model::ids::NodeName;
 pub(in crate::lab::world) use super::change::{add_resource, change_resource, remove_resource};
 
 /// `vm:111` of a path or parameter that may say just `111`.
-pub(super) fn sid_of(world: &World, text: &str) -> String {
+pub(in crate::lab::world) fn sid_of(world: &World, text: &str) -> String {
     if text.contains(':') {
         return text.to_owned();
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::volume::{self, Place};
 use super::{COPY_RATE, Work, described, forked};
 use crate::lab::call::{Call, PveError, Reply};
+use crate::lab::scenario::AgentSpec;
 use crate::lab::world::backup::restore;
 use crate::lab::world::config::{self, Config};
 use crate::lab::world::config_api::{normal_tags, with_mac};
@@ -61,6 +62,8 @@ pub(super) fn reserved(vmid: Vmid, kind: GuestKind, node: &NodeName, lock: &str,
         run: None,
         pool,
         ip: None,
+        agent: AgentSpec::default(),
+        inside: Vec::new(),
         shutdown_ms: if kind == GuestKind::Qemu { 8000 } else { 4000 },
         held_by: None,
         load: Load { cpu: 0.02, memory: 0.5, ..Load::default() },

@@ -28,6 +28,18 @@ pub(in crate::lab::world) struct Download {
     checksum: Option<(String, String)>,
 }
 
+/// A file that was sent to a node, and is copied to where it belongs.
+#[derive(Debug, Clone)]
+pub(in crate::lab::world) struct Copy {
+    node: NodeName,
+    storage: StorageId,
+    path: String,
+    size: u64,
+    from: String,
+    /// What is expected, and what it is, where that is known.
+    checksum: Option<(String, Option<String>)>,
+}
+
 /// A file that is to go.
 #[derive(Debug, Clone)]
 pub(in crate::lab::world) struct Remove {
@@ -134,6 +146,59 @@ pub(super) fn download_step(world: &mut World, key: TaskKey, job: &mut Download,
         return Next::Done(Err(wrong));
     }
     storage.add_file(&job.node, path, size);
+    Next::Done(Ok(()))
+}
+
+/// The node that takes the file copies it, to another node if need be: its name of the same is written over.
+///
+/// Source: PVE::API2::Storage::Status `upload`.
+pub(in crate::lab::world) fn upload(world: &mut World, call: &Call) -> Result<Reply, PveError> {
+    let (node, _) = world.node_of(call)?;
+    let (storage, plugin) = storage_of(world, call, &node)?;
+    if !matches!(plugin, "dir" | "nfs" | "cifs" | "cephfs" | "btrfs") {
+        return Err(PveError::die(format!("can't upload to storage type '{plugin}'")));
+    }
+    let param = |name: &str| call.params.get(name).cloned().unwrap_or_default();
+    let (content, from) = (param("content"), param("tmpfilename"));
+    let Some(file) = call.upload.as_ref().filter(|_| !from.is_empty()) else {
+        return Err(PveError::die("missing temporary file name"));
+    };
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.+".contains(c) { c } else { '_' };
+    let name: String = param("filename").chars().map(plain).collect();
+    right_name(&content, &name)?;
+    if !world.storages.get(storage.as_str()).is_some_and(|storage| storage.has_content(&content)) {
+        return Err(PveError::die(format!("storage '{storage}' does not support '{content}' content")));
+    }
+    let wanted = call.params.get("checksum").map(|sum| sum.to_lowercase());
+    let checksum = wanted.map(|sum| (sum, file.sums.get(param("checksum-algorithm").as_str()).cloned()));
+    let work = Copy { node, storage, path: format!("{content}/{name}"), size: file.size, from, checksum };
+    let via = call.via.clone();
+    Ok(forked(world, call, &via, "imgcopy", String::new(), Work::Copy(work)))
+}
+
+pub(super) fn copy_step(world: &mut World, key: TaskKey, job: &mut Copy, first: bool) -> Next {
+    if first {
+        world.say(key, format!("starting file import from: {}", job.from));
+        if let Some((wanted, Some(got))) = job.checksum.as_ref().filter(|(wanted, got)| got.as_ref() != Some(wanted)) {
+            world.say(key, "calculating checksum...");
+            return Next::Done(Err(format!("checksum mismatch: got '{got}' != expect '{wanted}'")));
+        }
+        if job.checksum.is_some() {
+            world.say(key, "calculating checksum...OK, checksum verified");
+        }
+        world.say(key, format!("target node: {}", job.node));
+        world.say(key, format!("file size is: {}", job.size));
+        // It is copied to its name: half of it shows.
+        if let Some(storage) = world.storages.get_mut(&job.storage) {
+            storage.add_file(&job.node, &job.path, job.size / 2);
+        }
+        return Next::In(500 + job.size * 1000 / super::COPY_RATE);
+    }
+    let Some(storage) = world.storages.get_mut(&job.storage) else {
+        return Next::Done(Err(format!("storage '{}' does not exist", job.storage)));
+    };
+    storage.add_file(&job.node, &job.path, job.size);
+    world.say(key, "finished file import successfully");
     Next::Done(Ok(()))
 }
 

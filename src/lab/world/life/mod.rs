@@ -26,6 +26,7 @@ pub(super) enum Work {
     Template { vmid: Vmid },
     Snapshot(snapshot::Change),
     Download(image::Download),
+    Copy(image::Copy),
     Remove(image::Remove),
 }
 
@@ -37,6 +38,7 @@ pub(super) fn step(world: &mut World, key: TaskKey, work: &mut Work, first: bool
         Work::Template { vmid } => template::step(world, *vmid, first),
         Work::Snapshot(change) => snapshot::step(world, key, change, first),
         Work::Download(download) => image::download_step(world, key, download, first),
+        Work::Copy(copy) => image::copy_step(world, key, copy, first),
         Work::Remove(remove) => image::remove_step(world, remove, first),
     }
 }
@@ -55,7 +57,7 @@ pub(super) fn give_up(world: &mut World, key: TaskKey, work: &Work) {
                 guest.config.remove("lock");
             }
         }
-        Work::Clone(_) | Work::Template { .. } | Work::Download(_) | Work::Remove(_) => {}
+        Work::Clone(_) | Work::Template { .. } | Work::Download(_) | Work::Copy(_) | Work::Remove(_) => {}
     }
 }
 

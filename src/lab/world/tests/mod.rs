@@ -1,5 +1,6 @@
 //! The world driven as the front drives it, with time told by hand.
 
+mod acme;
 mod backup;
 mod ha;
 mod life;
@@ -45,6 +46,7 @@ fn call(verb: Verb, path: &str, params: &[(&str, &str)]) -> Call {
         root_ticket: false,
         privileges: Arc::new(Everything),
         via: NodeName::new("pve1"),
+        upload: None,
     }
 }
 
@@ -61,6 +63,8 @@ fn template(path: &str) -> (String, BTreeMap<String, String>) {
         ("groups", "group"),
         ("pools", "poolid"),
         ("snapshot", "snapname"),
+        ("plugins", "id"),
+        ("account", "name"),
     ];
     let mut values = BTreeMap::new();
     let mut words: Vec<String> = Vec::new();

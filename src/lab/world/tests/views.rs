@@ -174,6 +174,73 @@ fn agents_and_containers_tell_their_addresses() {
     assert_eq!(get(&mut world, "/nodes/pve2/lxc/110/interfaces"), Value::Null);
 }
 
+/// A site of one guest, with what a scenario may say of it.
+fn one_guest(version: &str, guest: &str) -> World {
+    let text = format!(
+        "site: x\nabout: x\nnodes: [{{name: pve1, memory_gib: 64, threads: 8, version: {version}}}]\nstorages: []\nguests: [{{id: 100, node: pve1, name: a, running: true, memory_mib: 1024, mac: 'BC:24:11:00:00:01', {guest}}}]\n"
+    );
+    World::from_scenario(&Scenario::read("one", &text).unwrap(), 7, EPOCH)
+}
+
+const AGENT: &str = "/nodes/pve1/qemu/100/agent/network-get-interfaces";
+
+#[test]
+fn an_agent_says_no_in_each_of_its_ways_and_takes_its_time() {
+    let asked = |guest: &str| {
+        let mut world = one_guest("9.2.3", guest);
+        let call = call(Verb::Get, AGENT, &[]);
+        let busy = crate::lab::front::site::SiteWorld::busy(&world, &call).as_secs();
+        let said = world.handle(&call);
+        (busy, said.map(|reply| reply.data).map_err(|error| error.message))
+    };
+    let dead = (3, Err("QEMU guest agent is not running".to_owned()));
+    assert_eq!(asked("agent: dead, ip: 10.0.0.4"), dead);
+    assert_eq!(asked(""), dead, "no address: nothing runs in it");
+    let stuck = "VM 100 qga command 'guest-network-get-interfaces' failed - got timeout".to_owned();
+    assert_eq!(asked("agent: stuck"), (5, Err(stuck)));
+    let (busy, blocked) = asked("agent: blocked");
+    assert_eq!((busy, &blocked.unwrap()["result"]["error"]["class"]), (0, &Value::from("CommandNotFound")));
+    assert_eq!(asked("config: {agent: enabled=0}"), (0, Err("No QEMU guest agent configured".to_owned())));
+    let (busy, said) = asked("agent: answers");
+    assert_eq!(busy, 0);
+    assert_eq!(said.unwrap()["result"][1].get("ip-addresses"), None, "a card without an address has no list");
+}
+
+#[test]
+fn several_cards_and_what_containers_make_inside() {
+    let inside = "config: {net1: 'virtio=BC:24:11:00:00:02,bridge=vmbr0'}, inside: [{name: eth0, net: 0, addresses: [10.0.0.4/24]}, {name: eth1, net: 1}, {name: docker0, mac: '02:42:AC:11:00:01', addresses: [172.17.0.1/16]}, {name: wg0, addresses: ['fe80::1%7/64']}]";
+    let mut world = one_guest("9.2.3", inside);
+    let body = get(&mut world, AGENT);
+    let rows = body["result"].as_array().unwrap();
+    let macs: Vec<_> = rows.iter().map(|row| row["hardware-address"].as_str()).collect();
+    let wanted = ["00:00:00:00:00:00", "bc:24:11:00:00:01", "bc:24:11:00:00:02", "02:42:ac:11:00:01"];
+    assert_eq!(macs[..4], wanted.map(Some));
+    assert_eq!((macs[4], rows[4]["ip-addresses"][0]["ip-address"].as_str()), (None, Some("fe80::1%7")));
+    // Without them there is one interface for each card.
+    let mut world = one_guest("9.2.3", "ip: 10.0.0.4, config: {net1: 'virtio=BC:24:11:00:00:02,bridge=vmbr0'}");
+    let body = get(&mut world, AGENT);
+    let own = &body["result"][1]["ip-addresses"];
+    assert_eq!(
+        (own[0]["ip-address"].as_str(), own[1]["ip-address"].as_str()),
+        (Some("10.0.0.4"), Some("fe80::be24:11ff:fe00:1"))
+    );
+    assert_eq!(body["result"][2]["name"], "eth1");
+}
+
+#[test]
+fn a_containers_interfaces_have_the_shape_of_their_version() {
+    let two = "kind: lxc, inside: [{name: eth0, net: 0, addresses: [10.0.0.4/24, 10.0.0.5/24, 'fd00::4/64']}]";
+    let mut nine = one_guest("9.2.3", two);
+    let row = get(&mut nine, "/nodes/pve1/lxc/100/interfaces")[1].clone();
+    assert_eq!((row["inet"].as_str(), row["inet6"].as_str()), (Some("10.0.0.5/24"), Some("fd00::4/64")));
+    let kinds: Vec<_> = row["ip-addresses"].as_array().unwrap().iter().map(|a| a["ip-address-type"].clone()).collect();
+    assert_eq!(kinds, ["inet", "inet", "inet6"]);
+    let mut eight = one_guest("8.4.2", two);
+    let row = get(&mut eight, "/nodes/pve1/lxc/100/interfaces")[1].clone();
+    let keys: Vec<&String> = row.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["name", "hwaddr", "inet", "inet6"]);
+}
+
 #[test]
 fn a_world_can_be_sent_to_another_thread() {
     let world = site("two-node");

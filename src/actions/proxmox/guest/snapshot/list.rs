@@ -81,7 +81,7 @@ impl Action for GuestSnapshots {
             old.extend(own.iter().take(beyond).map(row));
             snapshots.extend(own.iter().map(row));
         }
-        let summary = format!("{} snapshots of {} guests, {} old", snapshots.len(), guests.len(), old.len());
+        let summary = format!("guests: {}, snapshots: {}, old: {}", guests.len(), snapshots.len(), old.len());
         let outputs = json!({"guests": guests, "snapshots": snapshots, "old": old});
         Ok(Reading { outputs, summary, guards: Vec::new(), notes: Vec::new() })
     }

@@ -1,0 +1,237 @@
+//! One node's guests: configurations and the guests themselves, in the order of an [`Agenda`], and what is done when the
+//! node does not answer.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::read::{Answered, Why, facts, of_config, of_guest};
+use super::{ATTEMPTED, Asking};
+use crate::actions::proxmox::failures;
+use crate::clients::proxmox::{GuestConfig, GuestRow};
+use crate::inventory::{Agenda, Boot, Next, Told, host};
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::{NodeName, Vmid};
+use crate::model::inventory::{DiscoveredHost, Missing, Reason, Unknown};
+
+/// After so many calls in a row without an answer the node's other guests are not asked any more: each would cost its
+/// deadline, and they would all end alike.
+const PATIENCE: u32 = 3;
+
+/// What one node gave.
+#[derive(Default)]
+pub struct Outcome {
+    pub hosts: Vec<DiscoveredHost>,
+    pub missing: Vec<Missing>,
+    /// Not on this node any more.
+    pub moved: Vec<GuestRow>,
+    pub kept: Vec<Kept>,
+}
+
+/// An answer for later runs.
+pub struct Kept {
+    pub vmid: Vmid,
+    pub digest: String,
+    pub boot: Boot,
+    pub told: Told,
+}
+
+/// A guest whose configuration is known.
+type Known = (GuestRow, GuestConfig);
+
+enum Ended {
+    Config(GuestRow, Result<GuestConfig, Why>),
+    Guest(Known, Result<Told, Why>),
+}
+
+/// Asks one node for all of `rows`.
+///
+/// # Errors
+/// It does not know us any more: no other call could do better.
+pub async fn ask_node(asking: Arc<Asking>, node: NodeName, rows: Vec<GuestRow>) -> Result<Outcome, Failure> {
+    let mut work = Work {
+        agenda: Agenda::new(rows, asking.how.at_once, asking.how.protected),
+        running: JoinSet::new(),
+        out: Outcome::default(),
+        silent: 0,
+        asking,
+        node,
+    };
+    loop {
+        while let Some(next) = work.agenda.begin() {
+            work.begin(next);
+        }
+        match work.running.join_next().await {
+            None => return Ok(work.out),
+            Some(Ok(ended)) => work.end(ended)?,
+            Some(Err(error)) => return Err(Failure::new(Class::Internal, ATTEMPTED, error.to_string())),
+        }
+    }
+}
+
+struct Work {
+    asking: Arc<Asking>,
+    node: NodeName,
+    agenda: Agenda<GuestRow, Known>,
+    running: JoinSet<Ended>,
+    out: Outcome,
+    /// Calls in a row that got no answer.
+    silent: u32,
+}
+
+impl Work {
+    fn begin(&mut self, next: Next<GuestRow, Known>) {
+        let asking = self.asking.clone();
+        match next {
+            Next::Config(row) => self.running.spawn(async move {
+                let read = of_config(&asking.site, asking.how.deadline, &row).await;
+                Ended::Config(row, read)
+            }),
+            Next::Guest(known) => self.running.spawn(async move {
+                let told = of_guest(&asking.site, asking.how.deadline, &known.0).await;
+                Ended::Guest(known, told)
+            }),
+        };
+    }
+
+    fn end(&mut self, ended: Ended) -> Result<(), Failure> {
+        self.agenda.ended(matches!(ended, Ended::Guest(..)));
+        match ended {
+            Ended::Config(row, Ok(config)) => {
+                self.silent = 0;
+                self.configured(row, config);
+            }
+            Ended::Config(row, Err(why)) => self.not_read(row, None, why, "configuration")?,
+            Ended::Guest(known, Ok(told)) => {
+                self.silent = 0;
+                self.told(known, told);
+            }
+            Ended::Guest((row, config), Err(why)) => self.not_read(row, Some(config), why, "addresses")?,
+        }
+        Ok(())
+    }
+
+    /// The configuration is there: is the guest to be asked itself?
+    fn configured(&mut self, row: GuestRow, config: GuestConfig) {
+        match self.asking.is_answered(&row, &config) {
+            Answered::Ask => self.agenda.then((row, config)),
+            Answered::Told(told) => {
+                self.note_missing(&row, &told);
+                self.host(&row, Some(&config), told, None);
+            }
+            Answered::Remembered(told, age) => self.host(&row, Some(&config), told, Some(age)),
+        }
+    }
+
+    fn told(&mut self, (row, config): Known, told: Told) {
+        if let (Some(digest), Some(boot)) = (&config.digest, self.asking.boot(&row)) {
+            self.out.kept.push(Kept { vmid: row.vmid, digest: digest.clone(), boot, told: told.clone() });
+        }
+        self.note_missing(&row, &told);
+        self.host(&row, Some(&config), told, None);
+    }
+
+    fn note_missing(&mut self, row: &GuestRow, told: &Told) {
+        if let Told::Nothing(unknown) = told
+            && unknown.reason.is_missing()
+        {
+            self.out.missing.push(missing(row, unknown, "addresses"));
+        }
+    }
+
+    fn host(&mut self, row: &GuestRow, config: Option<&GuestConfig>, told: Told, cached: Option<u64>) {
+        let mut host = host(facts(self.asking.site.name(), row), config.map(|config| &config.values), told);
+        host.cached = cached;
+        if !self.asking.how.details {
+            // Of ten thousand guests this is more than all the rest.
+            (host.lines, host.seen) = Default::default();
+        }
+        self.out.hosts.push(host);
+    }
+
+    fn not_read(
+        &mut self,
+        row: GuestRow,
+        config: Option<GuestConfig>,
+        why: Why,
+        what: &'static str,
+    ) -> Result<(), Failure> {
+        let unknown = match why {
+            Why::NotUs(error) => {
+                let we = failures::we(&self.asking.site);
+                return Err(failures::proxmox(&we, format!("read guest {}", row.vmid), &error));
+            }
+            Why::Elsewhere => {
+                self.out.moved.push(row);
+                return Ok(());
+            }
+            Why::Silent(text) => {
+                self.silent += 1;
+                Unknown::new(Reason::NodeSilent, text)
+            }
+            Why::Late => {
+                self.silent += 1;
+                let text = format!("no answer within {} s", self.asking.how.deadline.as_secs_f64());
+                Unknown::new(Reason::Deadline, text)
+            }
+            Why::Said(unknown) => {
+                self.silent = 0;
+                unknown
+            }
+        };
+        self.out.missing.push(missing(&row, &unknown, what));
+        self.host(&row, config.as_ref(), Told::Nothing(unknown), None);
+        if self.silent >= PATIENCE {
+            self.give_up();
+        }
+        Ok(())
+    }
+
+    /// The guests that are left are listed with what is known of them.
+    fn give_up(&mut self) {
+        let (rows, known) = self.agenda.give_up();
+        let text = format!("{} does not answer", self.node);
+        let unknown = Unknown::new(Reason::NodeSilent, text);
+        for (row, config) in known {
+            self.out.missing.push(missing(&row, &unknown, "addresses"));
+            self.host(&row, Some(&config), Told::Nothing(unknown.clone()), None);
+        }
+        let rest = self.asking.unread(rows, &unknown, "configuration");
+        self.out.hosts.extend(rest.hosts);
+        self.out.missing.extend(rest.missing);
+    }
+}
+
+fn missing(row: &GuestRow, unknown: &Unknown, what: &str) -> Missing {
+    let name = row.name.as_deref().unwrap_or_default();
+    Missing {
+        node: Some(row.node.clone()),
+        vmid: Some(row.vmid),
+        what: what.to_owned(),
+        reason: unknown.reason,
+        why: format!("{} of {} ({name}) on {}: {}", what, row.vmid, row.node, unknown.text),
+    }
+}
+
+impl Asking {
+    /// Guests of which only the list is known.
+    pub fn unread(&self, rows: Vec<GuestRow>, unknown: &Unknown, what: &str) -> Outcome {
+        let mut out = Outcome::default();
+        for row in rows {
+            out.missing.push(missing(&row, unknown, what));
+            out.hosts.push(host(facts(self.site.name(), &row), None, Told::Nothing(unknown.clone())));
+        }
+        out
+    }
+
+    /// Guests of a node that the cluster has lost: one thing is missing, the node.
+    pub fn offline(&self, node: &NodeName, rows: Vec<GuestRow>) -> Outcome {
+        let text = format!("node {node} is offline, as the cluster sees it");
+        let unknown = Unknown::new(Reason::NodeOffline, &text);
+        let mut out = self.unread(rows, &unknown, "configuration");
+        let why = format!("{text}: {} guests", out.hosts.len());
+        let (what, reason) = ("guests".to_owned(), Reason::NodeOffline);
+        out.missing = vec![Missing { node: Some(node.clone()), vmid: None, what, reason, why }];
+        out
+    }
+}

@@ -1,0 +1,96 @@
+//! One guest, from what the cluster's list, its configuration and the guest itself say.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::join::join;
+use super::nic::nics;
+use super::primary::primary;
+use crate::model::ids::{GuestKind, NodeName, Vmid};
+use crate::model::inventory::{DiscoveredHost, Known, Reason, Seen, Unknown};
+
+/// What a list of guests says of one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    pub site: String,
+    pub vmid: Vmid,
+    pub kind: GuestKind,
+    pub node: NodeName,
+    pub name: String,
+    pub status: String,
+    pub template: bool,
+    pub tags: Vec<String>,
+    pub pool: Option<String>,
+    pub cpus: Option<f64>,
+    /// Bytes.
+    pub memory: Option<u64>,
+    pub disk: Option<u64>,
+}
+
+/// What the guest itself told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Told {
+    Interfaces(Vec<Seen>),
+    Nothing(Unknown),
+}
+
+/// The host. `config`: its lines, nothing where they could not be read.
+pub fn host(facts: Facts, config: Option<&BTreeMap<String, String>>, told: Told) -> DiscoveredHost {
+    let empty = BTreeMap::new();
+    let lines = config.unwrap_or(&empty);
+    let known = match facts.kind {
+        GuestKind::Qemu => Known::Agent,
+        GuestKind::Lxc => Known::Container,
+    };
+    let (seen, unknown) = match told {
+        Told::Interfaces(seen) => (seen, Unknown::new(Reason::NoAddress, none_of(facts.kind))),
+        Told::Nothing(unknown) => (Vec::new(), unknown),
+    };
+    let interfaces = join(&nics(facts.kind, lines), &seen, known);
+    let primary = primary(&interfaces);
+    let own = lines.get("name").or(lines.get("hostname")).filter(|_| facts.name.is_empty()).cloned();
+    DiscoveredHost {
+        source: "proxmox".to_owned(),
+        site: facts.site,
+        name: own.unwrap_or(facts.name),
+        vmid: Some(facts.vmid),
+        node: Some(facts.node),
+        kind: Some(facts.kind),
+        status: facts.status,
+        template: facts.template,
+        tags: facts.tags,
+        pool: facts.pool,
+        cpus: facts.cpus,
+        memory: facts.memory,
+        disk: facts.disk,
+        interfaces,
+        unknown: primary.is_none().then_some(unknown),
+        primary,
+        cached: None,
+        lines: lines.iter().filter(|(key, _)| is_network(key)).map(|(k, v)| (k.clone(), v.clone())).collect(),
+        seen,
+    }
+}
+
+fn none_of(kind: GuestKind) -> &'static str {
+    match kind {
+        GuestKind::Qemu => "its guest agent reports no address that others could reach",
+        GuestKind::Lxc => "it has no address that others could reach",
+    }
+}
+
+fn is_network(key: &str) -> bool {
+    let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
+    matches!(stem, "net" | "ipconfig") && stem.len() < key.len()
+}
+
+/// Takes out what is noise. What was taken out has had no say in the primary address either.
+pub fn without_noise(host: &mut DiscoveredHost) {
+    host.interfaces.retain(|interface| !interface.noise);
+    for interface in &mut host.interfaces {
+        interface.addresses.retain(|address| !address.noise);
+    }
+    // Something without a card and without an address says nothing.
+    host.interfaces.retain(|interface| interface.nic.is_some() || !interface.addresses.is_empty());
+}
