@@ -11,6 +11,7 @@ pub mod netbox;
 pub mod proxmox;
 mod sources;
 pub mod ssh;
+pub mod talos;
 pub mod tools;
 mod waiting;
 

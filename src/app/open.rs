@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::config::Config;
 use super::error::{AppError, Exit};
 use super::needs::needs_site;
-use super::reach::{keeper, keys, net};
+use super::reach::{keeper, keys, net, talos};
 use super::settings::Settings;
 use crate::actions;
 use crate::actions::files::FileSource;
 use crate::actions::netbox::{NetboxDeps, NetboxSource};
+use crate::actions::talos::TalosSource;
 use crate::actions::tools::{AnsibleSetup, ProxmoxToken, ToolSource};
 use crate::clients::keeper::Keeper;
 use crate::clients::local::Local;
@@ -18,6 +19,7 @@ use crate::clients::net::{Keys, Net};
 use crate::clients::netbox::{Netbox, NetboxSettings, SharedNetboxWire};
 use crate::clients::proxmox::{self, Credential, NodeEndpoint, SecretSink, SharedWire, SiteSettings};
 use crate::clients::ssh::{Redact, Ssh, SshSettings, SshVia};
+use crate::clients::talos::SharedStandIn;
 use crate::contracts;
 use crate::engine::ports::{Actions, Capabilities, Source as WorldSource};
 use crate::journal::Store;
@@ -53,6 +55,8 @@ pub(in crate::app) struct Way {
     pub keeper: Keeper,
     /// Instead of HTTP to the configured NetBox, and who gives its token then.
     pub netbox: Option<(SharedNetboxWire, Arc<dyn Keys>)>,
+    /// Instead of the program talosctl.
+    pub talos: Option<SharedStandIn>,
 }
 
 impl OpenSite {
@@ -69,7 +73,8 @@ impl OpenSite {
 
     /// This machine, and what it reaches by itself: no credential is fetched and nobody is contacted.
     fn local(settings: &Settings, config: Config, redactor: &Redactor) -> Self {
-        let means = Means::new(&config, ssh(&config, settings), net(redactor), redactor);
+        let talos = talos(&config, settings, None);
+        let means = Means::new(&config, ssh(&config, settings), net(redactor), talos, redactor);
         let local_source = means.source(settings);
         let secrets = Arc::new(actions::proxmox::SecretSource::new(keeper(redactor), None));
         Self {
@@ -149,7 +154,7 @@ impl OpenSite {
             settings,
             config,
             redactor,
-            Way { credential, wire: None, ssh, keeper: keeper(redactor), netbox: None },
+            Way { credential, wire: None, ssh, keeper: keeper(redactor), netbox: None, talos: None },
         )
     }
 
@@ -167,7 +172,8 @@ impl OpenSite {
         let keeper = way.keeper;
         // A lab in this process has no network.
         let net = if way.wire.is_some() { Net::unreachable() } else { net(redactor) };
-        let means = Means { token, ..Means::new(&config, way.ssh, net, redactor) };
+        let talos = talos(&config, settings, way.talos);
+        let means = Means { token, ..Means::new(&config, way.ssh, net, talos, redactor) };
         let proxmox = Arc::new(proxmox(&config, settings, way.credential, way.wire, redactor)?);
         if cfg!(debug_assertions) {
             proxmox.set_check(check_call);
@@ -216,15 +222,17 @@ struct Means {
     local: Local,
     ssh: Arc<Ssh>,
     net: Arc<Net>,
+    talos: Arc<TalosSource>,
     /// The site's, for a child that asks for it.
     token: Option<ProxmoxToken>,
 }
 
 impl Means {
-    fn new(config: &Config, ssh: Ssh, net: Net, redactor: &Redactor) -> Self {
+    fn new(config: &Config, ssh: Ssh, net: Net, talos: TalosSource, redactor: &Redactor) -> Self {
         let keep = redactor.clone();
         let ssh = ssh.redacting(Redact::new(move |text| keep.redact(text).into_owned()));
-        Self { local: local(config, redactor), ssh: Arc::new(ssh), net: Arc::new(net), token: None }
+        let (ssh, net, talos) = (Arc::new(ssh), Arc::new(net), Arc::new(talos));
+        Self { local: local(config, redactor), ssh, net, talos, token: None }
     }
 
     fn source(&self, settings: &Settings) -> actions::Sources {
@@ -235,6 +243,7 @@ impl Means {
             .with("local", Arc::new(local))
             .with("file", Arc::new(FileSource::new(self.local.clone())))
             .with("ssh", Arc::new(actions::ssh::SshSource::new(self.ssh.clone())))
+            .with("talos", self.talos.clone())
             .with("tcp", net.clone())
             .with("http", net);
         ["ansible", "git", "task"].into_iter().fold(sources, |sources, kind| sources.with(kind, tools.clone()))

@@ -1,13 +1,19 @@
-//! The network for actions, with the secrets that their headers name, and the store of secrets itself.
+//! The network for actions, with the secrets that their headers name, the store of secrets itself, and the Talos nodes.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::config::Config;
+use super::settings::Settings;
+use crate::actions::talos::{Machine, TalosSource};
 use crate::clients::keeper::{Keeper, Keeps, Kept};
 use crate::clients::net::{Keys, Net};
+use crate::clients::talos::{SharedStandIn, Talos, Via};
+use crate::model::cluster::{Assignment, Cluster, NodeGroup};
 use crate::secrets::{Entry, Redactor, SecretRef, Secrets};
+use crate::sys::files;
 
 /// References as a site's configuration has them.
 const SCHEMES: [&str; 7] = ["pass:", "env:", "file:", "cmd:", "op:", "vault:", "sops:"];
@@ -84,4 +90,38 @@ impl Keeps for Own {
 /// The stores that this process's user has.
 pub(in crate::app) fn keeper(redactor: &Redactor) -> Keeper {
     Keeper::new(Arc::new(Own(Secrets::new(redactor.clone()))))
+}
+
+/// The clusters with a profile of type talos. Nobody has been asked yet; `direct` answers instead of the program.
+pub(in crate::app) fn talos(config: &Config, settings: &Settings, direct: Option<SharedStandIn>) -> TalosSource {
+    let expand = |path: &str| files::expand_home(path, settings.home.as_deref());
+    let via = match direct {
+        Some(lab) => Via::Direct(lab),
+        None => {
+            let programs = config.site.talos.tools.talosctl.iter();
+            Via::System(programs.map(|(minor, path)| (minor.clone(), expand(path))).collect())
+        }
+    };
+    let talos = Talos::new(via, None);
+    let clusters = config.clusters.iter().filter_map(|cluster| Some((cluster, cluster.talos.as_ref()?)));
+    clusters.fold(TalosSource::default(), |source, (cluster, given)| {
+        let folder = given.config_dir.as_ref().map(|path| config.folder().join(expand(path)));
+        // Where there is none, talosctl looks for its own.
+        let own = folder.map(|folder| folder.join("talosconfig")).filter(|path| path.exists());
+        source.with(&cluster.name, talos.with_config(own), machines(cluster))
+    })
+}
+
+fn machines(cluster: &Cluster) -> Vec<Machine> {
+    let groups = [(&cluster.nodes.controlplane, true), (&cluster.nodes.workers, false)];
+    let members = groups.into_iter().flat_map(|(group, control_plane)| {
+        group.iter().flat_map(NodeGroup::members).map(move |member| (member, control_plane)).collect::<Vec<_>>()
+    });
+    let machine = |(member, control_plane): (Assignment, bool)| Machine {
+        name: member.name,
+        vmid: member.vmid,
+        address: member.ip.map(|ip| ip.split('/').next().unwrap_or_default().to_owned()),
+        control_plane,
+    };
+    members.map(machine).collect()
 }

@@ -448,6 +448,16 @@ pub enum Lab {
         #[arg(long)]
         node: String,
     },
+    /// What the lab's talosctl is
+    #[command(hide = true)]
+    Talosctl {
+        #[arg(long)]
+        socket: PathBuf,
+        #[arg(long)]
+        of: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 const FAULTS: &str = "\

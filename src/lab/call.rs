@@ -111,3 +111,14 @@ pub struct CommandReply {
     pub stderr: String,
     pub mutating: bool,
 }
+
+/// What a program that is stood in for left behind where it was called.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProgramReply {
+    pub exit: i32,
+    pub stdout: String,
+    pub stderr: String,
+    /// A file that the program writes on its own machine: path and contents.
+    pub file: Option<(String, Vec<u8>)>,
+    pub mutating: bool,
+}

@@ -8,23 +8,13 @@ mod get;
 mod text;
 
 use crate::contracts::talosctl::{Contract, Typed};
+use crate::lab::call::ProgramReply as Reply;
 use crate::lab::world::World;
 
 /// The version that answers where none is asked for.
 pub const NEWEST: &str = "1.14";
 /// apid's port.
 const PORT: u16 = 50000;
-
-/// What a call left behind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reply {
-    pub exit: i32,
-    pub stdout: String,
-    pub stderr: String,
-    /// A file that the program writes on its own machine: path and contents.
-    pub file: Option<(String, Vec<u8>)>,
-    pub mutating: bool,
-}
 
 impl Reply {
     fn said(stdout: String) -> Self {

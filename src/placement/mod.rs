@@ -10,6 +10,7 @@ pub mod check;
 pub mod evacuation;
 pub mod pack;
 pub mod problem;
+pub mod quorum;
 pub mod upgrade;
 
 #[cfg(test)]

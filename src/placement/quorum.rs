@@ -130,13 +130,28 @@ mod tests {
             (|all| all[0].errors = "corrupt".into(), "cp1: etcd says: corrupt"),
             (|all| all[1].learners = vec![format!("{:016x}", 2)], "cp2: it is a learner"),
             (|all| all[2].raft_applied = 100, "cp3: it is 4900 entries behind"),
-            (|all| all.iter_mut().for_each(|one| one.alarms = vec![(format!("{:016x}", 3), "NOSPACE".into())]), "cp3: alarm NOSPACE"),
-            (|all| { all.pop(); }, "etcd has 3 members, and there are 2 control planes"),
+            (
+                |all| all.iter_mut().for_each(|one| one.alarms = vec![(format!("{:016x}", 3), "NOSPACE".into())]),
+                "cp3: alarm NOSPACE",
+            ),
+            (
+                |all| {
+                    all.pop();
+                },
+                "etcd has 3 members, and there are 2 control planes",
+            ),
         ] {
             let found = said(change);
             assert!(found.contains(wanted), "{wanted}: {found}");
         }
-        let two: Vec<Told> = all().into_iter().take(2).map(|mut one| { one.members.truncate(2); one }).collect();
+        let two: Vec<Told> = all()
+            .into_iter()
+            .take(2)
+            .map(|mut one| {
+                one.members.truncate(2);
+                one
+            })
+            .collect();
         assert!(findings(&two)[0].contains("two members"));
     }
 }

@@ -3,5 +3,5 @@
 mod source;
 mod status;
 
-pub use source::TalosSource;
-pub use status::Status;
+pub use source::{Machine, TalosSource};
+pub use status::TalosStatus;

@@ -123,12 +123,10 @@ fn told<T: Serialize>(what: &str, said: Result<T, TalosError>) -> Result<Value, 
     match said {
         Ok(value) => serde_json::to_value(value)
             .map_err(|e| Failure::new(Class::Internal, format!("look at {what}"), e.to_string())),
-        Err(error @ TalosError::Program(_)) => Err(Failure::new(
-            Class::Precondition,
-            format!("look at {what}"),
-            error.to_string(),
-        )
-        .remedy("install talosctl, or name it: talos.tools.talosctl of the configuration")),
+        Err(error @ TalosError::Program(_)) => {
+            Err(Failure::new(Class::Precondition, format!("look at {what}"), error.to_string())
+                .remedy("install talosctl, or name it: talos.tools.talosctl of the configuration"))
+        }
         Err(error) => Ok(json!({"why": error.to_string()})),
     }
 }

@@ -2,7 +2,7 @@
 //! assumed.
 
 use async_trait::async_trait;
-use futures::future::try_join_all;
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,11 +16,11 @@ use crate::model::param::{Param, ValueType};
 use crate::placement::quorum::{self, Told};
 
 /// The action.
-pub struct Status {
+pub struct TalosStatus {
     spec: ActionSpec,
 }
 
-impl Default for Status {
+impl Default for TalosStatus {
     fn default() -> Self {
         let spec = ActionSpec::new("talos.status", Effect::Read, "Look at every node of a Talos cluster and at its etcd")
             .param(Param::new("cluster", ValueType::String).required().help("Its profile's name"))
@@ -85,7 +85,11 @@ fn of_nodes(all: &[(Machine, Answer<Node>)]) -> Vec<String> {
             Answer::Said(node) => {
                 versions.entry(node.version.to_string()).or_default().push(&machine.name);
                 if node.stage.stage != "running" || !node.stage.ready {
-                    let waits = if node.stage.unmet.is_empty() { String::new() } else { format!(", waits for {}", node.stage.unmet.join(", ")) };
+                    let waits = if node.stage.unmet.is_empty() {
+                        String::new()
+                    } else {
+                        format!(", waits for {}", node.stage.unmet.join(", "))
+                    };
                     let ready = if node.stage.ready { "" } else { " and not ready" };
                     found.push(format!("{}: it is {}{ready}{waits}", machine.name, node.stage.stage));
                 }
@@ -118,7 +122,8 @@ fn told(machine: &Machine, answer: &Answer<Etcd>) -> Told {
             let status = &etcd.status;
             told.id.clone_from(&status.id);
             told.members = etcd.members.iter().map(|member| member.id.clone()).collect();
-            told.learners = etcd.members.iter().filter(|member| member.learner).map(|member| member.id.clone()).collect();
+            told.learners =
+                etcd.members.iter().filter(|member| member.learner).map(|member| member.id.clone()).collect();
             told.leader.clone_from(&status.leader);
             (told.raft_index, told.raft_applied) = (status.raft_index, status.raft_applied);
             told.alarms = etcd.alarms.iter().map(|alarm| (alarm.member.clone(), alarm.alarm.clone())).collect();
@@ -129,7 +134,7 @@ fn told(machine: &Machine, answer: &Answer<Etcd>) -> Told {
 }
 
 #[async_trait]
-impl Action for Status {
+impl Action for TalosStatus {
     fn spec(&self) -> &ActionSpec {
         &self.spec
     }
@@ -156,8 +161,13 @@ impl Action for Status {
         });
         let members = told.iter().map(|one| one.members.len()).max().unwrap_or(0);
         let answering = nodes.iter().filter(|(_, answer)| matches!(answer, Answer::Said(_))).count();
-        let well = if findings.is_empty() { "all is well".to_owned() } else { format!("{} not as it should be", findings.len()) };
-        let summary = format!("{cluster}: {answering} of {} nodes answer, etcd has {members} members; {well}", nodes.len());
+        let well = if findings.is_empty() {
+            "all is well".to_owned()
+        } else {
+            format!("{} not as it should be", findings.len())
+        };
+        let summary =
+            format!("{cluster}: {answering} of {} nodes answer, etcd has {members} members; {well}", nodes.len());
         if call.get("healthy") == true && !findings.is_empty() {
             let failure = Failure::new(Class::Precondition, format!("see that {cluster} is well"), findings[0].clone());
             return Err(failure.details(findings).remedy("`runbook run talos-status` shows it all").into());

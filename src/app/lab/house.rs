@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::app::error::{AppError, Exit};
 use crate::app::settings::Settings;
+use crate::contracts::talosctl::MINORS;
 use crate::lab::front::{ClientLatency, Lab, LabOptions, Listen};
 use crate::lab::ledger::Entry;
 use crate::lab::netbox::Netbox;
@@ -14,6 +15,7 @@ use crate::lab::ssh::{LabSsh, SshMode, SshOptions};
 use crate::lab::world::World;
 use crate::load::diagnostic::Source;
 use crate::load::yaml;
+use crate::model::shell;
 use crate::sys::{clock, files};
 
 const SITE: &str = include_str!("../../../cluster-config.yaml");
@@ -88,10 +90,9 @@ impl House {
         lab.with_world_as::<World, ()>(|world| {
             fingerprints.iter().for_each(|(node, print)| world.set_fingerprint(node, print));
         });
-        let exe = std::env::current_exe().map_or_else(|_| "runbook".into(), |p| p.display().to_string());
         let ssh_options = SshOptions {
             folder: folder.join("ssh"),
-            helper: vec![exe, "lab".into(), "ssh-helper".into()],
+            helper: vec![program(), "lab".into(), "ssh-helper".into()],
             sshd: request.sshd,
         };
         let ssh = LabSsh::start(&lab, &ssh_options)
@@ -210,12 +211,30 @@ impl House {
             files::write_private(self.folder.join("netbox-token-v1"), format!("{old}\n").as_bytes()).map_err(cannot)?;
             config["netbox"] = json!({"url": format!("http://{address}"), "token": format!("file:{}", file.display())});
         }
+        config["talos"]["tools"]["talosctl"] = self.write_talosctl()?;
         self.write("cluster-config.yaml", &config)?;
         if let Some(prod) = prod {
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;
             files::write_private(self.folder.join("clusters").join("prod.yaml"), prod.as_bytes()).map_err(cannot)?;
         }
         files::make_private_dir(self.folder.join("state")).map_err(cannot)
+    }
+
+    /// A program for each version that the lab stands in for; and which they are, as a configuration has it.
+    fn write_talosctl(&self) -> Result<Value, AppError> {
+        let bin = self.folder.join("bin");
+        files::make_private_dir(&bin).map_err(cannot)?;
+        let mut programs = serde_json::Map::new();
+        for minor in MINORS {
+            let path = bin.join(format!("talosctl-{minor}"));
+            let socket = self.ssh.socket().display().to_string();
+            let words =
+                [program().as_str(), "lab", "talosctl", "--socket", &socket, "--of", minor, "--"].map(shell::quote);
+            let text = format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" "));
+            files::write_atomic(&path, text.as_bytes(), 0o700).map_err(cannot)?;
+            programs.insert(minor.to_owned(), path.display().to_string().into());
+        }
+        Ok(programs.into())
     }
 
     fn write(&self, name: &str, value: &Value) -> Result<(), AppError> {
@@ -257,6 +276,11 @@ pub(in crate::app) fn configuration(site: &str, nodes: Vec<Value>, credentials: 
 /// in the configuration.
 pub(in crate::app) fn profile(scenario: &Scenario) -> Option<&'static str> {
     scenario.guests.iter().any(|guest| guest.id.0 == 1051 && guest.name == "cp1").then_some(PROD)
+}
+
+/// Ourselves, as others start us.
+fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "runbook".into(), |path| path.display().to_string())
 }
 
 fn cannot(error: files::FileError) -> AppError {

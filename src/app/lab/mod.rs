@@ -12,6 +12,11 @@ pub fn ssh_helper(socket: &std::path::Path, node: &str, command: &str) -> i32 {
     crate::lab::ssh::helper::run(socket, node, command)
 }
 
+/// Runs what stands in for talosctl of that version; the exit code is its own.
+pub fn talosctl(socket: &std::path::Path, version: &str, words: Vec<String>) -> i32 {
+    crate::lab::ssh::helper::talosctl(socket, version, words)
+}
+
 /// Names of the scenarios that there are.
 pub fn scenarios() -> Vec<&'static str> {
     crate::lab::scenario::Scenario::names()

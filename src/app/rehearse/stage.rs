@@ -23,6 +23,7 @@ use crate::app::settings::Settings;
 use crate::clients::netbox::SharedNetboxWire;
 use crate::clients::proxmox::{Credential, SharedWire};
 use crate::clients::ssh::{SharedCommands, Ssh, SshVia};
+use crate::clients::talos::SharedStandIn;
 use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd};
 use crate::engine::inject::{CrashingJournal, Inject};
 use crate::engine::ports::{Actions, Answer, Anything, Approver, Clock, JournalError, Observer};
@@ -280,6 +281,7 @@ fn open(
         credential,
         wire: Some(SharedWire(wire.clone())),
         netbox: Some((SharedNetboxWire(wire.clone()), Arc::new(LabKeys(lab.clone())))),
+        talos: Some(SharedStandIn(wire.clone())),
         ssh: Ssh::via(SshVia::Direct(SharedCommands(wire))),
         keeper: keeping.keeper(),
     };

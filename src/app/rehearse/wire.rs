@@ -11,9 +11,11 @@ use crate::clients::net::Keys;
 use crate::clients::netbox::{NetboxCall, NetboxReply, NetboxWire};
 use crate::clients::proxmox::{Reply, Wire, WireCall};
 use crate::clients::ssh::{Commands, Output};
+use crate::clients::talos::{self, StandIn};
 use crate::lab::front::{Answer, Body, Lab, NetboxAnswer, Passing, Request};
 use crate::lab::netbox::Ask;
 use crate::model::ids::NodeName;
+use crate::model::talos::Minor;
 use crate::sys::files::{self, FileError};
 use crate::sys::http::HttpError;
 
@@ -76,6 +78,19 @@ impl Commands for LabWire {
     async fn run(&self, host: &str, argv: &[String]) -> Output {
         let reply = self.0.command(&NodeName::new(host), argv).await;
         Output { exit: reply.exit, stdout: reply.stdout, stderr: reply.stderr }
+    }
+}
+
+#[async_trait]
+impl StandIn for LabWire {
+    async fn talosctl(&self, minor: Option<Minor>, words: &[String]) -> talos::Output {
+        let version = minor.map(|minor| minor.to_string());
+        let reply = self.0.talosctl(version.as_deref(), words);
+        let written = reply.file.map_or(Ok(()), |(path, bytes)| files::write_private(path, &bytes));
+        match written {
+            Ok(()) => talos::Output { exit: reply.exit, stdout: reply.stdout, stderr: reply.stderr },
+            Err(why) => talos::Output { exit: 1, stdout: String::new(), stderr: format!("{why}\n") },
+        }
     }
 }
 

@@ -72,6 +72,10 @@ pub async fn run(face: &Face, command: Lab) -> Result<Exit, AppError> {
                 tokio::task::spawn_blocking(move || app::ssh_helper(&socket, &node, &command)).await.unwrap_or(255);
             std::process::exit(code);
         }
+        Lab::Talosctl { socket, of, words } => {
+            let code = tokio::task::spawn_blocking(move || app::talosctl(&socket, &of, words)).await.unwrap_or(255);
+            std::process::exit(code);
+        }
     }
     Ok(Exit::Done)
 }

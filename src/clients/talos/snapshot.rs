@@ -44,8 +44,9 @@ pub enum NoSnapshot {
 /// # Errors
 /// It cannot be read, or it is no whole snapshot.
 pub fn check(path: &Path) -> Result<Snapshot, NoSnapshot> {
-    let (file, bytes) = files::open(path)?;
-    of(file, bytes).map_err(|error| match error {
+    let file = files::open(path)?;
+    let bytes = file.metadata().map_err(FileError::io("inspect", path))?.len();
+    of(std::io::BufReader::new(file), bytes).map_err(|error| match error {
         Broken::Read(source) => FileError::io("read", path)(source).into(),
         Broken::Kind(why) => why,
     })

@@ -14,7 +14,7 @@ use super::tls::Shown;
 use super::tools::{self, Begun};
 use super::workers::Workers;
 use crate::lab::access::Access;
-use crate::lab::call::{Call, CommandReply};
+use crate::lab::call::{Call, CommandReply, ProgramReply};
 use crate::lab::fault::{CommandFault, Fault, FaultBoard};
 use crate::lab::ledger::{Channel, Entry, Ledger, redact_command};
 use crate::lab::netbox::Netbox;
@@ -202,6 +202,29 @@ impl Core {
                 client: None,
             });
             begun
+        })
+    }
+
+    /// One call of talosctl, as from the operator's own machine, written into the ledger.
+    pub(crate) fn run_talosctl(&self, version: Option<&str>, words: &[String]) -> ProgramReply {
+        self.with_world(|world| {
+            let reply = world.talosctl(version, words);
+            let node = words.iter().skip_while(|word| *word != "--nodes").nth(1);
+            self.ledger.add(Entry {
+                seq: 0,
+                at_ms: world.now_ms(),
+                channel: Channel::Talosctl,
+                node: NodeName::new(node.map_or("", String::as_str)),
+                method: "exec".into(),
+                path: "talosctl".into(),
+                params: BTreeMap::from([("argv".to_owned(), redact_command(words))]),
+                user: None,
+                status: reply.exit,
+                mutating: reply.mutating,
+                accepted: reply.exit == 0,
+                client: version.map(|version| format!("talosctl {version}")),
+            });
+            reply
         })
     }
 

@@ -43,7 +43,7 @@ pub(crate) use self::request::percent_decode;
 pub use self::response::{Body, Response};
 use self::site::SiteWorld;
 use super::access::Access;
-use super::call::CommandReply;
+use super::call::{CommandReply, ProgramReply};
 use super::ledger::Ledger;
 use super::netbox::{Ask, Netbox};
 use crate::model::ids::{Fingerprint, NodeName};
@@ -214,6 +214,11 @@ impl Lab {
     /// One command in-process, as over SSH: to its end, which is its task's where it has one.
     pub async fn command(&self, node: &NodeName, argv: &[String]) -> CommandReply {
         self.core.run_command(node, argv).await
+    }
+
+    /// One call of talosctl in-process.
+    pub fn talosctl(&self, version: Option<&str>, words: &[String]) -> ProgramReply {
+        self.core.run_talosctl(version, words)
     }
 
     /// How long each client waited so far.

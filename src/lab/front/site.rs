@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::lab::access::Memberships;
-use crate::lab::call::{Call, CommandReply, PveError, Reply};
+use crate::lab::call::{Call, CommandReply, ProgramReply, PveError, Reply};
 use crate::lab::fault::WorldFault;
 use crate::model::ids::{Fingerprint, NodeName};
 
@@ -35,6 +35,12 @@ pub trait SiteWorld: std::any::Any + Send {
 
     /// One command run on a node over SSH.
     fn command(&mut self, node: &NodeName, argv: &[String]) -> CommandReply;
+
+    /// One call of talosctl of this minor version (nothing: the newest) on the operator's own machine.
+    fn talosctl(&mut self, version: Option<&str>, words: &[String]) -> ProgramReply {
+        let _ = (version, words);
+        ProgramReply { exit: 1, stderr: "there is no Talos here\n".into(), ..ProgramReply::default() }
+    }
 
     /// World time in milliseconds since 1970.
     fn now_ms(&self) -> u64;

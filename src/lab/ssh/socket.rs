@@ -1,8 +1,11 @@
-//! The lab's socket: one JSON line in (`node`, and `argv` or `command`), one out (`exit`, `stdout`, `stderr`).
+//! The lab's socket: one JSON line in (`node`, and `argv` or `command`; or `talosctl`, a version, and `argv`), one out
+//! (`exit`, `stdout`, `stderr`, and `file`, which the program is to write).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -21,7 +24,11 @@ pub(super) const PROBE: &str = "runbook-lab-probe";
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) node: String,
+    /// Which talosctl is called, with the words of `argv`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) talosctl: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) argv: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,11 +36,14 @@ pub(super) struct Question {
 }
 
 /// What a command answered, as it passes over the socket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SocketReply {
     pub exit: i32,
     pub stdout: String,
     pub stderr: String,
+    /// Path and contents, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<(String, String)>,
 }
 
 /// Binds the socket, for this user alone.
@@ -96,17 +106,22 @@ async fn answer(core: Arc<Core>, stream: UnixStream) {
 }
 
 fn refuse(stderr: String) -> SocketReply {
-    SocketReply { exit: 255, stdout: String::new(), stderr }
+    SocketReply { exit: 255, stderr, ..SocketReply::default() }
 }
 
 async fn run(core: &Core, question: Question) -> SocketReply {
+    if let Some(version) = question.talosctl {
+        let reply = core.run_talosctl(Some(&version), &question.argv.unwrap_or_default());
+        let file = reply.file.map(|(path, bytes)| (path, BASE64.encode(bytes)));
+        return SocketReply { exit: reply.exit, stdout: reply.stdout, stderr: reply.stderr, file };
+    }
     let argv = question.argv.unwrap_or_else(|| words::split(&question.command.unwrap_or_default()));
     match argv.first().map(String::as_str) {
         None => refuse("the lab has no shell to log in to: give a command\n".into()),
-        Some(PROBE) => SocketReply { exit: 0, stdout: String::new(), stderr: String::new() },
+        Some(PROBE) => SocketReply::default(),
         Some(_) => {
             let reply = core.run_command(&NodeName::new(question.node), &argv).await;
-            SocketReply { exit: reply.exit, stdout: reply.stdout, stderr: reply.stderr }
+            SocketReply { exit: reply.exit, stdout: reply.stdout, stderr: reply.stderr, file: None }
         }
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{FaultKind, TaskFault, World};
 use crate::lab::access::Memberships;
-use crate::lab::call::{Call, CommandReply, PveError, Reply};
+use crate::lab::call::{Call, CommandReply, ProgramReply, PveError, Reply};
 use crate::lab::fault::WorldFault;
 use crate::lab::front::site::SiteWorld;
+use crate::lab::talos;
 use crate::model::ids::{Fingerprint, NodeName, Vmid};
 
 impl World {
@@ -34,6 +35,10 @@ impl SiteWorld for World {
 
     fn command(&mut self, node: &NodeName, argv: &[String]) -> CommandReply {
         World::command(self, node, argv)
+    }
+
+    fn talosctl(&mut self, version: Option<&str>, words: &[String]) -> ProgramReply {
+        talos::talosctl(self, version.unwrap_or(talos::NEWEST), words)
     }
 
     fn busy(&self, call: &Call) -> Duration {
