@@ -26,7 +26,7 @@ use super::proxmox::node::{NodeEmpty, NodeReboot, Nodes, Updates};
 use super::proxmox::storage::{Orphans, Storages, VolumeDelete};
 use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
-use super::talos::TalosStatus;
+use super::talos::{TalosPlanUpgrade, TalosStatus};
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
 use crate::model::action_spec::Catalogue;
@@ -113,6 +113,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(SshRun::default()),
         Arc::new(SshWait::new(deps.timing)),
         Arc::new(WaitTcp::new(deps.timing)),
+        Arc::new(TalosPlanUpgrade::default()),
         Arc::new(TalosStatus::default()),
         Arc::new(TaskRun::new(deps.taskfile.clone())),
         Arc::new(YamlSet::new(deps.folder.clone())),
@@ -216,6 +217,7 @@ mod tests {
                 "ssh.copy",
                 "ssh.run",
                 "ssh.wait",
+                "talos.plan_upgrade",
                 "talos.status",
                 "task.run",
                 "wait.tcp",

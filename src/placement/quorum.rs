@@ -64,6 +64,31 @@ pub fn findings(told: &[Told]) -> Vec<String> {
     found
 }
 
+/// Whether etcd goes on without this member, as far as is known; why not.
+///
+/// # Errors
+/// Too few of the others would be left, or it is not known how many are.
+pub fn goes_on_without(told: &[Told], name: &str) -> Result<(), String> {
+    let voters: BTreeSet<&String> = told
+        .iter()
+        .filter(|one| one.unknown.is_none())
+        .flat_map(|one| one.members.iter().filter(|id| !one.learners.contains(id)))
+        .collect();
+    let well = told.iter().filter(|one| one.unknown.is_none() && of_member(one).is_empty() && voters.contains(&one.id));
+    let left = well.filter(|one| one.name != name).count();
+    let needed = voters.len() / 2 + 1;
+    if voters.is_empty() {
+        return Err("it is not known who the members of etcd are".into());
+    }
+    if left < needed {
+        return Err(format!(
+            "etcd has {} voting members and needs {needed}: without {name}, {left} are well",
+            voters.len()
+        ));
+    }
+    Ok(())
+}
+
 fn of_member(one: &Told) -> Vec<String> {
     let mut found = Vec::new();
     if !one.errors.is_empty() {
@@ -113,6 +138,24 @@ mod tests {
     #[test]
     fn three_who_agree_are_well() {
         assert_eq!(findings(&all()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn etcd_goes_on_without_one_only_where_enough_others_are_well() {
+        assert_eq!(goes_on_without(&all(), "cp2"), Ok(()));
+        let without = |change: fn(&mut Vec<Told>), name| {
+            let mut all = all();
+            change(&mut all);
+            goes_on_without(&all, name)
+        };
+        let silent: fn(&mut Vec<Told>) = |all| all[0].unknown = Some("no answer".into());
+        assert!(without(silent, "cp2").unwrap_err().contains("without cp2, 1 are well"));
+        assert_eq!(without(silent, "cp1"), Ok(()), "the one that is down may go");
+        let learner: fn(&mut Vec<Told>) =
+            |all| all.iter_mut().for_each(|one| one.learners = vec![format!("{:016x}", 3)]);
+        assert!(without(learner, "cp1").unwrap_err().contains("2 voting members and needs 2"));
+        assert!(without(|all| all[2].raft_applied = 0, "cp1").is_err());
+        assert!(without(|all| all.clear(), "cp1").unwrap_err().contains("not known"));
     }
 
     #[test]
