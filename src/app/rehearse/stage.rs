@@ -225,6 +225,11 @@ impl Stage {
         seen
     }
 
+    /// What the lab's own witness has seen of the Talos machines that must never be.
+    pub fn violations(&self) -> Vec<String> {
+        self.lab.talos_violations()
+    }
+
     pub fn state(&self) -> Value {
         let mut state = self.lab.with_world_as::<World, _>(|world| world.snapshot_state()).unwrap_or_default();
         state["access"] = self.lab.access().comparable();

@@ -216,7 +216,12 @@ impl Core {
         let begun = self.begin_talosctl(version, words, file);
         match begun.waits {
             None => begun,
-            Some(waits) => Client { core: self, id: waits.id }.to_its_end(waits.patience).await,
+            Some(waits) => {
+                let ended = Client { core: self, id: waits.id }.to_its_end(waits.patience).await;
+                let stdout = format!("{}{}", begun.stdout, ended.stdout);
+                let stderr = format!("{}{}", begun.stderr, ended.stderr);
+                ProgramReply { stdout, stderr, mutating: begun.mutating, ..ended }
+            }
         }
     }
 

@@ -15,7 +15,7 @@ fn ended(world: &mut World, version: &str, line: &str) -> Option<Reply> {
     let Some(waits) = begun.waits else { return Some(begun) };
     for _ in 0..3600 {
         if let Some(reply) = world.talosctl_ended(waits.id) {
-            return Some(reply);
+            return Some(Reply { stderr: format!("{}{}", begun.stderr, reply.stderr), ..reply });
         }
         let now = World::now_ms(world);
         World::advance_to(world, now + 1000);
@@ -138,7 +138,7 @@ fn the_older_server_looks_at_etcd_first_and_preserve_makes_it_look_away() {
     assert_eq!(call(&mut world, "1.11", &format!("{line} --preserve")).exit, 0);
     let seen = world.talos_violations();
     assert!(seen[0].what.contains("`talosctl upgrade` of 10.0.0.51 takes down cp1"), "{seen:?}");
-    pass(&mut world, 1);
+    pass(&mut world, 15);
     assert!(world.talos_violations()[1].what.contains("no control plane's API server answers"));
 }
 
@@ -156,7 +156,7 @@ fn upgrades_go_wrong_as_they_are_told_to() {
     well(&mut world, "1.11", &new("10.0.0.51"));
     let extensions = said(&mut world, "-n 10.0.0.51 get extensions -o json");
     assert!(runs(&mut world, "10.0.0.51") == "v1.11.6" && !extensions.contains(AGENT), "{extensions}");
-    lay(&mut world, "upgrade-hangs:worker1");
+    lay(&mut world, "upgrade-hangs:w1");
     let begun = call(&mut world, "1.11", &new("10.0.0.61"));
     pass(&mut world, 600);
     assert_eq!(runs(&mut world, "10.0.0.61"), "v1.11.6");
