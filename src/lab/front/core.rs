@@ -217,7 +217,7 @@ impl Core {
         match begun.waits {
             None => begun,
             Some(waits) => {
-                let ended = Client { core: self, id: waits.id }.to_its_end(waits.patience).await;
+                let ended = Client { core: self, id: waits.id }.wait_for_the_end(waits.patience).await;
                 let stdout = format!("{}{}", begun.stdout, ended.stdout);
                 let stderr = format!("{}{}", begun.stderr, ended.stderr);
                 ProgramReply { stdout, stderr, mutating: begun.mutating, ..ended }
@@ -262,7 +262,7 @@ impl Client<'_> {
     /// How often the world is asked, world milliseconds.
     const POLL_MS: u64 = 500;
 
-    async fn to_its_end(self, patience: Option<Duration>) -> ProgramReply {
+    async fn wait_for_the_end(self, patience: Option<Duration>) -> ProgramReply {
         let poll = self.core.clock.real_duration(Self::POLL_MS).max(Duration::from_millis(2));
         let until = patience.map(|patience| tokio::time::Instant::now() + patience);
         loop {

@@ -12,30 +12,30 @@ const PAGES: usize = 16 * 4096;
 const MAGIC: u32 = 0xED0C_DAED;
 
 /// The member behind a call, or what is said instead.
-fn member<'a>(world: &'a World, call: &Call<'_>, doing: &str) -> Result<(&'a Machine, &'a Etcd), Reply> {
-    let Some((_, machine)) = world.machine_at(call.node) else { return Err(call.unreachable(doing)) };
+fn member<'a>(world: &'a World, call: &Call<'_>, doing: &str) -> Result<(&'a Machine, &'a Etcd), Box<Reply>> {
+    let Some((_, machine)) = world.machine_at(call.node) else { return Err(Box::new(call.unreachable(doing))) };
     match &machine.etcd {
         // The machine is there, its etcd is not.
         Some(_) if machine.stage != Stage::Running || machine.ills.contains(&Ill::EtcdUnhealthy) => {
             let why = "connection error: desc = \"transport: Error while dialing: dial unix /etcd/etcd.sock: connect: connection refused\"";
-            Err(Reply::failed(format_args!("{doing}rpc error: code = Unavailable desc = {why}")))
+            Err(Box::new(Reply::failed(format_args!("{doing}rpc error: code = Unavailable desc = {why}"))))
         }
         Some(etcd) if etcd.removed || etcd.wiped => {
             let why = "etcdserver: the member has been permanently removed from the cluster";
-            Err(Reply::failed(format_args!("{doing}rpc error: code = Unknown desc = {why}")))
+            Err(Box::new(Reply::failed(format_args!("{doing}rpc error: code = Unknown desc = {why}"))))
         }
         Some(etcd) => Ok((machine, etcd)),
-        None => Err(Reply::failed(format_args!(
+        None => Err(Box::new(Reply::failed(format_args!(
             "{doing}rpc error: code = Unimplemented desc = method not supported on machine type {:?}",
             "worker"
-        ))),
+        )))),
     }
 }
 
 pub(super) fn members(world: &World, call: &Call<'_>) -> Reply {
     let doing = "error getting members: ";
     if let Err(reply) = member(world, call, doing) {
-        return reply;
+        return *reply;
     }
     if !world.etcd_has_quorum() {
         return Reply::failed(format_args!("{doing}rpc error: code = Unknown desc = context deadline exceeded"));
@@ -62,7 +62,7 @@ pub(super) fn status(world: &World, call: &Call<'_>) -> Reply {
     let doing = "error getting status: ";
     let (_, etcd) = match member(world, call, doing) {
         Ok(found) => found,
-        Err(reply) => return reply,
+        Err(reply) => return *reply,
     };
     let leader = world.etcd_leader();
     let errors = if leader.is_none() { "etcdserver: no leader" } else { "" };
@@ -102,7 +102,7 @@ pub(super) fn status(world: &World, call: &Call<'_>) -> Reply {
 /// Nothing at all is written where there are none.
 pub(super) fn alarms(world: &World, call: &Call<'_>) -> Reply {
     if let Err(reply) = member(world, call, "error getting alarms: ") {
-        return reply;
+        return *reply;
     }
     let rows: Vec<Vec<String>> = world
         .etcd()
@@ -114,7 +114,7 @@ pub(super) fn alarms(world: &World, call: &Call<'_>) -> Reply {
 
 pub(super) fn snapshot(world: &mut World, call: &Call<'_>) -> Reply {
     if let Err(reply) = member(world, call, "error reading: ") {
-        return reply;
+        return *reply;
     }
     let Some(path) = call.typed.args.first() else { return Reply::failed("accepts 1 arg(s), received 0") };
     if !world.etcd_has_quorum() {
@@ -147,7 +147,7 @@ pub(super) fn snapshot(world: &mut World, call: &Call<'_>) -> Reply {
 /// The leader hands over; nothing is said.
 pub(super) fn forfeit(world: &mut World, call: &Call<'_>) -> Reply {
     if let Err(reply) = member(world, call, "error forfeiting leadership: ") {
-        return reply;
+        return *reply;
     }
     if let Some((vmid, _)) = world.machine_at(call.node) {
         world.forfeit_leadership(vmid);
@@ -158,7 +158,7 @@ pub(super) fn forfeit(world: &mut World, call: &Call<'_>) -> Reply {
 pub(super) fn remove(world: &mut World, call: &Call<'_>) -> Reply {
     let doing = "error removing member: ";
     if let Err(reply) = member(world, call, doing) {
-        return reply;
+        return *reply;
     }
     let text = call.typed.args.first().map_or("", String::as_str);
     let Ok(id) = u64::from_str_radix(text, 16) else {
@@ -182,7 +182,7 @@ pub(super) fn remove(world: &mut World, call: &Call<'_>) -> Reply {
 
 pub(super) fn defrag(world: &mut World, call: &Call<'_>) -> Reply {
     if let Err(reply) = member(world, call, "error defragmenting: ") {
-        return reply;
+        return *reply;
     }
     if let Some((vmid, _)) = world.machine_at(call.node) {
         world.defragment(vmid);
@@ -193,7 +193,7 @@ pub(super) fn defrag(world: &mut World, call: &Call<'_>) -> Reply {
 /// Which alarms are gone, as they are listed.
 pub(super) fn disarm(world: &mut World, call: &Call<'_>) -> Reply {
     if let Err(reply) = member(world, call, "error disarming alarms: ") {
-        return reply;
+        return *reply;
     }
     let row = |(id, alarm): (u64, String)| vec![call.node.to_owned(), format!("{id:016x}"), alarm];
     let rows: Vec<Vec<String>> = world.disarm().into_iter().map(row).collect();
