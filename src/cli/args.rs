@@ -471,6 +471,9 @@ Faults:
   ssh-drop-after:… ssh-exit-after:…   the command is carried out first   ·   quorum-lost    quorum-back
   lock-stays:104    set-lock:104=backup    clear-lock:104    replace-guest:104    tasks-late=40s
   challenge-fails:pve1.example.org
+  talos-rolls-back:cp1   its next new version does not boot   ·   talos-loses-extensions:cp1   it comes up without them
+  talos-never-returns:cp1   from its next boot   ·   upgrade-hangs:cp1   talosctl never ends though the node is back
+  etcd-unhealthy:cp1   etcd-learner:cp1   etcd-alarm:cp1   ·   snapshot-cut   snapshot-damaged   the next one of etcd
   @40s FAULT        after so much of the lab's time
 In paths * is one segment, a trailing ** all the rest, a trailing *N how often.";
 

@@ -121,4 +121,15 @@ pub struct ProgramReply {
     /// A file that the program writes on its own machine: path and contents.
     pub file: Option<(String, Vec<u8>)>,
     pub mutating: bool,
+    /// What it waits for before it ends: the rest is the answer to that.
+    pub waits: Option<Waits>,
+}
+
+/// A program that has not ended yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// The world's number for it.
+    pub id: u64,
+    /// After so much of its own time, which is real time, it gives up.
+    pub patience: Option<std::time::Duration>,
 }

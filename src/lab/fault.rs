@@ -22,7 +22,7 @@ pub enum Fault {
 }
 
 /// Every kind of fault by the word that a person writes for it; [`Fault::kind`] says which one a fault is.
-pub const KINDS: [&str; 27] = [
+pub const KINDS: [&str; 36] = [
     "reset-before",
     "reset-after",
     "STATUS",
@@ -50,52 +50,16 @@ pub const KINDS: [&str; 27] = [
     "set-lock",
     "clear-lock",
     "challenge-fails",
+    "talos-rolls-back",
+    "talos-never-returns",
+    "talos-loses-extensions",
+    "upgrade-hangs",
+    "etcd-unhealthy",
+    "etcd-learner",
+    "etcd-alarm",
+    "snapshot-cut",
+    "snapshot-damaged",
 ];
-
-impl Fault {
-    /// Its word in [`KINDS`].
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Request(fault) => match &fault.effect {
-                Effect::ResetBefore => "reset-before",
-                Effect::ResetAfter => "reset-after",
-                Effect::Status { after: false, .. } => "STATUS",
-                Effect::Status { after: true, .. } => "STATUS-after",
-                Effect::Slow(_) => "slow",
-                Effect::Hang => "hang",
-            },
-            Self::Command(CommandFault { said: None, after: false, .. }) => "ssh-drop",
-            Self::Command(CommandFault { said: None, after: true, .. }) => "ssh-drop-after",
-            Self::Command(CommandFault { said: Some(_), after: false, .. }) => "ssh-exit",
-            Self::Command(CommandFault { said: Some(_), after: true, .. }) => "ssh-exit-after",
-            Self::TokenRejected { .. } => "token-rejected",
-            Self::World(fault) => fault.kind(),
-        }
-    }
-}
-
-impl WorldFault {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::TaskFail { .. } => "task-fail",
-            Self::TaskAbort { .. } => "task-abort",
-            Self::TaskWarn { .. } => "task-warn",
-            Self::TaskHang { .. } => "task-hang",
-            Self::TaskForget { .. } => "task-forget",
-            Self::TaskFull { .. } => "task-full",
-            Self::LockStays { .. } => "lock-stays",
-            Self::TasksLate { .. } => "tasks-late",
-            Self::NodeUp { up: false, .. } => "node-down",
-            Self::NodeUp { up: true, .. } => "node-up",
-            Self::Quorum { lost: true } => "quorum-lost",
-            Self::Quorum { lost: false } => "quorum-back",
-            Self::ReplaceGuest { .. } => "replace-guest",
-            Self::SetLock { lock: Some(_), .. } => "set-lock",
-            Self::SetLock { lock: None, .. } => "clear-lock",
-            Self::ChallengeFails { .. } => "challenge-fails",
-        }
-    }
-}
 
 /// A fault of SSH, for commands whose program this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,6 +136,15 @@ pub enum WorldFault {
     SetLock {
         vmid: Vmid,
         lock: Option<String>,
+    },
+    /// Of a Talos machine, by its hostname.
+    Talos {
+        node: String,
+        fault: TalosFault,
+    },
+    /// The next snapshot of etcd.
+    Snapshot {
+        fault: SnapshotFault,
     },
 }
 
@@ -282,7 +255,9 @@ fn parse_effect(
             _ => Err(bad(
                 "expected one of reset-before, reset-after, STATUS, STATUS-after, slow, hang, token-rejected, node-down, \
                  node-up, quorum-lost, quorum-back, task-fail, task-abort, task-warn, task-hang, task-forget, task-full, tasks-late, \
-                 lock-stays, set-lock, clear-lock, replace-guest, challenge-fails, ssh-drop, ssh-drop-after, ssh-exit, ssh-exit-after",
+                 lock-stays, set-lock, clear-lock, replace-guest, challenge-fails, ssh-drop, ssh-drop-after, ssh-exit, ssh-exit-after, \
+                 talos-rolls-back, talos-never-returns, talos-loses-extensions, upgrade-hangs, etcd-unhealthy, etcd-learner, etcd-alarm, \
+                 snapshot-cut, snapshot-damaged",
                 REQUEST_EXAMPLE,
             )),
         },
@@ -338,6 +313,8 @@ fn parse_world(
         "node-down" | "node-up" if rest.is_empty() => return Err(bad("expected a node's name", "node-down:pve3")),
         "node-down" | "node-up" => WorldFault::NodeUp { node: NodeName::new(rest), up: kind == "node-up" },
         "quorum-lost" | "quorum-back" => WorldFault::Quorum { lost: kind == "quorum-lost" },
+        "snapshot-cut" => WorldFault::Snapshot { fault: SnapshotFault::Cut },
+        "snapshot-damaged" => WorldFault::Snapshot { fault: SnapshotFault::Damaged },
         "challenge-fails" if rest.is_empty() => return Err(bad("expected a name", "challenge-fails:pve1.example.org")),
         "challenge-fails" => WorldFault::ChallengeFails { domain: rest.to_owned() },
         "lock-stays" => WorldFault::LockStays { vmid: guest(rest)? },
@@ -347,6 +324,10 @@ fn parse_world(
             let (vmid, lock) = rest.split_once('=').ok_or_else(|| bad("expected a lock", "set-lock:104=backup"))?;
             WorldFault::SetLock { vmid: guest(vmid)?, lock: Some(lock.to_owned()) }
         }
+        _ if let Some(fault) = TalosFault::of(kind) => match rest {
+            "" => return Err(bad("expected a Talos node", "talos-rolls-back:cp1")),
+            node => WorldFault::Talos { node: node.to_owned(), fault },
+        },
         _ => {
             let Some(ms) = kind.strip_prefix("tasks-late") else { return Ok(None) };
             let ms = ms.strip_prefix('=').and_then(milliseconds);
@@ -486,5 +467,9 @@ impl FaultBoard {
     }
 }
 
+mod kind;
+mod talos;
 #[cfg(test)]
 mod tests;
+
+pub use talos::{SnapshotFault, TalosFault};

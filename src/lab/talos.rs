@@ -3,13 +3,18 @@
 //!
 //! Compared with the sources and documents of Talos (`contracts::talosctl`), not with the real binary.
 
+mod change;
 mod etcd;
 mod get;
+mod tell;
 mod text;
 
 use crate::contracts::talosctl::{Contract, Typed};
-use crate::lab::call::ProgramReply as Reply;
+use std::time::Duration;
+
+use crate::lab::call::{ProgramReply as Reply, Waits};
 use crate::lab::world::World;
+use crate::lab::world::talos::{Down, Stage};
 
 /// The version that answers where none is asked for.
 pub const NEWEST: &str = "1.14";
@@ -19,6 +24,11 @@ const PORT: u16 = 50000;
 impl Reply {
     fn said(stdout: String) -> Self {
         Self { stdout, ..Self::default() }
+    }
+
+    /// The world has its number, and the rest is the answer to that.
+    fn waits(id: u64, patience: Option<Duration>) -> Self {
+        Self { waits: Some(Waits { id, patience }), ..Self::default() }
     }
 
     /// As talosctl's own `main` ends on any error.
@@ -31,8 +41,16 @@ impl Reply {
     }
 }
 
-/// Answers a call of talosctl of this minor version; `words` are those after the program's name.
-pub fn talosctl(world: &mut World, version: &str, words: &[String]) -> Reply {
+/// The file that a call reads on its own machine.
+pub fn reads(version: &str, words: &[String]) -> Option<String> {
+    let typed = Contract::of(version)?.parse(words).ok()?;
+    let applies = typed.path.iter().map(String::as_str).eq(["apply-config"]);
+    applies.then(|| typed.flag("file").map(str::to_owned).or_else(|| typed.args.first().cloned()))?
+}
+
+/// Answers a call of talosctl of this minor version; `words` are those after the program's name, `file` what is in the
+/// one that it reads.
+pub fn talosctl(world: &mut World, version: &str, words: &[String], file: Option<&str>) -> Reply {
     let Some(contract) = Contract::of(version) else {
         return Reply::failed(format_args!("the lab has no talosctl {version}"));
     };
@@ -49,14 +67,14 @@ pub fn talosctl(world: &mut World, version: &str, words: &[String]) -> Reply {
             lines.map(|c| format!("  {:<18}{}\n", c.path.last().map_or("", String::as_str), c.short)).collect();
         return Reply::said(format!("Usage:\n  talosctl {} [flags]\n\n{lines}", typed.path.join(" ")));
     }
-    let mut reply = answer(world, contract, &typed);
+    let mut reply = answer(world, contract, &typed, file);
     if !typed.warnings.is_empty() {
         reply.stderr = format!("{}\n{}", typed.warnings.join("\n"), reply.stderr);
     }
     reply
 }
 
-fn answer(world: &mut World, contract: &Contract, typed: &Typed) -> Reply {
+fn answer(world: &mut World, contract: &Contract, typed: &Typed, file: Option<&str>) -> Reply {
     let path: Vec<&str> = typed.path.iter().map(String::as_str).collect();
     if path[..] == ["version"] && typed.is_on("client") {
         return Reply::said(text::client(contract, typed.is_on("short")));
@@ -73,6 +91,9 @@ fn answer(world: &mut World, contract: &Contract, typed: &Typed) -> Reply {
         many => return Reply::failed(format_args!("the lab answers for one node a call, not for {}", many.len())),
     };
     let call = Call { contract, typed, node: &node };
+    if let Some(refused) = call.wrong_door(world) {
+        return refused;
+    }
     match path[..] {
         ["version"] => get::version(world, &call),
         ["get"] => get::get(world, &call),
@@ -82,6 +103,22 @@ fn answer(world: &mut World, contract: &Contract, typed: &Typed) -> Reply {
         ["etcd", "status"] => etcd::status(world, &call),
         ["etcd", "alarm", "list"] => etcd::alarms(world, &call),
         ["etcd", "snapshot"] => etcd::snapshot(world, &call),
+        ["etcd", "alarm", "disarm"] => etcd::disarm(world, &call),
+        ["etcd", "forfeit-leadership"] => etcd::forfeit(world, &call),
+        ["etcd", "remove-member"] => etcd::remove(world, &call),
+        ["etcd", "defrag"] => etcd::defrag(world, &call),
+        ["upgrade"] => change::upgrade(world, &call),
+        ["reboot"] => change::down(world, &call, &Down::Reboot),
+        ["shutdown"] => change::down(world, &call, &Down::Shutdown),
+        ["rollback"] => change::rollback(world, &call),
+        ["reset"] => change::reset(world, &call),
+        ["apply-config"] => change::apply_config(world, &call, file),
+        ["image", "pull"] => change::pull(world, &call),
+        ["image", "list"] => change::images(world, &call),
+        ["health"] => change::health(world, &call),
+        ["logs"] => tell::logs(world, &call),
+        ["dmesg"] => tell::dmesg(world, &call),
+        ["time"] => tell::time(world, &call),
         _ => Reply::failed(format_args!("the lab does not stand in for `talosctl {}`", path.join(" "))),
     }
 }
@@ -94,6 +131,19 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// A machine without a configuration and one with are spoken to in different ways.
+    fn wrong_door(&self, world: &World) -> Option<Reply> {
+        let (_, machine) = world.machine_at(self.node)?;
+        let why = match (machine.stage == Stage::Maintenance, self.typed.is_on("insecure")) {
+            (true, false) => "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            (false, true) => "remote error: tls: certificate required",
+            _ => return None,
+        };
+        Some(Reply::failed(format_args!(
+            "rpc error: code = Unavailable desc = connection error: desc = \"transport: authentication handshake failed: {why}\""
+        )))
+    }
+
     /// What is said where nobody answers; `doing` stands before it, other for each command.
     fn unreachable(&self, doing: &str) -> Reply {
         Reply::failed(format_args!(

@@ -24,6 +24,8 @@ pub struct Status {
     /// Requests that reached it, and those of them that changed something.
     pub requests: usize,
     pub mutating: usize,
+    /// What must never have been of the Talos machines: etcd without quorum by what was asked for, no API server.
+    pub violations: Vec<String>,
     /// Why SSH is answered in-process, where it is.
     pub no_sshd: Option<String>,
 }
@@ -172,6 +174,7 @@ fn describe(house: &House, request: &LabRequest) -> Status {
         env: house.env(),
         requests: ledger.len(),
         mutating: ledger.iter().filter(|entry| entry.mutating).count(),
+        violations: house.talos_violations(),
         no_sshd: house.no_sshd().map(str::to_owned),
     }
 }

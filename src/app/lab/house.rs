@@ -122,6 +122,11 @@ impl House {
         self.lab.ledger().entries()
     }
 
+    /// What must never have been of the Talos machines.
+    pub fn talos_violations(&self) -> Vec<String> {
+        self.lab.talos_violations()
+    }
+
     /// Why commands over SSH are answered in-process, where they are.
     pub fn no_sshd(&self) -> Option<&str> {
         match self.ssh.mode() {

@@ -127,6 +127,7 @@ pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
                         entries(of).for_each(|(k, v)| put(format!("netbox/{kind}/{name}"), k, v));
                     }
                 }
+                ("talos", name) => entries(fields).for_each(|(k, v)| put(format!("talos/{name}"), k, v)),
                 ("secret", _) => entries(fields).for_each(|(k, v)| put(format!("secret/{name}"), k, v)),
                 ("ha", "maintenance_asked") => {
                     for node in fields.as_array().into_iter().flatten().filter_map(Value::as_str) {

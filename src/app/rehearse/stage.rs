@@ -144,6 +144,7 @@ impl Stage {
         self.lab.faults().clear();
         self.lab.with_world_as::<World, _>(|world| {
             world.set_quorum_lost(false);
+            world.mend_talos();
             for node in world.nodes() {
                 world.set_node_up(&node, true);
             }
@@ -222,6 +223,11 @@ impl Stage {
             }
         }
         seen
+    }
+
+    /// What the lab's own witness has seen of the Talos machines that must never be.
+    pub fn violations(&self) -> Vec<String> {
+        self.lab.talos_violations()
     }
 
     pub fn state(&self) -> Value {

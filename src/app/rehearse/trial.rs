@@ -268,6 +268,7 @@ impl Scene {
         if self.stage.tells_a_secret(&act.events) {
             found.push("the journal has a secret".to_owned());
         }
+        found.extend(self.stage.violations());
         found.extend(said(&view, status, &tried.story));
     }
 }

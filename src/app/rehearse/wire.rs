@@ -14,6 +14,7 @@ use crate::clients::ssh::{Commands, Output};
 use crate::clients::talos::{self, StandIn};
 use crate::lab::front::{Answer, Body, Lab, NetboxAnswer, Passing, Request};
 use crate::lab::netbox::Ask;
+use crate::lab::talos::{NEWEST, reads};
 use crate::model::ids::NodeName;
 use crate::model::talos::Minor;
 use crate::sys::files::{self, FileError};
@@ -85,7 +86,9 @@ impl Commands for LabWire {
 impl StandIn for LabWire {
     async fn talosctl(&self, minor: Option<Minor>, words: &[String]) -> talos::Output {
         let version = minor.map(|minor| minor.to_string());
-        let reply = self.0.talosctl(version.as_deref(), words);
+        let of = version.as_deref().unwrap_or(NEWEST);
+        let file = reads(of, words).and_then(|path| files::read_text(path).ok());
+        let reply = self.0.talosctl(version.as_deref(), words, file.as_deref()).await;
         let written = reply.file.map_or(Ok(()), |(path, bytes)| files::write_private(path, &bytes));
         match written {
             Ok(()) => talos::Output { exit: reply.exit, stdout: reply.stdout, stderr: reply.stderr },

@@ -43,6 +43,9 @@ pub async fn run(face: &Face, command: Lab) -> Result<Exit, AppError> {
                     status.requests,
                     status.mutating
                 ));
+                for violation in &status.violations {
+                    face.printer.data(&format!("violation: {violation}"));
+                }
             }
         }
         Lab::Env => {

@@ -50,6 +50,8 @@ fn every_kind_is_written_as_its_word() {
         "node-down" | "node-up" => format!("{kind}:pve1"),
         "set-lock" => "set-lock:104=backup".to_owned(),
         "challenge-fails" => "challenge-fails:pve1.example.org".to_owned(),
+        "snapshot-cut" | "snapshot-damaged" => kind.to_owned(),
+        of if of.starts_with("talos-") || of.starts_with("etcd-") || of == "upgrade-hangs" => format!("{kind}:cp1"),
         "lock-stays" | "clear-lock" | "replace-guest" => format!("{kind}:104"),
         task if task.starts_with("task-") => format!("{kind}:qmigrate/104"),
         _ => format!("{kind}:qm*1"),

@@ -205,11 +205,30 @@ impl Core {
         })
     }
 
-    /// One call of talosctl, as from the operator's own machine, written into the ledger.
-    pub(crate) fn run_talosctl(&self, version: Option<&str>, words: &[String]) -> ProgramReply {
+    /// One call of talosctl, as from the operator's own machine, written into the ledger as it stood when it was taken; to
+    /// its end. `file`: what is in the one that it reads.
+    pub(crate) async fn run_talosctl(
+        &self,
+        version: Option<&str>,
+        words: &[String],
+        file: Option<&str>,
+    ) -> ProgramReply {
+        let begun = self.begin_talosctl(version, words, file);
+        match begun.waits {
+            None => begun,
+            Some(waits) => {
+                let ended = Client { core: self, id: waits.id }.wait_for_the_end(waits.patience).await;
+                let stdout = format!("{}{}", begun.stdout, ended.stdout);
+                let stderr = format!("{}{}", begun.stderr, ended.stderr);
+                ProgramReply { stdout, stderr, mutating: begun.mutating, ..ended }
+            }
+        }
+    }
+
+    fn begin_talosctl(&self, version: Option<&str>, words: &[String], file: Option<&str>) -> ProgramReply {
         self.with_world(|world| {
-            let reply = world.talosctl(version, words);
-            let node = words.iter().skip_while(|word| *word != "--nodes").nth(1);
+            let reply = world.talosctl(version, words, file);
+            let node = words.iter().skip_while(|word| *word != "--nodes" && *word != "-n").nth(1);
             self.ledger.add(Entry {
                 seq: 0,
                 at_ms: world.now_ms(),
@@ -230,6 +249,38 @@ impl Core {
 
     fn lock(&self) -> MutexGuard<'_, Box<dyn SiteWorld>> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A talosctl that waits. When it goes away before its time, the world knows.
+struct Client<'a> {
+    core: &'a Core,
+    id: u64,
+}
+
+impl Client<'_> {
+    /// How often the world is asked, world milliseconds.
+    const POLL_MS: u64 = 500;
+
+    async fn wait_for_the_end(self, patience: Option<Duration>) -> ProgramReply {
+        let poll = self.core.clock.real_duration(Self::POLL_MS).max(Duration::from_millis(2));
+        let until = patience.map(|patience| tokio::time::Instant::now() + patience);
+        loop {
+            if let Some(reply) = self.core.with_world(|world| world.talosctl_ended(self.id)) {
+                return reply;
+            }
+            if until.is_some_and(|until| tokio::time::Instant::now() >= until) {
+                return self.core.with_world(|world| world.talosctl_gone(self.id));
+            }
+            tokio::time::sleep(poll).await;
+        }
+    }
+}
+
+impl Drop for Client<'_> {
+    fn drop(&mut self) {
+        // Of one that has ended nothing is left.
+        self.core.with_world(|world| world.talosctl_gone(self.id));
     }
 }
 

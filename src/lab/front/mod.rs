@@ -216,9 +216,14 @@ impl Lab {
         self.core.run_command(node, argv).await
     }
 
-    /// One call of talosctl in-process.
-    pub fn talosctl(&self, version: Option<&str>, words: &[String]) -> ProgramReply {
-        self.core.run_talosctl(version, words)
+    /// One call of talosctl in-process, to its end. `file`: what is in the one that it reads.
+    pub async fn talosctl(&self, version: Option<&str>, words: &[String], file: Option<&str>) -> ProgramReply {
+        self.core.run_talosctl(version, words, file).await
+    }
+
+    /// What must never have been of the Talos machines, in words.
+    pub fn talos_violations(&self) -> Vec<String> {
+        self.core.with_world(|world| world.talos_violations())
     }
 
     /// How long each client waited so far.

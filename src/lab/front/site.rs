@@ -37,9 +37,27 @@ pub trait SiteWorld: std::any::Any + Send {
     fn command(&mut self, node: &NodeName, argv: &[String]) -> CommandReply;
 
     /// One call of talosctl of this minor version (nothing: the newest) on the operator's own machine.
-    fn talosctl(&mut self, version: Option<&str>, words: &[String]) -> ProgramReply {
-        let _ = (version, words);
+    /// `file`: what is in the one that its words name, where they name one that it reads.
+    fn talosctl(&mut self, version: Option<&str>, words: &[String], file: Option<&str>) -> ProgramReply {
+        let _ = (version, words, file);
         ProgramReply { exit: 1, stderr: "there is no Talos here\n".into(), ..ProgramReply::default() }
+    }
+
+    /// The end of one that waits, once it is there.
+    fn talosctl_ended(&mut self, id: u64) -> Option<ProgramReply> {
+        let _ = id;
+        Some(ProgramReply::default())
+    }
+
+    /// One that waits is gone, or has had enough: what it says then.
+    fn talosctl_gone(&mut self, id: u64) -> ProgramReply {
+        let _ = id;
+        ProgramReply::default()
+    }
+
+    /// What must never have been of the Talos machines, in words.
+    fn talos_violations(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// World time in milliseconds since 1970.

@@ -33,6 +33,9 @@ pub(super) struct Question {
     pub(super) argv: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) command: Option<String>,
+    /// What is in the file that the call reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<String>,
 }
 
 /// What a command answered, as it passes over the socket.
@@ -94,6 +97,11 @@ async fn answer(core: Arc<Core>, stream: UnixStream) {
     let mut lines = BufReader::new(read.take(MAX_LINE)).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let reply = match serde_json::from_str::<Question>(&line) {
+            // Who waits for a program that is killed closes its end: the program's own steps are over then.
+            Ok(question) if question.talosctl.is_some() => tokio::select! {
+                reply = run(&core, question) => reply,
+                _ = lines.next_line() => return,
+            },
             Ok(question) => run(&core, question).await,
             Err(error) => refuse(format!("the lab expected one line of JSON with node and argv or command: {error}\n")),
         };
@@ -111,7 +119,8 @@ fn refuse(stderr: String) -> SocketReply {
 
 async fn run(core: &Core, question: Question) -> SocketReply {
     if let Some(version) = question.talosctl {
-        let reply = core.run_talosctl(Some(&version), &question.argv.unwrap_or_default());
+        let words = question.argv.unwrap_or_default();
+        let reply = core.run_talosctl(Some(&version), &words, question.file.as_deref()).await;
         let file = reply.file.map(|(path, bytes)| (path, BASE64.encode(bytes)));
         return SocketReply { exit: reply.exit, stdout: reply.stdout, stderr: reply.stderr, file };
     }

@@ -3,29 +3,39 @@
 use sha2::{Digest, Sha256};
 
 use super::{Call, Reply, text};
+use crate::lab::fault::SnapshotFault;
 use crate::lab::world::World;
-use crate::lab::world::talos::{Etcd, Machine};
+use crate::lab::world::talos::{Etcd, Ill, Machine, Stage};
 
 /// Bytes of the database that a snapshot of the lab holds; a real one has megabytes.
 const PAGES: usize = 16 * 4096;
 const MAGIC: u32 = 0xED0C_DAED;
 
 /// The member behind a call, or what is said instead.
-fn member<'a>(world: &'a World, call: &Call<'_>, doing: &str) -> Result<(&'a Machine, &'a Etcd), Reply> {
-    let Some((_, machine)) = world.machine_at(call.node) else { return Err(call.unreachable(doing)) };
+fn member<'a>(world: &'a World, call: &Call<'_>, doing: &str) -> Result<(&'a Machine, &'a Etcd), Box<Reply>> {
+    let Some((_, machine)) = world.machine_at(call.node) else { return Err(Box::new(call.unreachable(doing))) };
     match &machine.etcd {
+        // The machine is there, its etcd is not.
+        Some(_) if machine.stage != Stage::Running || machine.ills.contains(&Ill::EtcdUnhealthy) => {
+            let why = "connection error: desc = \"transport: Error while dialing: dial unix /etcd/etcd.sock: connect: connection refused\"";
+            Err(Box::new(Reply::failed(format_args!("{doing}rpc error: code = Unavailable desc = {why}"))))
+        }
+        Some(etcd) if etcd.removed || etcd.wiped => {
+            let why = "etcdserver: the member has been permanently removed from the cluster";
+            Err(Box::new(Reply::failed(format_args!("{doing}rpc error: code = Unknown desc = {why}"))))
+        }
         Some(etcd) => Ok((machine, etcd)),
-        None => Err(Reply::failed(format_args!(
+        None => Err(Box::new(Reply::failed(format_args!(
             "{doing}rpc error: code = Unimplemented desc = method not supported on machine type {:?}",
             "worker"
-        ))),
+        )))),
     }
 }
 
 pub(super) fn members(world: &World, call: &Call<'_>) -> Reply {
     let doing = "error getting members: ";
     if let Err(reply) = member(world, call, doing) {
-        return reply;
+        return *reply;
     }
     if !world.etcd_has_quorum() {
         return Reply::failed(format_args!("{doing}rpc error: code = Unknown desc = context deadline exceeded"));
@@ -52,7 +62,7 @@ pub(super) fn status(world: &World, call: &Call<'_>) -> Reply {
     let doing = "error getting status: ";
     let (_, etcd) = match member(world, call, doing) {
         Ok(found) => found,
-        Err(reply) => return reply,
+        Err(reply) => return *reply,
     };
     let leader = world.etcd_leader();
     let errors = if leader.is_none() { "etcdserver: no leader" } else { "" };
@@ -76,7 +86,7 @@ pub(super) fn status(world: &World, call: &Call<'_>) -> Reply {
         format!("{} ({share:.2}%)", text::size(etcd.used)),
         format!("{:016x}", leader.unwrap_or(0)),
         index.clone(),
-        "3".to_owned(),
+        world.raft_term().to_string(),
         index,
         etcd.learner.to_string(),
     ];
@@ -92,7 +102,7 @@ pub(super) fn status(world: &World, call: &Call<'_>) -> Reply {
 /// Nothing at all is written where there are none.
 pub(super) fn alarms(world: &World, call: &Call<'_>) -> Reply {
     if let Err(reply) = member(world, call, "error getting alarms: ") {
-        return reply;
+        return *reply;
     }
     let rows: Vec<Vec<String>> = world
         .etcd()
@@ -102,9 +112,9 @@ pub(super) fn alarms(world: &World, call: &Call<'_>) -> Reply {
     if rows.is_empty() { Reply::default() } else { Reply::said(text::table(&["NODE", "MEMBER", "ALARM"], &rows)) }
 }
 
-pub(super) fn snapshot(world: &World, call: &Call<'_>) -> Reply {
+pub(super) fn snapshot(world: &mut World, call: &Call<'_>) -> Reply {
     if let Err(reply) = member(world, call, "error reading: ") {
-        return reply;
+        return *reply;
     }
     let Some(path) = call.typed.args.first() else { return Reply::failed("accepts 1 arg(s), received 0") };
     if !world.etcd_has_quorum() {
@@ -117,9 +127,80 @@ pub(super) fn snapshot(world: &World, call: &Call<'_>) -> Reply {
     let sum = Sha256::digest(&bytes);
     let hash = u32::from_be_bytes([sum[0], sum[1], sum[2], sum[3]]);
     bytes.extend_from_slice(&sum);
+    match world.take_bad_snapshot() {
+        Some(SnapshotFault::Cut) => {
+            bytes.truncate(bytes.len() / 2);
+            let text = format!("sha256 checksum not found (size {})", bytes.len());
+            return Reply { file: Some((format!("{path}.part"), bytes)), ..Reply::failed(text) };
+        }
+        // As by a disk that returns what was not written to it.
+        Some(SnapshotFault::Damaged) => bytes[PAGES / 2] ^= 1,
+        None => {}
+    }
     let said = format!(
         "etcd snapshot saved to {path:?} ({} bytes)\nsnapshot info: hash {hash:08x}, revision {revision}, total keys 1287, total size {PAGES}\n",
         bytes.len()
     );
     Reply { file: Some((path.clone(), bytes)), ..Reply::said(said) }
+}
+
+/// The leader hands over; nothing is said.
+pub(super) fn forfeit(world: &mut World, call: &Call<'_>) -> Reply {
+    if let Err(reply) = member(world, call, "error forfeiting leadership: ") {
+        return *reply;
+    }
+    if let Some((vmid, _)) = world.machine_at(call.node) {
+        world.forfeit_leadership(vmid);
+    }
+    changed()
+}
+
+pub(super) fn remove(world: &mut World, call: &Call<'_>) -> Reply {
+    let doing = "error removing member: ";
+    if let Err(reply) = member(world, call, doing) {
+        return *reply;
+    }
+    let text = call.typed.args.first().map_or("", String::as_str);
+    let Ok(id) = u64::from_str_radix(text, 16) else {
+        return Reply::failed(format_args!(
+            "error parsing member ID: strconv.ParseUint: parsing {text:?}: invalid syntax"
+        ));
+    };
+    if !world.etcd_has_quorum() {
+        return Reply::failed(format_args!("{doing}rpc error: code = Unknown desc = etcdserver: no leader"));
+    }
+    let of =
+        world.machines().find(|(_, one)| one.etcd.as_ref().is_some_and(|etcd| etcd.id == id)).map(|(vmid, _)| vmid);
+    if let Some(vmid) = of {
+        world.about_to_take_down(&[vmid], &format!("`talosctl etcd remove-member {text}`"));
+    }
+    if world.remove_member(id) {
+        return changed();
+    }
+    Reply::failed(format_args!("{doing}rpc error: code = NotFound desc = etcdserver: member not found"))
+}
+
+pub(super) fn defrag(world: &mut World, call: &Call<'_>) -> Reply {
+    if let Err(reply) = member(world, call, "error defragmenting: ") {
+        return *reply;
+    }
+    if let Some((vmid, _)) = world.machine_at(call.node) {
+        world.defragment(vmid);
+    }
+    changed()
+}
+
+/// Which alarms are gone, as they are listed.
+pub(super) fn disarm(world: &mut World, call: &Call<'_>) -> Reply {
+    if let Err(reply) = member(world, call, "error disarming alarms: ") {
+        return *reply;
+    }
+    let row = |(id, alarm): (u64, String)| vec![call.node.to_owned(), format!("{id:016x}"), alarm];
+    let rows: Vec<Vec<String>> = world.disarm().into_iter().map(row).collect();
+    let said = if rows.is_empty() { String::new() } else { text::table(&["NODE", "MEMBER", "ALARM"], &rows) };
+    Reply { stdout: said, ..changed() }
+}
+
+fn changed() -> Reply {
+    Reply { mutating: true, ..Reply::default() }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Reply, text};
 use crate::lab::world::World;
-use crate::lab::world::talos::Machine;
+use crate::lab::world::talos::{Machine, Stage};
 use crate::model::ids::Vmid;
 
 pub(super) fn version(world: &World, call: &Call<'_>) -> Reply {
@@ -43,7 +43,14 @@ struct Kind {
     rows: fn(&World, Vmid, &Machine) -> Vec<(String, Value)>,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 8] = [
+    Kind {
+        names: &["machineconfig", "machineconfigs", "mc"],
+        kind: "MachineConfigs.config.talos.dev",
+        namespace: "config",
+        rows: config,
+    },
+    Kind { names: &["disks", "disk"], kind: "Disks.block.talos.dev", namespace: "runtime", rows: disks },
     Kind {
         names: &["machinestatus", "machinestatuses"],
         kind: "MachineStatuses.runtime.talos.dev",
@@ -77,13 +84,33 @@ const KINDS: [Kind; 6] = [
     },
 ];
 
-fn stage(_: &World, _: Vmid, _: &Machine) -> Vec<(String, Value)> {
-    vec![("machine".into(), json!({"stage": "running", "status": {"ready": true, "unmetConditions": []}}))]
+fn stage(world: &World, vmid: Vmid, machine: &Machine) -> Vec<(String, Value)> {
+    let unmet: Vec<Value> = match machine.stage {
+        Stage::Running if machine.etcd.is_some() && !world.etcd_answers(vmid) => {
+            vec![json!({"name": "services", "reason": "etcd not healthy"})]
+        }
+        Stage::Running | Stage::Maintenance => Vec::new(),
+        _ => vec![json!({"name": "nodeReady", "reason": "node is not ready"})],
+    };
+    let status = json!({"ready": unmet.is_empty(), "unmetConditions": unmet});
+    vec![("machine".into(), json!({"stage": machine.stage.word(), "status": status}))]
+}
+
+fn config(_: &World, _: Vmid, machine: &Machine) -> Vec<(String, Value)> {
+    let all = [("v1alpha1", &machine.config)];
+    all.into_iter().filter(|(_, text)| !text.is_empty()).map(|(id, text)| (id.to_owned(), json!(text))).collect()
+}
+
+fn disks(_: &World, _: Vmid, _: &Machine) -> Vec<(String, Value)> {
+    let disk = json!({"dev_path": "/dev/sda", "model": "QEMU HARDDISK", "pretty_size": "43 GB", "readonly": false,
+        "rotational": false, "size": 42_949_672_960_u64, "transport": "virtio"});
+    vec![("sda".into(), disk)]
 }
 
 fn extensions(_: &World, _: Vmid, machine: &Machine) -> Vec<(String, Value)> {
     let own = machine.extensions.iter().map(|(name, version)| (name.as_str(), version.as_str()));
-    let all = own.chain([("schematic", machine.schematic.as_str())]).enumerate();
+    let schematic = [("schematic", machine.schematic.as_str())].into_iter().filter(|(_, id)| !id.is_empty());
+    let all = own.chain(schematic).enumerate();
     all.map(|(n, (name, version))| {
         (n.to_string(), json!({"image": format!("{n}.sqsh"), "metadata": {"name": name, "version": version}}))
     })
@@ -158,6 +185,20 @@ pub(super) fn get(world: &World, call: &Call<'_>) -> Reply {
                 &rows.into_iter().map(cells).collect::<Vec<_>>(),
             ))
         }
+        // The one that people read so: its text as it is.
+        "yaml" if kind.names.contains(&"mc") => {
+            let each = rows.into_iter().enumerate().map(|(n, (id, spec))| {
+                let text: String =
+                    spec.as_str().unwrap_or_default().lines().map(|line| format!("    {line}\n")).collect();
+                let before = if n == 0 { "" } else { "---\n" };
+                format!(
+                    "{before}node: {}\nmetadata:\n    namespace: {}\n    type: {}\n    id: {id}\n    version: 1\n    \
+                     phase: running\nspec: |\n{text}",
+                    call.node, kind.namespace, kind.kind
+                )
+            });
+            Reply::said(each.collect())
+        }
         other => Reply::failed(format_args!("the lab writes no {other:?} of resources")),
     }
 }
@@ -173,24 +214,35 @@ pub(super) fn read(world: &World, call: &Call<'_>) -> Reply {
     }
 }
 
-pub(super) fn services(world: &World, call: &Call<'_>) -> Reply {
-    let Some((_, machine)) = world.machine_at(call.node) else { return call.unreachable("error listing services: ") };
+/// The health of a machine's service, and its last event; none: there is no such service.
+pub(super) fn service(world: &World, node: &str, name: &str) -> Option<(&'static str, &'static str)> {
+    let (vmid, machine) = world.machine_at(node)?;
+    if !names(machine).contains(&name) {
+        return None;
+    }
+    let sick = name == "etcd" && !(world.etcd_answers(vmid) && world.etcd_has_quorum());
+    Some(match name {
+        _ if sick => ("Fail", "Health check failed: context deadline exceeded"),
+        "dashboard" | "auditd" => ("?", "Health check successful"),
+        _ => ("OK", "Health check successful"),
+    })
+}
+
+fn names(machine: &Machine) -> Vec<&'static str> {
     let mut names = vec!["apid", "auditd", "containerd", "cri", "dashboard", "kubelet", "machined", "syslogd", "udevd"];
     if machine.control_plane {
         names.extend(["etcd", "trustd"]);
         names.sort_unstable();
     }
-    let has_quorum = world.etcd_has_quorum();
-    let row = |name: &str| {
-        let health = match name {
-            "etcd" if !has_quorum => "Fail",
-            "dashboard" | "auditd" => "?",
-            _ => "OK",
-        };
-        let event =
-            if health == "Fail" { "Health check failed: context deadline exceeded" } else { "Health check successful" };
-        [call.node, name, "Running", health, "72h3m0s ago", event].map(str::to_owned).to_vec()
+    names
+}
+
+pub(super) fn services(world: &World, call: &Call<'_>) -> Reply {
+    let Some((_, machine)) = world.machine_at(call.node) else { return call.unreachable("error listing services: ") };
+    let row = |name: &'static str| {
+        let (health, event) = service(world, call.node, name)?;
+        Some([call.node, name, "Running", health, "72h3m0s ago", event].map(str::to_owned).to_vec())
     };
-    let rows: Vec<Vec<String>> = names.into_iter().map(row).collect();
+    let rows: Vec<Vec<String>> = names(machine).into_iter().filter_map(row).collect();
     Reply::said(text::table(&["NODE", "SERVICE", "STATE", "HEALTH", "LAST CHANGE", "LAST EVENT"], &rows))
 }

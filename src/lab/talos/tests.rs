@@ -8,7 +8,7 @@ fn world() -> World {
 
 fn call(world: &mut World, version: &str, line: &str) -> Reply {
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-    talosctl(world, version, &words)
+    talosctl(world, version, &words, None)
 }
 
 #[test]
@@ -70,3 +70,7 @@ fn a_boot_has_a_word_of_its_own() {
     let other = world.boot_id(Vmid(1052));
     assert_ne!(first.trim(), other);
 }
+
+mod changes;
+mod clients;
+mod contract;

@@ -44,7 +44,7 @@ impl World {
             faults: Vec::new(),
             task_delay: 0,
             quorum_lost: false,
-            machines: talos::Machines::of(scenario),
+            machines: talos::Machines::default(),
         };
         let running: Vec<Vmid> = scenario.guests.iter().filter(|spec| spec.running).map(|spec| spec.id).collect();
         for vmid in running {
@@ -55,6 +55,8 @@ impl World {
                 run.since = -((days * 86_400_000 + u64::from(vmid.0) * 1_000) as i64);
             }
         }
+        // Only now: they have been up for as long as their guests.
+        world.machines = talos::Machines::of(scenario);
         world.backups = backup::from_spec(&scenario.backups, &world);
         scenario.tasks.iter().for_each(|upid| world.given_task(upid));
         world.ha = ha::Ha::from_spec(&scenario.ha, &world);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::task::TaskKey;
-use super::{World, broadcast, ha, jobs, node};
-use crate::model::ids::NodeName;
+use super::{World, broadcast, ha, jobs, node, talos};
+use crate::model::ids::{NodeName, Vmid};
 
 /// What the site does of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub(super) enum Event {
     Power(NodeName, bool),
     /// A node that came back has booted far enough to start its guests.
     Booted(NodeName),
+    /// A Talos machine goes on, unless its power has changed since.
+    Talos(Vmid, u64, talos::Turn),
+    /// A talosctl that waits goes on.
+    TalosClient(u64),
 }
 
 /// Events by instant, and by order of arrival at one instant.
@@ -88,6 +92,9 @@ impl World {
                 }
             }
             Event::Booted(name) => node::booted(self, &name),
+            Event::Talos(vmid, life, turn) => self.machine_turn(vmid, life, turn),
+            Event::TalosClient(id) => self.talos_client_turn(id),
         }
+        self.watch_talos();
     }
 }

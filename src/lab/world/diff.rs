@@ -40,7 +40,7 @@ impl World {
                 (name.to_string(), state)
             })
             .collect();
-        json!({"nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable(), "acme": self.acme_state(),
+        json!({"talos": self.talos_state(), "nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable(), "acme": self.acme_state(),
             "tasks": self.given()})
     }
 

@@ -189,12 +189,14 @@ impl World {
             guest.wake();
             guest.run = Some(Run { since, pid, machine: machine.into(), qemu: qemu.into(), paused: false });
         }
+        self.machine_power(vmid, true);
     }
 
     pub(super) fn power_off(&mut self, vmid: Vmid) {
         if let Some(guest) = self.guests.get_mut(&vmid) {
             guest.run = None;
         }
+        self.machine_power(vmid, false);
     }
 
     /// The ACL path and privilege by which list rows are filtered.

@@ -45,6 +45,7 @@ use std::collections::BTreeMap;
 
 pub use self::diff::diff;
 pub use self::fault::{FaultKind, TaskFault};
+pub use self::talos::Violation;
 pub use self::task::Most;
 use crate::lab::call::{Call, PveError, Reply, Verb};
 use crate::model::ids::{NodeName, StorageId, Vmid};
@@ -96,12 +97,24 @@ impl World {
         if call.verb != Verb::Get && !route::works_without_quorum(call) {
             self.check_quorum()?;
         }
-        handler(self, call)
+        let down = self.taken_down_by(call);
+        let answer = handler(self, call);
+        // What was taken happens in a task that has not begun.
+        if answer.as_ref().is_ok_and(|reply| reply.mutating) {
+            self.about_to_take_down(&down, &spelled(call));
+        }
+        self.watch_talos();
+        answer
     }
 }
 
 /// What pveproxy says of a path that it has not.
 fn not_implemented(call: &Call) -> PveError {
+    PveError::status(501, format!("Method '{}' not implemented", spelled(call)))
+}
+
+/// `GET /nodes/pve1/status`
+fn spelled(call: &Call) -> String {
     let verb = match call.verb {
         Verb::Get => "GET",
         Verb::Post => "POST",
@@ -112,5 +125,5 @@ fn not_implemented(call: &Call) -> PveError {
     for (name, value) in &call.path {
         path = path.replace(&format!("{{{name}}}"), value);
     }
-    PveError::status(501, format!("Method '{verb} {path}' not implemented"))
+    format!("{verb} {path}")
 }

@@ -34,11 +34,27 @@ impl SiteWorld for World {
     }
 
     fn command(&mut self, node: &NodeName, argv: &[String]) -> CommandReply {
-        World::command(self, node, argv)
+        let reply = World::command(self, node, argv);
+        self.watch_talos();
+        reply
     }
 
-    fn talosctl(&mut self, version: Option<&str>, words: &[String]) -> ProgramReply {
-        talos::talosctl(self, version.unwrap_or(talos::NEWEST), words)
+    fn talosctl(&mut self, version: Option<&str>, words: &[String], file: Option<&str>) -> ProgramReply {
+        let reply = talos::talosctl(self, version.unwrap_or(talos::NEWEST), words, file);
+        self.watch_talos();
+        reply
+    }
+
+    fn talosctl_ended(&mut self, id: u64) -> Option<ProgramReply> {
+        self.talos_client_ended(id)
+    }
+
+    fn talosctl_gone(&mut self, id: u64) -> ProgramReply {
+        self.talos_client_gone(id)
+    }
+
+    fn talos_violations(&self) -> Vec<String> {
+        World::talos_violations(self).iter().map(ToString::to_string).collect()
     }
 
     fn busy(&self, call: &Call) -> Duration {
@@ -80,6 +96,14 @@ impl SiteWorld for World {
     }
 
     fn inject(&mut self, fault: &WorldFault) -> Result<(), String> {
+        let done = self.lay_fault(fault);
+        self.watch_talos();
+        done
+    }
+}
+
+impl World {
+    fn lay_fault(&mut self, fault: &WorldFault) -> Result<(), String> {
         let known = |found: bool, vmid: &Vmid| if found { Ok(()) } else { Err(format!("there is no guest {vmid}")) };
         match fault {
             WorldFault::TaskFail { task_type, vmid, text } => {
@@ -127,6 +151,11 @@ impl SiteWorld for World {
             WorldFault::NodeUp { node, .. } => Err(format!("there is no node {node}")),
             WorldFault::ChallengeFails { domain } => {
                 self.fail_challenge(domain);
+                Ok(())
+            }
+            WorldFault::Talos { node, fault } => self.inject_talos(node, *fault),
+            WorldFault::Snapshot { fault } => {
+                self.inject_snapshot(*fault);
                 Ok(())
             }
             WorldFault::ReplaceGuest { vmid } => known(self.replace_guest(*vmid), vmid),

@@ -87,11 +87,15 @@ pub(super) fn resume_step(world: &mut World, key: TaskKey, vmid: Vmid, first: bo
 }
 
 pub(super) fn reset_step(world: &mut World, vmid: Vmid) -> Next {
-    Next::Done(match world.guests.get(&vmid) {
+    let done = match world.guests.get(&vmid) {
         None => Err(no_guest(vmid)),
         Some(guest) if !guest.running() => Err(format!("VM {vmid} not running")),
         Some(guest) => guest.check_lock().map_err(|error| error.message),
-    })
+    };
+    if done.is_ok() {
+        world.machine_power(vmid, true);
+    }
+    Next::Done(done)
 }
 
 impl Guest {

@@ -1,125 +1,219 @@
-//! Talos on guests of the lab: which version runs, and the members of etcd. A node is there as long as its guest runs.
+//! Talos on guests of the lab: what runs on each machine, and the members of etcd. A machine is there as long as its
+//! guest runs; what it does of itself in between (it boots, upgrades, shuts down) the guest knows nothing of.
 
-use std::collections::BTreeMap;
+mod client;
+mod config;
+mod etcd;
+mod faults;
+mod image;
+mod life;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
+use self::client::Asked;
+pub(in crate::lab) use self::client::{Task, Then};
+pub(in crate::lab) use self::etcd::Etcd;
+pub(in crate::lab) use self::faults::Ill;
+pub(in crate::lab) use self::image::{Image, refuses};
+pub(in crate::lab) use self::life::Down;
+pub(super) use self::life::Turn;
+pub use self::watch::Violation;
 use super::World;
-use crate::lab::scenario::Scenario;
+use crate::lab::scenario::{GuestSpec, Scenario};
 use crate::model::ids::Vmid;
 
-/// Schematic with only the guest agent: what factory.talos.dev gives for it.
-const SCHEMATIC: &str = "ce4c980550dd2ab1b17bbf2b08801c7eb59418eafe8f279833297925d67c7515";
+/// What a machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::lab) enum Stage {
+    /// Nothing answers there: the firmware, or the kernel before its first service.
+    Dark,
+    Maintenance,
+    Booting,
+    Running,
+    Upgrading,
+    Rebooting,
+    ShuttingDown,
+    Resetting,
+}
+
+impl Stage {
+    /// As the machine's own status has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dark | Self::Booting => "booting",
+            Self::Maintenance => "maintenance",
+            Self::Running => "running",
+            Self::Upgrading => "upgrading",
+            Self::Rebooting => "rebooting",
+            Self::ShuttingDown => "shutting down",
+            Self::Resetting => "resetting",
+        }
+    }
+}
 
 /// One machine.
 #[derive(Debug, Clone)]
 pub(in crate::lab) struct Machine {
     pub hostname: String,
     pub address: String,
+    /// Of which cluster it is: the tag that is its own.
+    pub cluster: String,
     pub control_plane: bool,
-    /// Without a `v`.
+    /// What runs: without a `v`.
     pub version: String,
+    /// Nothing: an image without one.
     pub schematic: String,
     /// Beside the schematic: name and version.
     pub extensions: Vec<(String, String)>,
+    /// What the other boot slot holds.
+    pub other: Option<Image>,
+    /// Whether the next boot is from there, once.
+    pub other_next: bool,
+    /// Of the kubelet, without a `v`.
+    pub kubernetes: String,
+    /// Its machine configuration; empty: none.
+    pub config: String,
+    /// What is applied at the next boot.
+    pub staged: Option<String>,
+    /// Installer images that it has fetched.
+    pub images: BTreeSet<String>,
+    pub stage: Stage,
     /// Of a control plane.
     pub etcd: Option<Etcd>,
-}
-
-/// A member of etcd.
-#[derive(Debug, Clone)]
-pub(in crate::lab) struct Etcd {
-    pub id: u64,
-    pub learner: bool,
-    /// `NOSPACE`, `CORRUPT`
-    pub alarm: Option<String>,
-    /// Bytes of its database, and of them in use.
-    pub size: u64,
-    pub used: u64,
+    /// What is wrong with it, or will be.
+    pub ills: BTreeSet<Ill>,
+    /// The kernel's and machined's own lines since it was made.
+    pub lines: Vec<String>,
+    pub boots: u64,
+    /// Changes with every change of its power, so that what was due before is known to be over.
+    life: u64,
 }
 
 /// The machines of all clusters.
 #[derive(Debug, Clone, Default)]
-pub(in crate::lab) struct Machines(BTreeMap<Vmid, Machine>);
+pub(in crate::lab) struct Machines {
+    all: BTreeMap<Vmid, Machine>,
+    leader: Option<Vmid>,
+    term: u64,
+    /// Members whose machine has forgotten them.
+    ghosts: Vec<etcd::Ghost>,
+    /// What clients wait for, by number.
+    asked: BTreeMap<u64, Asked>,
+    last_asked: u64,
+    violations: Vec<Violation>,
+    api_was_there: bool,
+    /// How the next snapshot goes wrong.
+    snapshot: Option<faults::BadSnapshot>,
+}
 
 impl Machines {
     /// The guests that are tagged as nodes of a cluster and have an address.
     pub fn of(scenario: &Scenario) -> Self {
-        let machine = |spec: &crate::lab::scenario::GuestSpec| {
-            let has = |tag: &str| spec.tags.split(';').any(|own| own == tag);
-            let control_plane = has("controlplane");
-            if !has("talos") || has("template") || !(control_plane || has("worker")) {
-                return None;
-            }
-            let id = u64::from_be_bytes(Sha256::digest(&spec.name)[..8].try_into().ok()?);
-            let etcd = Etcd { id, learner: false, alarm: None, size: 20_971_520, used: 9_543_680 };
-            let machine = Machine {
-                hostname: spec.name.clone(),
-                address: spec.ip.clone()?,
-                control_plane,
-                version: "1.11.2".into(),
-                schematic: SCHEMATIC.into(),
-                extensions: vec![("qemu-guest-agent".into(), "10.0.2".into())],
-                etcd: control_plane.then_some(etcd),
-            };
-            Some((spec.id, machine))
-        };
-        Self(scenario.guests.iter().filter_map(machine).collect())
+        let all: BTreeMap<Vmid, Machine> =
+            scenario.guests.iter().filter_map(|spec| Some((spec.id, machine(spec)?))).collect();
+        let leader = all.iter().find(|(_, machine)| machine.control_plane).map(|(vmid, _)| *vmid);
+        Self { all, leader, term: 3, api_was_there: true, ..Self::default() }
     }
+}
+
+fn machine(spec: &GuestSpec) -> Option<Machine> {
+    const OURS: [&str; 5] = ["talos", "kubernetes", "controlplane", "worker", "template"];
+    let has = |tag: &str| spec.tags.split(';').any(|own| own == tag);
+    let control_plane = has("controlplane");
+    if !has("talos") || has("template") || !(control_plane || has("worker")) {
+        return None;
+    }
+    let image = Image::first();
+    let kubernetes = "1.34.1";
+    let cluster = spec.tags.split(';').find(|tag| !OURS.contains(tag)).unwrap_or("talos");
+    Some(Machine {
+        hostname: spec.name.clone(),
+        address: spec.ip.clone()?,
+        cluster: cluster.to_owned(),
+        control_plane,
+        config: config::first(&spec.name, cluster, control_plane, &image, kubernetes),
+        version: image.version,
+        schematic: image.schematic,
+        extensions: image.extensions,
+        other: None,
+        other_next: false,
+        kubernetes: kubernetes.into(),
+        staged: None,
+        images: BTreeSet::new(),
+        stage: Stage::Running,
+        etcd: control_plane.then(|| Etcd::new(etcd::id_of(&spec.name, 0))),
+        ills: BTreeSet::new(),
+        lines: Vec::new(),
+        boots: 0,
+        life: 0,
+    })
 }
 
 impl World {
     /// The machine at an address, if anything answers there.
     pub(in crate::lab) fn machine_at(&self, address: &str) -> Option<(Vmid, &Machine)> {
-        let (vmid, machine) = self.machines.0.iter().find(|(_, machine)| machine.address == address)?;
+        let (vmid, machine) = self.machines.all.iter().find(|(_, machine)| machine.address == address)?;
         self.is_answering(*vmid).then_some((*vmid, machine))
     }
 
-    fn is_answering(&self, vmid: Vmid) -> bool {
-        self.guests
+    /// Whether its API answers.
+    pub(in crate::lab) fn is_answering(&self, vmid: Vmid) -> bool {
+        let on = self
+            .guests
             .get(&vmid)
-            .is_some_and(|guest| self.node_up(&guest.node) && guest.run.as_ref().is_some_and(|run| !run.paused))
+            .is_some_and(|guest| self.node_up(&guest.node) && guest.run.as_ref().is_some_and(|run| !run.paused));
+        on && self.machines.all.get(&vmid).is_some_and(|machine| machine.stage != Stage::Dark)
+    }
+
+    /// Whether all of its services run.
+    pub(in crate::lab) fn is_serving(&self, vmid: Vmid) -> bool {
+        self.is_answering(vmid) && self.machines.all.get(&vmid).is_some_and(|one| one.stage == Stage::Running)
     }
 
     /// All machines of the cluster, in order: the lab has one.
     pub(in crate::lab) fn machines(&self) -> impl Iterator<Item = (Vmid, &Machine)> {
-        self.machines.0.iter().map(|(vmid, machine)| (*vmid, machine))
+        self.machines.all.iter().map(|(vmid, machine)| (*vmid, machine))
     }
 
-    /// The members of etcd with their machines, whether they answer or not.
-    pub(in crate::lab) fn etcd(&self) -> Vec<(&Machine, &Etcd, bool)> {
-        let member = |(vmid, machine): (Vmid, &'_ Machine)| machine.etcd.is_some().then_some(vmid);
-        let ids: Vec<Vmid> = self.machines().filter_map(member).collect();
-        let each = ids.into_iter().filter_map(|vmid| {
-            let machine = self.machines.0.get(&vmid)?;
-            Some((machine, machine.etcd.as_ref()?, self.is_answering(vmid)))
-        });
-        each.collect()
+    /// Now, milliseconds since 1970.
+    pub(in crate::lab) fn epoch_ms(&self) -> i64 {
+        self.epoch * 1000 + self.now as i64
     }
 
-    /// Whether more than half of the voting members answer.
-    pub(in crate::lab) fn etcd_has_quorum(&self) -> bool {
-        let voters: Vec<bool> =
-            self.etcd().iter().filter(|(_, etcd, _)| !etcd.learner).map(|(_, _, answers)| *answers).collect();
-        voters.iter().filter(|answers| **answers).count() * 2 > voters.len()
+    pub(in crate::lab) fn machine_mut(&mut self, vmid: Vmid) -> Option<&mut Machine> {
+        self.machines.all.get_mut(&vmid)
     }
 
-    /// Its leader: the first voting member that answers; none without quorum.
-    pub(in crate::lab) fn etcd_leader(&self) -> Option<u64> {
-        let answering = |(_, etcd, answers): &(&Machine, &Etcd, bool)| *answers && !etcd.learner;
-        self.etcd_has_quorum().then(|| self.etcd().into_iter().find(answering).map(|(_, etcd, _)| etcd.id)).flatten()
-    }
-
-    /// How far its log is: it grows with time.
-    pub(in crate::lab) fn raft_index(&self) -> u64 {
-        40_000 + self.now / 100
+    /// The machine of this name, or at this address.
+    pub(in crate::lab) fn machine_called(&self, name: &str) -> Option<Vmid> {
+        self.machines().find(|(_, one)| one.hostname == name || one.address == name).map(|(vmid, _)| vmid)
     }
 
     /// The kernel's word for the present boot of a machine.
     pub(in crate::lab) fn boot_id(&self, vmid: Vmid) -> String {
         let since = self.guests.get(&vmid).and_then(|guest| guest.run.as_ref()).map_or(0, |run| run.since);
-        let digest = Sha256::digest(format!("{vmid}/{since}/{}", self.epoch));
+        let boots = self.machines.all.get(&vmid).map_or(0, |machine| machine.boots);
+        let digest = Sha256::digest(format!("{vmid}/{since}/{boots}/{}", self.epoch));
         let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+    }
+
+    /// What machines are compared by: not what they do at the moment, which is their guests'.
+    pub(super) fn talos_state(&self) -> serde_json::Value {
+        let mut state = serde_json::Map::new();
+        for machine in self.machines.all.values() {
+            let digest: String = Sha256::digest(&machine.config).iter().take(8).map(|b| format!("{b:02x}")).collect();
+            let node = serde_json::json!({"version": machine.version, "schematic": machine.schematic,
+                "kubernetes": machine.kubernetes, "config": digest, "staged": machine.staged.is_some()});
+            state.insert(format!("{}/node/{}", machine.cluster, machine.hostname), node);
+            if let Some(etcd) = &machine.etcd {
+                let member = serde_json::json!({"member": !etcd.removed, "learner": etcd.learner, "alarm": etcd.alarm});
+                state.insert(format!("{}/etcd/{}", machine.cluster, machine.hostname), member);
+            }
+        }
+        state.into()
     }
 }

@@ -9,6 +9,7 @@ mod migrate;
 mod pools;
 mod schema;
 mod storms;
+mod talos;
 mod views;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,58 @@
+//! Faults of Talos machines and of their etcd.
+
+/// What goes wrong with a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TalosFault {
+    /// Its next new version does not boot, and it comes back with the old one.
+    RollsBack,
+    /// It does not come back from its next boot until it is switched off and on.
+    NeverReturns,
+    /// Its next new version comes up without extensions.
+    LosesExtensions,
+    /// The next talosctl that waits for its upgrade or reboot never ends, though the machine is back.
+    UpgradeHangs,
+    /// Its member of etcd does not answer any more.
+    EtcdUnhealthy,
+    /// Its member of etcd is a learner and stays one.
+    EtcdLearner,
+    /// Its database is too large: NOSPACE.
+    EtcdAlarm,
+}
+
+/// How a snapshot goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotFault {
+    /// The stream ends before its time, and talosctl sees it.
+    Cut,
+    /// The file is as long as it should be, and one of its bytes is another.
+    Damaged,
+}
+
+impl TalosFault {
+    const ALL: [Self; 7] = [
+        Self::RollsBack,
+        Self::NeverReturns,
+        Self::LosesExtensions,
+        Self::UpgradeHangs,
+        Self::EtcdUnhealthy,
+        Self::EtcdLearner,
+        Self::EtcdAlarm,
+    ];
+
+    /// The word that a person writes for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::RollsBack => "talos-rolls-back",
+            Self::NeverReturns => "talos-never-returns",
+            Self::LosesExtensions => "talos-loses-extensions",
+            Self::UpgradeHangs => "upgrade-hangs",
+            Self::EtcdUnhealthy => "etcd-unhealthy",
+            Self::EtcdLearner => "etcd-learner",
+            Self::EtcdAlarm => "etcd-alarm",
+        }
+    }
+
+    pub(super) fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.word() == word)
+    }
+}

@@ -1,0 +1,214 @@
+//! etcd on the machines: who is a member, who leads, and what happens to a database.
+
+use sha2::{Digest, Sha256};
+
+use super::{Machine, Turn, World};
+use crate::model::ids::Vmid;
+
+/// How large a database may be before writes are refused.
+const QUOTA: u64 = 2_147_483_648;
+/// How long a learner takes to catch up.
+pub(super) const CATCH_UP_MS: u64 = 20_000;
+/// How soon something is written again after an alarm was disarmed.
+const WRITE_MS: u64 = 5_000;
+
+/// A member of etcd, or what a machine holds of one.
+#[derive(Debug, Clone)]
+pub(in crate::lab) struct Etcd {
+    pub id: u64,
+    pub learner: bool,
+    /// `NOSPACE`, `CORRUPT`
+    pub alarm: Option<String>,
+    /// Bytes of its database, and of them in use.
+    pub size: u64,
+    pub used: u64,
+    /// Whether the others have struck it from their list.
+    pub removed: bool,
+    /// Whether its data are gone, so that it can join as a new member.
+    pub wiped: bool,
+}
+
+/// A member that is on the list and that no machine is any more.
+#[derive(Debug, Clone)]
+pub(super) struct Ghost {
+    id: u64,
+    of: Machine,
+}
+
+impl Etcd {
+    pub fn new(id: u64) -> Self {
+        Self { id, learner: false, alarm: None, size: 20_971_520, used: 9_543_680, removed: false, wiped: false }
+    }
+}
+
+/// The id of a machine's member, the `nth` that it has been.
+pub(super) fn id_of(hostname: &str, nth: u64) -> u64 {
+    let text = if nth == 0 { hostname.to_owned() } else { format!("{hostname}/{nth}") };
+    let sum = Sha256::digest(text);
+    sum[..8].iter().fold(0, |id, byte| id << 8 | u64::from(*byte))
+}
+
+impl World {
+    /// Whether a machine's own member answers.
+    pub(in crate::lab) fn etcd_answers(&self, vmid: Vmid) -> bool {
+        let machine = self.machines.all.get(&vmid).filter(|one| !one.ills.contains(&super::Ill::EtcdUnhealthy));
+        self.is_serving(vmid)
+            && machine.and_then(|one| one.etcd.as_ref()).is_some_and(|etcd| !etcd.removed && !etcd.wiped)
+    }
+
+    /// The members on the list with their machines, and whether they answer.
+    pub(in crate::lab) fn etcd(&self) -> Vec<(&Machine, &Etcd, bool)> {
+        let own = self.machines().filter_map(|(vmid, machine)| {
+            let etcd = machine.etcd.as_ref().filter(|etcd| !etcd.removed && !etcd.wiped)?;
+            Some((machine, etcd, self.etcd_answers(vmid)))
+        });
+        let ghosts = self.machines.ghosts.iter().filter_map(|ghost| Some((&ghost.of, ghost.of.etcd.as_ref()?, false)));
+        own.chain(ghosts).collect()
+    }
+
+    /// Whether more than half of the voting members answer.
+    pub(in crate::lab) fn etcd_has_quorum(&self) -> bool {
+        self.etcd_keeps_quorum(&[])
+    }
+
+    /// Whether they would without these machines.
+    pub(in crate::lab) fn etcd_keeps_quorum(&self, without: &[Vmid]) -> bool {
+        let gone: Vec<&str> =
+            without.iter().filter_map(|vmid| Some(self.machines.all.get(vmid)?.hostname.as_str())).collect();
+        let members = self.etcd();
+        let voters: Vec<_> = members.iter().filter(|(_, etcd, _)| !etcd.learner).collect();
+        let there = voters.iter().filter(|(one, _, answers)| *answers && !gone.contains(&one.hostname.as_str()));
+        there.count() * 2 > voters.len()
+    }
+
+    fn votes(&self, vmid: Vmid) -> bool {
+        let etcd = self.machines.all.get(&vmid).and_then(|one| one.etcd.as_ref());
+        self.etcd_answers(vmid) && etcd.is_some_and(|etcd| !etcd.learner)
+    }
+
+    /// The machine of the leader: the one that was, as long as it can be, then the next; none without quorum.
+    pub(in crate::lab) fn etcd_leader_machine(&self) -> Option<Vmid> {
+        if !self.etcd_has_quorum() {
+            return None;
+        }
+        let was = self.machines.leader;
+        was.filter(|vmid| self.votes(*vmid)).or_else(|| self.next_leader(was))
+    }
+
+    fn next_leader(&self, after: Option<Vmid>) -> Option<Vmid> {
+        let able: Vec<Vmid> = self.machines.all.keys().copied().filter(|vmid| self.votes(*vmid)).collect();
+        let later = able.iter().find(|vmid| Some(**vmid) > after);
+        later.or(able.first()).copied().filter(|vmid| Some(*vmid) != after)
+    }
+
+    /// Its member's id.
+    pub(in crate::lab) fn etcd_leader(&self) -> Option<u64> {
+        let machine = self.machines.all.get(&self.etcd_leader_machine()?)?;
+        machine.etcd.as_ref().map(|etcd| etcd.id)
+    }
+
+    pub(in crate::lab) fn raft_term(&self) -> u64 {
+        self.machines.term
+    }
+
+    /// How far its log is: it grows with time.
+    pub(in crate::lab) fn raft_index(&self) -> u64 {
+        40_000 + self.now / 100
+    }
+
+    /// Takes down who leads now; a new leader is a new term.
+    pub(super) fn settle_leader(&mut self) {
+        let leader = self.etcd_leader_machine();
+        if leader.is_some() && leader != self.machines.leader {
+            self.machines.leader = leader;
+            self.machines.term += 1;
+        }
+    }
+
+    /// The leader hands over to another; one that does not lead does nothing.
+    pub(in crate::lab) fn forfeit_leadership(&mut self, vmid: Vmid) {
+        if self.etcd_leader_machine() == Some(vmid)
+            && let Some(next) = self.next_leader(Some(vmid))
+        {
+            self.machines.leader = Some(next);
+            self.machines.term += 1;
+        }
+    }
+
+    /// Strikes a member from the list; whether there was one.
+    pub(in crate::lab) fn remove_member(&mut self, id: u64) -> bool {
+        let ghosts = self.machines.ghosts.len();
+        self.machines.ghosts.retain(|ghost| ghost.id != id);
+        let mut found = self.machines.ghosts.len() < ghosts;
+        for etcd in self.machines.all.values_mut().filter_map(|one| one.etcd.as_mut()) {
+            if etcd.id == id && !etcd.removed && !etcd.wiped {
+                (etcd.removed, found) = (true, true);
+            }
+        }
+        found
+    }
+
+    /// A machine's data are gone: what it has not been struck from, it stays on.
+    pub(super) fn forget_etcd(&mut self, vmid: Vmid) {
+        let Some(machine) = self.machines.all.get_mut(&vmid) else { return };
+        let of = machine.clone();
+        let Some(etcd) = machine.etcd.as_mut().filter(|etcd| !etcd.wiped) else { return };
+        if !etcd.removed {
+            self.machines.ghosts.push(Ghost { id: etcd.id, of });
+        }
+        etcd.wiped = true;
+    }
+
+    /// A control plane without data joins as a learner, once the list has no member at its address.
+    pub(super) fn join_etcd(&mut self, vmid: Vmid) {
+        if !self.etcd_has_quorum() {
+            return;
+        }
+        let Some(machine) = self.machines.all.get_mut(&vmid) else { return };
+        let (boots, life, hostname) = (machine.boots, machine.life, machine.hostname.clone());
+        let stale = self.machines.ghosts.iter().any(|ghost| ghost.of.address == machine.address);
+        if let Some(etcd) = machine.etcd.as_mut().filter(|etcd| etcd.wiped && !stale) {
+            *etcd = Etcd { learner: true, ..Etcd::new(id_of(&hostname, boots)) };
+            self.turn_in(CATCH_UP_MS, vmid, life, Turn::Votes);
+        }
+    }
+
+    /// Gives back what is not in use.
+    pub(in crate::lab) fn defragment(&mut self, vmid: Vmid) {
+        if let Some(etcd) = self.machine_mut(vmid).and_then(|one| one.etcd.as_mut()) {
+            etcd.size = etcd.used + etcd.used / 64;
+        }
+    }
+
+    /// Disarms all alarms; one whose database is still too large rings again at the next write.
+    pub(in crate::lab) fn disarm(&mut self) -> Vec<(u64, String)> {
+        let mut gone = Vec::new();
+        let mut again = Vec::new();
+        for (vmid, machine) in &mut self.machines.all {
+            let Some(etcd) = machine.etcd.as_mut() else { continue };
+            if let Some(alarm) = etcd.alarm.take() {
+                gone.push((etcd.id, alarm));
+                again.extend((etcd.size >= QUOTA).then_some((*vmid, machine.life)));
+            }
+        }
+        for (vmid, life) in again {
+            self.turn_in(WRITE_MS, vmid, life, Turn::Writes);
+        }
+        gone
+    }
+
+    /// Something is written: a database that is too large says so.
+    pub(super) fn write_etcd(&mut self, vmid: Vmid) {
+        if let Some(etcd) = self.machine_mut(vmid).and_then(|one| one.etcd.as_mut()).filter(|etcd| etcd.size >= QUOTA) {
+            etcd.alarm = Some("NOSPACE".into());
+        }
+    }
+
+    /// A database that has grown too large.
+    pub(super) fn fill_etcd(&mut self, vmid: Vmid) {
+        if let Some(etcd) = self.machine_mut(vmid).and_then(|one| one.etcd.as_mut()) {
+            etcd.size = QUOTA + 4096;
+        }
+        self.write_etcd(vmid);
+    }
+}

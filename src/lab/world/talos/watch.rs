@@ -1,0 +1,98 @@
+//! A witness: it looks at every transition, whoever brought it about, and keeps what must never be.
+
+use serde::Serialize;
+
+use super::World;
+use crate::lab::call::{Call, Verb};
+use crate::model::ids::Vmid;
+
+/// Something that must never be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// World time, milliseconds since 1970.
+    pub at_ms: u64,
+    pub what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", crate::sys::clock::rfc3339(self.at_ms.cast_signed()), self.what)
+    }
+}
+
+impl World {
+    /// What must never have been, in order. With fewer than two control planes nothing is: there one cannot help it.
+    pub fn talos_violations(&self) -> &[Violation] {
+        &self.machines.violations
+    }
+
+    /// After each transition: who leads, and whether any API server answers.
+    pub(in crate::lab) fn watch_talos(&mut self) {
+        if self.machines.all.is_empty() {
+            return;
+        }
+        self.settle_leader();
+        let there = self.api_servers() > 0;
+        if !there && std::mem::replace(&mut self.machines.api_was_there, there) {
+            self.violated("no control plane's API server answers".into());
+        }
+        self.machines.api_was_there = there;
+    }
+
+    /// How many control planes have an API server that answers: each needs its own etcd, and that a quorum.
+    pub(in crate::lab) fn api_servers(&self) -> usize {
+        if !self.etcd_has_quorum() {
+            return 0;
+        }
+        self.machines().filter(|(vmid, one)| one.control_plane && self.etcd_answers(*vmid)).count()
+    }
+
+    fn violated(&mut self, what: String) {
+        if self.machines().filter(|(_, one)| one.control_plane).count() >= 2 {
+            let at_ms = u64::try_from(self.epoch).unwrap_or_default() * 1000 + self.now;
+            self.machines.violations.push(Violation { at_ms, what });
+        }
+    }
+
+    /// Something that was asked for is about to take these machines down.
+    pub(in crate::lab) fn about_to_take_down(&mut self, vmids: &[Vmid], by: &str) {
+        let serving: Vec<Vmid> = vmids.iter().copied().filter(|vmid| self.etcd_answers(*vmid)).collect();
+        if serving.is_empty() || self.etcd_keeps_quorum(&serving) {
+            return;
+        }
+        let names: Vec<&str> =
+            serving.iter().filter_map(|vmid| Some(self.machines.all.get(vmid)?.hostname.as_str())).collect();
+        let what = format!("{by} takes down {}, without which etcd has no quorum", names.join(" and "));
+        self.violated(what);
+    }
+
+    /// The machines that a call of the API takes down, at least for a while.
+    pub(in crate::lab::world) fn taken_down_by(&self, call: &Call) -> Vec<Vmid> {
+        if call.verb == Verb::Get || self.machines.all.is_empty() {
+            return Vec::new();
+        }
+        let one = |text: Option<&String>| -> Vec<Vmid> {
+            text.and_then(|text| text.rsplit(':').next()?.parse().ok()).into_iter().collect()
+        };
+        let asked = |name: &str, words: &[&str]| call.params.get(name).is_some_and(|own| words.contains(&own.as_str()));
+        let template = call.template.as_str();
+        let found: Vec<Vmid> = match template.strip_prefix("/nodes/{node}/qemu/{vmid}") {
+            Some("/status/stop" | "/status/shutdown" | "/status/reboot" | "/status/reset" | "/status/suspend") => {
+                one(call.path.get("vmid"))
+            }
+            Some("") if call.verb == Verb::Delete => one(call.path.get("vmid")),
+            Some("/snapshot/{snapname}/rollback") => one(call.path.get("vmid")),
+            _ => match template {
+                "/nodes/{node}/status" | "/nodes/{node}/stopall" | "/nodes/{node}/suspendall" => {
+                    let node = call.path.get("node").map_or("", String::as_str);
+                    let here = |vmid: &Vmid| self.guests.get(vmid).is_some_and(|guest| guest.node.as_str() == node);
+                    self.machines.all.keys().copied().filter(here).collect()
+                }
+                "/cluster/ha/resources/{sid}/relocate" => one(call.path.get("sid")),
+                "/cluster/ha/resources/{sid}" if asked("state", &["stopped", "disabled"]) => one(call.path.get("sid")),
+                _ => Vec::new(),
+            },
+        };
+        found.into_iter().filter(|vmid| self.machines.all.contains_key(vmid)).collect()
+    }
+}
