@@ -471,6 +471,7 @@ Faults:
   ssh-drop-after:… ssh-exit-after:…   the command is carried out first   ·   quorum-lost    quorum-back
   lock-stays:104    set-lock:104=backup    clear-lock:104    replace-guest:104    tasks-late=40s
   challenge-fails:pve1.example.org
+  drain-blocked:shop/web   a disruption budget never allows anything   ·   node-not-ready:w1   ·   storage-degraded
   @40s FAULT        after so much of the lab's time
 In paths * is one segment, a trailing ** all the rest, a trailing *N how often.";
 

@@ -22,7 +22,7 @@ pub enum Fault {
 }
 
 /// Every kind of fault by the word that a person writes for it; [`Fault::kind`] says which one a fault is.
-pub const KINDS: [&str; 27] = [
+pub const KINDS: [&str; 30] = [
     "reset-before",
     "reset-after",
     "STATUS",
@@ -50,6 +50,9 @@ pub const KINDS: [&str; 27] = [
     "set-lock",
     "clear-lock",
     "challenge-fails",
+    "drain-blocked",
+    "node-not-ready",
+    "storage-degraded",
 ];
 
 impl Fault {
@@ -93,6 +96,9 @@ impl WorldFault {
             Self::SetLock { lock: Some(_), .. } => "set-lock",
             Self::SetLock { lock: None, .. } => "clear-lock",
             Self::ChallengeFails { .. } => "challenge-fails",
+            Self::DrainBlocked { .. } => "drain-blocked",
+            Self::NodeNotReady { .. } => "node-not-ready",
+            Self::StorageDegraded => "storage-degraded",
         }
     }
 }
@@ -168,6 +174,17 @@ pub enum WorldFault {
     ChallengeFails {
         domain: String,
     },
+    /// A disruption budget of Kubernetes never allows anything.
+    DrainBlocked {
+        namespace: String,
+        budget: String,
+    },
+    /// A node's kubelet says nothing any more though its machine runs.
+    NodeNotReady {
+        node: String,
+    },
+    /// A volume of Longhorn lacks a replica, and Ceph warns.
+    StorageDegraded,
     /// Someone sets the guest's lock, or takes it away.
     SetLock {
         vmid: Vmid,
@@ -282,7 +299,8 @@ fn parse_effect(
             _ => Err(bad(
                 "expected one of reset-before, reset-after, STATUS, STATUS-after, slow, hang, token-rejected, node-down, \
                  node-up, quorum-lost, quorum-back, task-fail, task-abort, task-warn, task-hang, task-forget, task-full, tasks-late, \
-                 lock-stays, set-lock, clear-lock, replace-guest, challenge-fails, ssh-drop, ssh-drop-after, ssh-exit, ssh-exit-after",
+                 lock-stays, set-lock, clear-lock, replace-guest, challenge-fails, drain-blocked, node-not-ready, \
+                 storage-degraded, ssh-drop, ssh-drop-after, ssh-exit, ssh-exit-after",
                 REQUEST_EXAMPLE,
             )),
         },
@@ -340,6 +358,15 @@ fn parse_world(
         "quorum-lost" | "quorum-back" => WorldFault::Quorum { lost: kind == "quorum-lost" },
         "challenge-fails" if rest.is_empty() => return Err(bad("expected a name", "challenge-fails:pve1.example.org")),
         "challenge-fails" => WorldFault::ChallengeFails { domain: rest.to_owned() },
+        "drain-blocked" => {
+            let named = rest.split_once('/').filter(|(namespace, budget)| !namespace.is_empty() && !budget.is_empty());
+            let (namespace, budget) =
+                named.ok_or_else(|| bad("expected NAMESPACE/BUDGET", "drain-blocked:shop/web"))?;
+            WorldFault::DrainBlocked { namespace: namespace.to_owned(), budget: budget.to_owned() }
+        }
+        "node-not-ready" if rest.is_empty() => return Err(bad("expected a node of Kubernetes", "node-not-ready:w1")),
+        "node-not-ready" => WorldFault::NodeNotReady { node: rest.to_owned() },
+        "storage-degraded" => WorldFault::StorageDegraded,
         "lock-stays" => WorldFault::LockStays { vmid: guest(rest)? },
         "replace-guest" => WorldFault::ReplaceGuest { vmid: guest(rest)? },
         "clear-lock" => WorldFault::SetLock { vmid: guest(rest)?, lock: None },

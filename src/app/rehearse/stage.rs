@@ -144,6 +144,7 @@ impl Stage {
         self.lab.faults().clear();
         self.lab.with_world_as::<World, _>(|world| {
             world.set_quorum_lost(false);
+            world.mend_kubernetes();
             for node in world.nodes() {
                 world.set_node_up(&node, true);
             }
