@@ -151,9 +151,11 @@ mod tests {
     fn what_kubectl_says_is_told_apart() {
         let gone = of("Unable to connect to the server: dial tcp 10.0.0.51:6443: connect: no route to host\n");
         assert!(gone.is_nobody() && !gone.may_be_done() && gone.class() == Class::Unreachable, "{gone}");
-        let refused = "The connection to the server 10.0.0.61:6443 was refused - did you specify the right host or port?\n";
+        let refused =
+            "The connection to the server 10.0.0.61:6443 was refused - did you specify the right host or port?\n";
         assert!(of(refused).is_nobody());
-        let lost = of("Unable to connect to the server: read tcp 127.0.0.1:1->127.0.0.1:2: read: connection reset by peer\n");
+        let lost =
+            of("Unable to connect to the server: read tcp 127.0.0.1:1->127.0.0.1:2: read: connection reset by peer\n");
         assert!(lost.may_be_done() && lost.class() == Class::Transient, "{lost}");
         let late = of("Unable to connect to the server: context deadline exceeded\n");
         assert!(late.may_be_done() && late.may_pass());
@@ -161,7 +163,8 @@ mod tests {
             "Error from server (TooManyRequests): Cannot evict pod as it would violate the pod's disruption budget.\n",
         );
         assert!(budget.is_too_many() && !budget.may_be_done());
-        let conflict = of("Error from server (Conflict): Operation cannot be fulfilled on nodes \"w1\": the object …\n");
+        let conflict =
+            of("Error from server (Conflict): Operation cannot be fulfilled on nodes \"w1\": the object …\n");
         assert!(conflict.is_conflict() && !conflict.may_be_done());
         let etcd = of("Error from server: etcdserver: request timed out\n");
         assert!(etcd.may_be_done() && etcd.class() == Class::Transient, "{etcd}");
@@ -171,7 +174,9 @@ mod tests {
         assert!(none.is_not_found());
         let own = of("error: stat /nonexist: no such file or directory\n");
         assert_eq!((own.class(), own.may_pass()), (Class::Failed, false));
-        let trust = of("Unable to connect to the server: tls: failed to verify certificate: x509: certificate signed by unknown authority\n");
+        let trust = of(
+            "Unable to connect to the server: tls: failed to verify certificate: x509: certificate signed by unknown authority\n",
+        );
         assert_eq!(trust.class(), Class::Refused);
         assert_eq!(of("").to_string(), "GET /x: kubectl says: nothing, and failed");
     }

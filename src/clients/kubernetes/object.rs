@@ -164,7 +164,9 @@ impl Budget {
     /// Whether it is about this pod. An empty selector is about all of its namespace, none about nothing.
     pub fn holds(&self, pod: &Pod) -> bool {
         let of = |name: &str| pod.labels[name].as_str();
-        let Some(selector) = self.selector.as_object().filter(|_| self.namespace == pod.namespace) else { return false };
+        let Some(selector) = self.selector.as_object().filter(|_| self.namespace == pod.namespace) else {
+            return false;
+        };
         let labels = selector.get("matchLabels").and_then(Value::as_object);
         let labels = labels.into_iter().flatten().all(|(name, value)| of(name) == value.as_str());
         let terms = selector.get("matchExpressions").and_then(Value::as_array);
@@ -227,14 +229,13 @@ mod tests {
 
     #[test]
     fn a_budget_is_about_what_it_selects() {
-        let pod = Pod::of(&json!({"metadata": {"namespace": "shop", "name": "a", "labels": {"app": "web", "tier": "x"}}}));
+        let pod =
+            Pod::of(&json!({"metadata": {"namespace": "shop", "name": "a", "labels": {"app": "web", "tier": "x"}}}));
         let holds = |selector: Value| {
             let object = json!({"metadata": {"namespace": "shop", "name": "b"}, "spec": {"selector": selector}});
             Budget::of(&object).holds(&pod)
         };
-        let term = |key: &str, operator: &str, values: &[&str]| {
-            json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]})
-        };
+        let term = |key: &str, operator: &str, values: &[&str]| json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]});
         assert!(holds(json!({"matchLabels": {"app": "web"}})) && !holds(json!({"matchLabels": {"app": "db"}})));
         assert!(holds(json!({})) && !holds(Value::Null));
         assert!(holds(term("app", "In", &["web"])) && !holds(term("app", "NotIn", &["web"])));

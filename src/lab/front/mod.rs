@@ -39,7 +39,7 @@ pub use self::faults::Faults;
 pub use self::kubernetes::{Door, KubernetesAnswer};
 pub use self::latency::ClientLatency;
 pub use self::multipart::Passing;
-pub use self::netbox::NetboxAnswer;
+pub use self::netbox::{NetboxAnswer, query};
 pub use self::request::Request;
 pub(crate) use self::request::percent_decode;
 pub use self::response::{Body, Response};

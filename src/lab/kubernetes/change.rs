@@ -178,6 +178,13 @@ pub(super) fn evict(world: &mut World, place: &Place, name: &str, ask: &Ask) -> 
     let Some(pod) = world.kubernetes().objects.get(&key).cloned() else {
         return Said::not_found(place.resource, name);
     };
+    let wanted = &body["deleteOptions"]["preconditions"]["uid"];
+    let uid = &pod["metadata"]["uid"];
+    if !wanted.is_null() && wanted != uid {
+        let cause = format!("the UID in the precondition ({wanted}) does not match the UID in record ({uid})");
+        let message = format!("Operation cannot be fulfilled on pods {name:?}: StorageError: {cause}");
+        return Said::failed(409, "Conflict", message);
+    }
     let finished = ["Succeeded", "Failed"].iter().any(|phase| pod["status"]["phase"] == *phase);
     let budgets: Vec<Value> = world
         .kubernetes()
