@@ -477,10 +477,13 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab nor anybody over the network, and where their own faults are met. Those that meet others
 /// than the lab have rows in `matrix/outside.rs`.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 11] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
+    ("kubernetes.cordon", "tests/suite/kubernetes.rs"),
+    ("kubernetes.drain", "tests/suite/kubernetes.rs"),
+    ("kubernetes.uncordon", "tests/suite/kubernetes.rs"),
     ("local.run", "tests/suite/local.rs"),
     ("netbox.guest", "tests/suite/netbox.rs"),
     ("netbox.setup", "tests/suite/netbox.rs"),

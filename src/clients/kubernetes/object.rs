@@ -112,7 +112,9 @@ impl Node {
             version: text(&info["kubeletVersion"]).unwrap_or_default().trim_start_matches('v').to_owned(),
             os: text(&info["osImage"]).unwrap_or_default(),
             schedulable: object["spec"]["unschedulable"] != true,
-            cordoned_by: text(&object["metadata"]["annotations"][MARK]),
+            // On a node that takes pods it is only left over.
+            cordoned_by: text(&object["metadata"]["annotations"][MARK])
+                .filter(|_| object["spec"]["unschedulable"] == true),
             roles: roles.map(str::to_owned).collect(),
             address: address.and_then(|one| text(&one["address"])),
         }
