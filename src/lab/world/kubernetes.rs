@@ -361,11 +361,10 @@ impl World {
         self.set_storage("healthy", "HEALTH_OK");
     }
 
-    /// The comparable state: which nodes take no pods and by whom, and how many pods each controller has.
+    /// The comparable state: which nodes take pods, and how many pods each controller has.
     pub(super) fn kubernetes_state(&self) -> Value {
         let node = |(key, node): (&Key, &Value)| {
-            let ours = node["metadata"]["annotations"]["runbook.dev/cordoned-by"].is_string();
-            (key.name.clone(), json!({"unschedulable": node["spec"]["unschedulable"] == true, "marked": ours}))
+            (key.name.clone(), json!({"schedulable": node["spec"]["unschedulable"] != true}))
         };
         let nodes: serde_json::Map<String, Value> = self.kubernetes.of("nodes").map(node).collect();
         let mut pods: BTreeMap<String, u64> = BTreeMap::new();
