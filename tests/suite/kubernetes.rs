@@ -1,9 +1,7 @@
-//! Kubernetes in the lab: the real kubectl there, and the actions that use it, with requests that go wrong.
+//! Kubernetes in the lab: the real kubectl there, and the actions that use it.
 
 use std::process::{Command, Stdio};
 
-use runbook::app::rehearse::{Laid, Trial, When};
-use runbook::event::RunStatus;
 use runbook::lab::ledger::{Channel, Entry};
 use serde_json::Value;
 
@@ -137,40 +135,4 @@ async fn storage_that_is_not_well_stops_and_so_does_what_is_not_known() {
     let unknown = act(&rig, "storage_health", &["healthy=false"]).await;
     assert_ne!(unknown.code, Some(0), "{}", unknown.text);
     assert!(unknown.text.contains("ServiceUnavailable"), "{}", unknown.text);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_act_meets_each_fault_of_its_requests() {
-    let put = "PUT /api/v1/nodes/w2";
-    let evict = "POST /api/v1/namespaces/*/pods/*/eviction";
-    for (action, places) in [("kubernetes.cordon", &[put][..]), ("kubernetes.drain", &[put, evict][..])] {
-        let given = [("cluster".to_owned(), "prod".to_owned()), ("node".to_owned(), "w2".to_owned())];
-        let trial = Trial::of("three-node", &[], None, action, &given).await;
-        let trial = trial.unwrap_or_else(|e| panic!("{action}: {e}: {:?}", e.details));
-        for place in places {
-            for how in ["reset-before", "reset-after", "500", "503-after", "409", "403", "hang"] {
-                let fault = format!("{how}:{place}*1");
-                let tried = trial.run(vec![Laid { fault: fault.clone(), when: When::AtOnce }]).await.unwrap();
-                assert_eq!(
-                    tried.findings,
-                    Vec::<String>::new(),
-                    "{action}, {fault}: {:?}\n{}",
-                    tried.statuses,
-                    tried.story
-                );
-                let well = tried.statuses == [RunStatus::Succeeded];
-                assert!(how == "403" || well, "{action}, {fault}: {:?} {}", tried.statuses, tried.story);
-            }
-        }
-        for fault in ["node-down:pve1", "token-rejected", "quorum-lost", "reset-before:GET /api/**"] {
-            let tried = trial.run(vec![Laid { fault: fault.to_owned(), when: When::AtOnce }]).await.unwrap();
-            assert_eq!(
-                tried.findings,
-                Vec::<String>::new(),
-                "{action}, {fault}: {:?}\n{}",
-                tried.statuses,
-                tried.story
-            );
-        }
-    }
 }
