@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::deps::Deps;
 use super::files::{FileWrite, YamlSet};
 use super::inventory::InventoryCollect;
+use super::kubernetes::{self, Cordon, Drain, StorageHealth};
 use super::local::LocalRun;
 use super::net::{HttpGet, HttpRequest, WaitTcp};
 use super::netbox::{NetboxCompare, NetboxGuest, NetboxSetup};
@@ -40,6 +41,12 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(HttpGet::new(deps.files.clone())),
         Arc::new(HttpRequest::new(deps.files.clone())),
         Arc::new(InventoryCollect::default()),
+        Arc::new(Cordon::on()),
+        Arc::new(Cordon::off()),
+        Arc::new(Drain::new(deps.timing)),
+        Arc::new(kubernetes::Nodes::default()),
+        Arc::new(kubernetes::Pods::default()),
+        Arc::new(StorageHealth::default()),
         Arc::new(LocalRun::new(deps.folder.clone())),
         Arc::new(NetboxCompare::new(deps.netbox.clone())),
         Arc::new(NetboxGuest::default()),
@@ -145,6 +152,12 @@ mod tests {
                 "http.get",
                 "http.request",
                 "inventory.collect",
+                "kubernetes.cordon",
+                "kubernetes.drain",
+                "kubernetes.nodes",
+                "kubernetes.pods",
+                "kubernetes.storage_health",
+                "kubernetes.uncordon",
                 "local.run",
                 "netbox.compare",
                 "netbox.guest",

@@ -5,6 +5,7 @@ mod catalogue;
 mod deps;
 pub mod files;
 pub mod inventory;
+pub mod kubernetes;
 pub mod local;
 pub mod net;
 pub mod netbox;

@@ -115,7 +115,7 @@ fn runbook(spec: &ActionSpec, effect: Effect, name: &str, params: Vec<Param>) ->
 fn target(action: &str) -> Target {
     match action.split('.').next() {
         Some("proxmox") => Target::Proxmox,
-        Some("talos") => Target::Talos,
+        Some("talos" | "kubernetes") => Target::Talos,
         _ => Target::None,
     }
 }

@@ -6,14 +6,16 @@ use std::time::Duration;
 use super::config::Config;
 use super::error::{AppError, Exit};
 use super::needs::needs_site;
-use super::reach::{keeper, keys, net, talos};
+use super::reach::{keeper, keys, kubernetes, net, talos};
 use super::settings::Settings;
 use crate::actions;
 use crate::actions::files::FileSource;
+use crate::actions::kubernetes::{Clusters, KubernetesSource};
 use crate::actions::netbox::{NetboxDeps, NetboxSource};
 use crate::actions::talos::TalosSource;
 use crate::actions::tools::{AnsibleSetup, ProxmoxToken, ToolSource};
 use crate::clients::keeper::Keeper;
+use crate::clients::kubernetes::SharedStandIn as SharedKubectl;
 use crate::clients::local::Local;
 use crate::clients::net::{Keys, Net};
 use crate::clients::netbox::{Netbox, NetboxSettings, SharedNetboxWire};
@@ -57,6 +59,8 @@ pub(in crate::app) struct Way {
     pub netbox: Option<(SharedNetboxWire, Arc<dyn Keys>)>,
     /// Instead of the program talosctl.
     pub talos: Option<SharedStandIn>,
+    /// Instead of the program kubectl.
+    pub kubernetes: Option<SharedKubectl>,
 }
 
 impl OpenSite {
@@ -73,7 +77,7 @@ impl OpenSite {
 
     /// This machine, and what it reaches by itself: no credential is fetched and nobody is contacted.
     fn local(settings: &Settings, config: Config, redactor: &Redactor) -> Self {
-        let talos = talos(&config, settings, None);
+        let talos = (talos(&config, settings, None), kubernetes(&config, settings, None));
         let means = Means::new(&config, ssh(&config, settings), net(redactor), talos, redactor);
         let local_source = means.source(settings);
         let secrets = Arc::new(actions::proxmox::SecretSource::new(keeper(redactor), None));
@@ -154,7 +158,7 @@ impl OpenSite {
             settings,
             config,
             redactor,
-            Way { credential, wire: None, ssh, keeper: keeper(redactor), netbox: None, talos: None },
+            Way { credential, wire: None, ssh, keeper: keeper(redactor), netbox: None, talos: None, kubernetes: None },
         )
     }
 
@@ -172,7 +176,7 @@ impl OpenSite {
         let keeper = way.keeper;
         // A lab in this process has no network.
         let net = if way.wire.is_some() { Net::unreachable() } else { net(redactor) };
-        let talos = talos(&config, settings, way.talos);
+        let talos = (talos(&config, settings, way.talos), kubernetes(&config, settings, way.kubernetes));
         let means = Means { token, ..Means::new(&config, way.ssh, net, talos, redactor) };
         let proxmox = Arc::new(proxmox(&config, settings, way.credential, way.wire, redactor)?);
         if cfg!(debug_assertions) {
@@ -223,16 +227,17 @@ struct Means {
     ssh: Arc<Ssh>,
     net: Arc<Net>,
     talos: Arc<TalosSource>,
+    kubernetes: Clusters,
     /// The site's, for a child that asks for it.
     token: Option<ProxmoxToken>,
 }
 
 impl Means {
-    fn new(config: &Config, ssh: Ssh, net: Net, talos: TalosSource, redactor: &Redactor) -> Self {
+    fn new(config: &Config, ssh: Ssh, net: Net, nodes: (TalosSource, Clusters), redactor: &Redactor) -> Self {
         let keep = redactor.clone();
         let ssh = ssh.redacting(Redact::new(move |text| keep.redact(text).into_owned()));
-        let (ssh, net, talos) = (Arc::new(ssh), Arc::new(net), Arc::new(talos));
-        Self { local: local(config, redactor), ssh, net, talos, token: None }
+        let (ssh, net, talos) = (Arc::new(ssh), Arc::new(net), Arc::new(nodes.0));
+        Self { local: local(config, redactor), ssh, net, talos, kubernetes: nodes.1, token: None }
     }
 
     fn source(&self, settings: &Settings) -> actions::Sources {
@@ -244,14 +249,18 @@ impl Means {
             .with("file", Arc::new(FileSource::new(self.local.clone())))
             .with("ssh", Arc::new(actions::ssh::SshSource::new(self.ssh.clone())))
             .with("talos", self.talos.clone())
+            .with("kubernetes", Arc::new(KubernetesSource::new(self.kubernetes.clone())))
             .with("tcp", net.clone())
             .with("http", net);
         ["ansible", "git", "task"].into_iter().fold(sources, |sources, kind| sources.with(kind, tools.clone()))
     }
 
     fn clients(&self) -> Capabilities {
-        let clients =
-            Capabilities::default().with(Arc::new(self.local.clone())).with(self.ssh.clone()).with(self.net.clone());
+        let clients = Capabilities::default()
+            .with(Arc::new(self.local.clone()))
+            .with(self.ssh.clone())
+            .with(self.net.clone())
+            .with(Arc::new(self.kubernetes.clone()));
         match &self.token {
             Some(token) => clients.with(Arc::new(token.clone())),
             None => clients,

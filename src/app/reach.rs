@@ -1,4 +1,5 @@
-//! The network for actions, with the secrets that their headers name, the store of secrets itself, and the Talos nodes.
+//! The network for actions, with the secrets that their headers name, the store of secrets itself, and the nodes of
+//! Talos and Kubernetes.
 
 use std::sync::Arc;
 
@@ -7,8 +8,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::config::Config;
 use super::settings::Settings;
+use crate::actions::kubernetes::Clusters;
 use crate::actions::talos::{Machine, TalosSource};
 use crate::clients::keeper::{Keeper, Keeps, Kept};
+use crate::clients::kubernetes::{self, Kubernetes};
 use crate::clients::net::{Keys, Net};
 use crate::clients::talos::{SharedStandIn, Talos, Via};
 use crate::model::cluster::{Assignment, Cluster, NodeGroup};
@@ -110,6 +113,30 @@ pub(in crate::app) fn talos(config: &Config, settings: &Settings, direct: Option
         let own = folder.map(|folder| folder.join("talosconfig")).filter(|path| path.exists());
         source.with(&cluster.name, talos.with_config(own), machines(cluster))
     })
+}
+
+/// Kubernetes on the clusters with a profile of type talos. Nobody has been asked yet; `direct` answers instead of the
+/// program.
+pub(in crate::app) fn kubernetes(
+    config: &Config,
+    settings: &Settings,
+    direct: Option<kubernetes::SharedStandIn>,
+) -> Clusters {
+    let expand = |path: &str| files::expand_home(path, settings.home.as_deref());
+    let via = match direct {
+        Some(lab) => kubernetes::Via::Direct(lab),
+        None => kubernetes::Via::System(expand(&config.site.talos.tools.kubectl)),
+    };
+    let clusters = config.clusters.iter().filter_map(|cluster| Some((cluster, cluster.talos.as_ref()?)));
+    let each = clusters.map(|(cluster, given)| {
+        let folder = given.config_dir.as_ref().map(|path| config.folder().join(expand(path)));
+        // Another than the cluster's own could lead to another cluster: without it nothing is asked.
+        let own = folder.map(|folder| folder.join("kubeconfig")).filter(|path| path.exists());
+        let planes = machines(cluster).into_iter().filter(|machine| machine.control_plane);
+        let servers = planes.filter_map(|machine| machine.address).collect();
+        (cluster.name.clone(), Kubernetes::new(via.clone(), own, servers))
+    });
+    Clusters(each.collect())
 }
 
 fn machines(cluster: &Cluster) -> Vec<Machine> {

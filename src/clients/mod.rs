@@ -2,6 +2,7 @@
 
 mod class;
 pub mod keeper;
+pub mod kubernetes;
 pub mod local;
 pub mod net;
 pub mod netbox;

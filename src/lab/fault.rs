@@ -2,9 +2,12 @@
 //!
 //! Faults of the transport are kept and counted here; faults of the world are handed on to it.
 
+mod board;
+
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+pub(crate) use self::board::FaultBoard;
 
 use crate::model::ids::{NodeName, Vmid};
 
@@ -22,7 +25,7 @@ pub enum Fault {
 }
 
 /// Every kind of fault by the word that a person writes for it; [`Fault::kind`] says which one a fault is.
-pub const KINDS: [&str; 36] = [
+pub const KINDS: [&str; 39] = [
     "reset-before",
     "reset-after",
     "STATUS",
@@ -59,6 +62,9 @@ pub const KINDS: [&str; 36] = [
     "etcd-alarm",
     "snapshot-cut",
     "snapshot-damaged",
+    "drain-blocked",
+    "node-not-ready",
+    "storage-degraded",
 ];
 
 /// A fault of SSH, for commands whose program this is.
@@ -132,6 +138,17 @@ pub enum WorldFault {
     ChallengeFails {
         domain: String,
     },
+    /// A disruption budget of Kubernetes never allows anything.
+    DrainBlocked {
+        namespace: String,
+        budget: String,
+    },
+    /// A node's kubelet says nothing any more though its machine runs.
+    NodeNotReady {
+        node: String,
+    },
+    /// A volume of Longhorn lacks a replica, and Ceph warns.
+    StorageDegraded,
     /// Someone sets the guest's lock, or takes it away.
     SetLock {
         vmid: Vmid,
@@ -257,7 +274,7 @@ fn parse_effect(
                  node-up, quorum-lost, quorum-back, task-fail, task-abort, task-warn, task-hang, task-forget, task-full, tasks-late, \
                  lock-stays, set-lock, clear-lock, replace-guest, challenge-fails, ssh-drop, ssh-drop-after, ssh-exit, ssh-exit-after, \
                  talos-rolls-back, talos-never-returns, talos-loses-extensions, upgrade-hangs, etcd-unhealthy, etcd-learner, etcd-alarm, \
-                 snapshot-cut, snapshot-damaged",
+                 snapshot-cut, snapshot-damaged, drain-blocked, node-not-ready, storage-degraded",
                 REQUEST_EXAMPLE,
             )),
         },
@@ -317,6 +334,15 @@ fn parse_world(
         "snapshot-damaged" => WorldFault::Snapshot { fault: SnapshotFault::Damaged },
         "challenge-fails" if rest.is_empty() => return Err(bad("expected a name", "challenge-fails:pve1.example.org")),
         "challenge-fails" => WorldFault::ChallengeFails { domain: rest.to_owned() },
+        "drain-blocked" => {
+            let named = rest.split_once('/').filter(|(namespace, budget)| !namespace.is_empty() && !budget.is_empty());
+            let (namespace, budget) =
+                named.ok_or_else(|| bad("expected NAMESPACE/BUDGET", "drain-blocked:shop/web"))?;
+            WorldFault::DrainBlocked { namespace: namespace.to_owned(), budget: budget.to_owned() }
+        }
+        "node-not-ready" if rest.is_empty() => return Err(bad("expected a node of Kubernetes", "node-not-ready:w1")),
+        "node-not-ready" => WorldFault::NodeNotReady { node: rest.to_owned() },
+        "storage-degraded" => WorldFault::StorageDegraded,
         "lock-stays" => WorldFault::LockStays { vmid: guest(rest)? },
         "replace-guest" => WorldFault::ReplaceGuest { vmid: guest(rest)? },
         "clear-lock" => WorldFault::SetLock { vmid: guest(rest)?, lock: None },
@@ -399,76 +425,7 @@ fn path_matches(pattern: &str, path: &str) -> bool {
     segments.next().is_none()
 }
 
-/// The faults of the transport that are set, and how often each still happens.
-#[derive(Debug, Default)]
-pub(crate) struct FaultBoard {
-    set: Mutex<Vec<Fault>>,
-    troubles: Mutex<Vec<String>>,
-}
-
-impl FaultBoard {
-    pub(crate) fn add(&self, fault: Fault) {
-        self.lock().push(fault);
-    }
-
-    pub(crate) fn clear(&self) {
-        self.lock().clear();
-    }
-
-    pub(crate) fn list(&self) -> Vec<Fault> {
-        self.lock().clone()
-    }
-
-    pub(crate) fn note_trouble(&self, text: String) {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-    }
-
-    pub(crate) fn troubles(&self) -> Vec<String> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The first fault that this request meets; it has then happened once.
-    pub(crate) fn take_request(&self, verb: &str, path: &str) -> Option<Effect> {
-        self.take(|fault| match fault {
-            Fault::Request(request) if request.matches(verb, path) => Some(request.effect.clone()),
-            _ => None,
-        })
-    }
-
-    /// The first fault that this command meets.
-    pub(crate) fn take_command(&self, argv: &[String]) -> Option<CommandFault> {
-        self.take(|fault| match fault {
-            Fault::Command(command) if argv.first() == Some(&command.program) => Some(command.clone()),
-            _ => None,
-        })
-    }
-
-    pub(crate) fn take_token_rejected(&self) -> bool {
-        self.take(|fault| matches!(fault, Fault::TokenRejected { .. }).then_some(())).is_some()
-    }
-
-    fn take<T>(&self, wanted: impl Fn(&Fault) -> Option<T>) -> Option<T> {
-        let mut set = self.lock();
-        let (i, found) = set.iter().enumerate().find_map(|(i, fault)| Some((i, wanted(fault)?)))?;
-        if let Fault::Request(RequestFault { left: Some(left), .. })
-        | Fault::Command(CommandFault { left: Some(left), .. })
-        | Fault::TokenRejected { left: Some(left) } = &mut set[i]
-        {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                set.remove(i);
-            }
-        }
-        Some(found)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Fault>> {
-        self.set.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 mod kind;
-mod talos;
 #[cfg(test)]
 mod tests;
 

@@ -6,6 +6,7 @@ pub mod access;
 pub mod call;
 pub mod fault;
 pub mod front;
+pub mod kubernetes;
 pub mod ledger;
 pub mod netbox;
 pub mod scenario;

@@ -17,6 +17,7 @@ mod inject;
 mod inventory;
 mod journal;
 mod kill;
+mod kubernetes;
 mod language;
 mod large;
 mod ledger;

@@ -477,10 +477,13 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab nor anybody over the network, and where their own faults are met. Those that meet others
 /// than the lab have rows in `matrix/outside.rs`.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 11] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
+    ("kubernetes.cordon", "tests/suite/kubernetes.rs"),
+    ("kubernetes.drain", "tests/suite/kubernetes.rs"),
+    ("kubernetes.uncordon", "tests/suite/kubernetes.rs"),
     ("local.run", "tests/suite/local.rs"),
     ("netbox.guest", "tests/suite/netbox.rs"),
     ("netbox.setup", "tests/suite/netbox.rs"),
@@ -557,6 +560,8 @@ fn columns(kind: &str, row: &Row) -> Vec<Column> {
         "challenge-fails" if row.tasks.contains(&"acmenewcert") => each(&["pve1.lab.example"]),
         "challenge-fails" => Vec::new(),
         "set-lock" => once(vec![format!("set-lock:{}=backup", row.vmid)]),
+        // Nothing in Proxmox asks how Kubernetes is: tests/suite/kubernetes.rs.
+        "drain-blocked" | "node-not-ready" | "storage-degraded" => Vec::new(),
         other => panic!("the lab has a new kind of fault, {other}: say here what it may do to an action"),
     }
 }
@@ -687,6 +692,7 @@ async fn the_examples_are_whole() {
                 || (kind == "STATUS-after" && row.changes.is_empty())
                 || (kind.starts_with("task-") && row.tasks.is_empty())
                 || (kind == "challenge-fails" && !row.tasks.contains(&"acmenewcert"))
+                || matches!(kind, "drain-blocked" | "node-not-ready" | "storage-degraded")
                 // Only what is gone can come back: it is met as a fault with its time.
                 || matches!(kind, "node-up" | "quorum-back");
             assert!(some || needless, "{}: {kind} is not met", row.action);

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::app::error::{AppError, Exit};
@@ -21,6 +23,8 @@ use crate::sys::{clock, files};
 const SITE: &str = include_str!("../../../cluster-config.yaml");
 const PROD: &str = include_str!("../../../clusters/prod.yaml");
 const TOKEN: &str = "ops@pve!runbook";
+/// Of the cluster `prod`, below the lab's folder.
+const KUBECONFIG: &str = "talos/prod/kubeconfig";
 
 /// Which lab.
 #[derive(Debug, Clone)]
@@ -146,6 +150,10 @@ impl House {
             ("RUNBOOK_LAB_POLL".to_owned(), "50".to_owned()),
             ("RUNBOOK_LAB_SCALE".to_owned(), self.time_scale.to_string()),
         ];
+        let kubeconfig = self.folder.join(KUBECONFIG);
+        if kubeconfig.exists() {
+            env.push(("KUBECONFIG".to_owned(), text(kubeconfig)));
+        }
         if self.no_sshd().is_some() {
             env.push(("RUNBOOK_LAB_SSH".to_owned(), text(self.ssh.socket().to_owned())));
         }
@@ -219,8 +227,22 @@ impl House {
         config["talos"]["tools"]["talosctl"] = self.write_talosctl()?;
         self.write("cluster-config.yaml", &config)?;
         if let Some(prod) = prod {
+            let own = self.folder.join("talos").join("prod");
+            files::make_private_dir(self.folder.join("talos")).map_err(cannot)?;
+            files::make_private_dir(&own).map_err(cannot)?;
+            // The profile as it is, with its files in the lab's folder.
+            let prod = prod.replacen("~/talos/prod", &shell::quote(&own.display().to_string()), 1);
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;
             files::write_private(self.folder.join("clusters").join("prod.yaml"), prod.as_bytes()).map_err(cannot)?;
+            if let Some(door) = self.lab.kubernetes_door() {
+                let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "admin@prod",
+                    "clusters": [{"name": "prod", "cluster": {"server": "https://10.0.0.50:6443", "tls-server-name": "kubernetes",
+                        "proxy-url": format!("http://{}", door.proxy),
+                        "certificate-authority-data": BASE64.encode(&door.certificate)}}],
+                    "users": [{"name": "admin@prod", "user": {"token": door.token}}],
+                    "contexts": [{"name": "admin@prod", "context": {"cluster": "prod", "user": "admin@prod", "namespace": "default"}}]});
+                self.write(KUBECONFIG, &kubeconfig)?;
+            }
         }
         files::make_private_dir(self.folder.join("state")).map_err(cannot)
     }

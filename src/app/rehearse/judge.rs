@@ -119,6 +119,7 @@ pub(super) fn asked(taken: &[Entry]) -> BTreeMap<String, usize> {
         let what = match entry.channel {
             Channel::Http if entry.node.as_str() == NODE => unnumbered(entry),
             Channel::Http => format!("{} {} {}", entry.method, entry.path, params.join(" ")),
+            Channel::Kubectl => format!("{} {}", entry.method, entry.path),
             // By which node a command goes is nobody's business.
             _ => entry.params.get("argv").cloned().unwrap_or_else(|| entry.path.clone()),
         };

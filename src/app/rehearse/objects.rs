@@ -128,6 +128,11 @@ pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
                     }
                 }
                 ("talos", name) => entries(fields).for_each(|(k, v)| put(format!("talos/{name}"), k, v)),
+                ("kubernetes", "nodes") => {
+                    for (node, of) in entries(fields) {
+                        entries(of).for_each(|(k, v)| put(format!("kubernetes/node/{node}"), k, v));
+                    }
+                }
                 ("secret", _) => entries(fields).for_each(|(k, v)| put(format!("secret/{name}"), k, v)),
                 ("ha", "maintenance_asked") => {
                     for node in fields.as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -240,6 +245,9 @@ fn by_object(delta: Delta) -> Vec<(String, Option<Fields>)> {
         "proxmox/acme/plugins" => each("acme/plugin"),
         // What a store has is nobody's doing here.
         object if object.starts_with("secret/") && object.contains("/acme/") => Vec::new(),
+        nodes if nodes.starts_with("kubernetes/") && nodes.ends_with("/nodes") => {
+            entries(&delta.patch).map(|(name, patch)| (format!("kubernetes/node/{name}"), fields(patch))).collect()
+        }
         object if object.ends_with("/config") => vec![(object.to_owned(), lines(&delta.patch))],
         object if object.ends_with("/snapshots") => vec![(object.to_owned(), fields(&delta.patch["list"]))],
         object if object.contains("/content/") => {

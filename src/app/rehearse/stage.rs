@@ -20,6 +20,7 @@ use crate::app::error::{AppError, Exit};
 use crate::app::lab::{configuration, profile};
 use crate::app::open::{OpenSite, Way};
 use crate::app::settings::Settings;
+use crate::clients::kubernetes::SharedStandIn as SharedKubectl;
 use crate::clients::netbox::SharedNetboxWire;
 use crate::clients::proxmox::{Credential, SharedWire};
 use crate::clients::ssh::{SharedCommands, Ssh, SshVia};
@@ -145,6 +146,7 @@ impl Stage {
         self.lab.with_world_as::<World, _>(|world| {
             world.set_quorum_lost(false);
             world.mend_talos();
+            world.mend_kubernetes();
             for node in world.nodes() {
                 world.set_node_up(&node, true);
             }
@@ -288,6 +290,7 @@ fn open(
         wire: Some(SharedWire(wire.clone())),
         netbox: Some((SharedNetboxWire(wire.clone()), Arc::new(LabKeys(lab.clone())))),
         talos: Some(SharedStandIn(wire.clone())),
+        kubernetes: Some(SharedKubectl(wire.clone())),
         ssh: Ssh::via(SshVia::Direct(SharedCommands(wire))),
         keeper: keeping.keeper(),
     };

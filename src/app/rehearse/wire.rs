@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use crate::clients::kubernetes::{self, Raw};
 use crate::clients::net::Keys;
 use crate::clients::netbox::{NetboxCall, NetboxReply, NetboxWire};
 use crate::clients::proxmox::{Reply, Wire, WireCall};
 use crate::clients::ssh::{Commands, Output};
 use crate::clients::talos::{self, StandIn};
-use crate::lab::front::{Answer, Body, Lab, NetboxAnswer, Passing, Request};
+use crate::lab::front::{Answer, Body, KubernetesAnswer, Lab, NetboxAnswer, Passing, Request, query};
+use crate::lab::kubernetes as kube;
 use crate::lab::netbox::Ask;
 use crate::lab::talos::{NEWEST, reads};
 use crate::model::ids::NodeName;
@@ -22,6 +24,9 @@ use crate::sys::http::HttpError;
 
 /// How long the client of a NetBox waits for an answer over HTTP.
 const NETBOX_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long kubectl waits for an answer, as our client tells it.
+const KUBECTL_PATIENCE: Duration = Duration::from_secs(15);
 
 /// All ways into a lab.
 #[derive(Clone)]
@@ -94,6 +99,37 @@ impl StandIn for LabWire {
             Ok(()) => talos::Output { exit: reply.exit, stdout: reply.stdout, stderr: reply.stderr },
             Err(why) => talos::Output { exit: 1, stdout: String::new(), stderr: format!("{why}\n") },
         }
+    }
+}
+
+/// As kubectl ends: its exit code is 1 for every failure, and stderr says which.
+#[async_trait]
+impl kubernetes::StandIn for LabWire {
+    async fn kubectl(&self, raw: &Raw) -> kubernetes::Output {
+        let (path, words) = raw.path.split_once('?').unwrap_or((&raw.path, ""));
+        let ask = kube::Ask {
+            method: raw.verb.method().to_owned(),
+            path: path.to_owned(),
+            query: query(words),
+            body: raw.body.as_ref().map(|body| body.to_string().into_bytes()).unwrap_or_default(),
+            server: raw.server.clone(),
+            ..kube::Ask::default()
+        };
+        let lab = self.0.clone();
+        let unable = |why: &str| (1, String::new(), format!("Unable to connect to the server: {why}\n"));
+        let asked = tokio::spawn(async move { lab.kubernetes(ask).await });
+        let (exit, stdout, stderr) = match tokio::time::timeout(KUBECTL_PATIENCE, asked).await {
+            Ok(Ok(KubernetesAnswer::Said(said))) => said.as_kubectl(),
+            Ok(Ok(KubernetesAnswer::Nobody(why))) => unable(&why),
+            Ok(Ok(KubernetesAnswer::Reset)) => unable("read tcp: read: connection reset by peer"),
+            Ok(Ok(KubernetesAnswer::Never)) => {
+                tokio::time::sleep(KUBECTL_PATIENCE).await;
+                unable("context deadline exceeded")
+            }
+            Ok(Err(_)) => unable("the lab's handler failed"),
+            Err(_) => unable("context deadline exceeded"),
+        };
+        kubernetes::Output { exit, stdout, stderr }
     }
 }
 

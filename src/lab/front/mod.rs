@@ -8,6 +8,7 @@ mod dispatch;
 #[cfg(test)]
 pub(crate) mod fake;
 mod faults;
+mod kubernetes;
 mod latency;
 mod listener;
 mod multipart;
@@ -35,15 +36,17 @@ pub(crate) use self::core::Core;
 pub use self::core::Timing;
 pub use self::dispatch::Answer;
 pub use self::faults::Faults;
+pub use self::kubernetes::{Door, KubernetesAnswer};
 pub use self::latency::ClientLatency;
 pub use self::multipart::Passing;
-pub use self::netbox::NetboxAnswer;
+pub use self::netbox::{NetboxAnswer, query};
 pub use self::request::Request;
 pub(crate) use self::request::percent_decode;
 pub use self::response::{Body, Response};
 use self::site::SiteWorld;
 use super::access::Access;
 use super::call::{CommandReply, ProgramReply};
+use super::kubernetes as kube;
 use super::ledger::Ledger;
 use super::netbox::{Ask, Netbox};
 use crate::model::ids::{Fingerprint, NodeName};
@@ -114,6 +117,7 @@ pub struct Lab {
     core: Arc<Core>,
     endpoints: Vec<Endpoint>,
     netbox: Option<SocketAddr>,
+    kubernetes: Option<Door>,
     tasks: JoinSet<()>,
 }
 
@@ -131,7 +135,8 @@ impl Lab {
         let (access, ledger) = (Arc::new(options.access), Arc::new(ledger));
         let (scale, workers, timing) = (options.time_scale, options.workers, options.timing);
         let core = Core::new(options.world, scale, access, ledger, workers, timing, options.netbox);
-        let mut lab = Self { core: Arc::new(core), endpoints: Vec::new(), netbox: None, tasks: JoinSet::new() };
+        let mut lab =
+            Self { core: Arc::new(core), endpoints: Vec::new(), netbox: None, kubernetes: None, tasks: JoinSet::new() };
         for (i, node) in nodes.into_iter().enumerate() {
             if let Some(address) = address(options.listen, i) {
                 lab.listen(node, address).await?;
@@ -139,6 +144,7 @@ impl Lab {
         }
         if options.listen != Listen::Nowhere {
             lab.listen_as_netbox().await?;
+            lab.listen_as_kubernetes().await?;
         }
         lab.tasks.spawn(clock::run_scheduler(lab.core.clone()));
         Ok(lab)
@@ -162,6 +168,28 @@ impl Lab {
         self.netbox = Some(listener.local_addr().map_err(failed)?);
         self.tasks.spawn(netbox::listen(self.core.clone(), listener));
         Ok(())
+    }
+
+    async fn listen_as_kubernetes(&mut self) -> Result<(), LabError> {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let failed = |source| LabError::Listen { node: kube::NODE.into(), address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let (tls, certificate) = tls::for_kubernetes().map_err(LabError::Certificate)?;
+        let proxy = listener.local_addr().map_err(failed)?;
+        let door = Door { proxy, certificate, token: kubernetes::token() };
+        self.kubernetes = Some(door.clone());
+        self.tasks.spawn(kubernetes::listen(self.core.clone(), listener, TlsAcceptor::from(tls), door.token));
+        Ok(())
+    }
+
+    /// How clients come to the Kubernetes API.
+    pub fn kubernetes_door(&self) -> Option<&Door> {
+        self.kubernetes.as_ref()
+    }
+
+    /// One request to the Kubernetes API in-process.
+    pub async fn kubernetes(&self, ask: kube::Ask) -> KubernetesAnswer {
+        kubernetes::dispatch(self.core.clone(), ask, false).await
     }
 
     /// Where the NetBox stand-in listens, without TLS.

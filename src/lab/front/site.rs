@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::lab::access::Memberships;
 use crate::lab::call::{Call, CommandReply, ProgramReply, PveError, Reply};
 use crate::lab::fault::WorldFault;
+use crate::lab::kubernetes::{Ask, Said};
 use crate::model::ids::{Fingerprint, NodeName};
 
 /// The simulated site's state. Every method returns at once; time passes only in `advance_to`.
@@ -58,6 +59,17 @@ pub trait SiteWorld: std::any::Any + Send {
     /// What must never have been of the Talos machines, in words.
     fn talos_violations(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Why nobody answers as a Kubernetes API at an address (nothing: the cluster's own), as a dialer says it.
+    fn kubernetes_refuses(&self, server: Option<&str>) -> Option<String> {
+        Some(format!("dial tcp {}:6443: connect: no route to host", server.unwrap_or("10.0.0.50")))
+    }
+
+    /// One request that has come to a Kubernetes API.
+    fn kubernetes(&mut self, ask: &Ask) -> Said {
+        let _ = ask;
+        Said::failed(503, "ServiceUnavailable", "there is no Kubernetes here")
     }
 
     /// World time in milliseconds since 1970.

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -80,10 +82,27 @@ pub(super) fn for_node(node: &NodeName, address: std::net::IpAddr) -> Result<Nod
     let names = vec![node.to_string(), "localhost".to_owned(), address.to_string()];
     let own = Arc::new(made(node, names, "Proxmox Virtual Environment (runbook lab)")?);
     let shown = Arc::new(Shown { own: own.clone(), now: RwLock::new(own) });
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    Ok(NodeTls { config: config(shown.clone(), &format!("node {node}"))?, shown })
+}
+
+/// For the Kubernetes API, by whatever address it is asked; and its certificate, as a kubeconfig has it.
+///
+/// # Errors
+/// Says which part of making it failed.
+pub(super) fn for_kubernetes() -> Result<(Arc<ServerConfig>, String), String> {
+    let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"].map(str::to_owned).into();
+    let key = Arc::new(made(&NodeName::new("kube-apiserver"), names, "Kubernetes (runbook lab)")?);
+    let der = key.cert.first().map_or(&[][..], AsRef::as_ref);
+    let lines: Vec<String> =
+        BASE64.encode(der).as_bytes().chunks(64).map(String::from_utf8_lossy).map(Into::into).collect();
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
+    let shown = Arc::new(Shown { own: key.clone(), now: RwLock::new(key) });
+    Ok((config(shown, "kube-apiserver")?, pem))
+}
+
+fn config(shown: Arc<Shown>, of: &str) -> Result<Arc<ServerConfig>, String> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|e| format!("node {node}: TLS versions: {e}"))?
-        .with_no_client_auth()
-        .with_cert_resolver(shown.clone());
-    Ok(NodeTls { config: Arc::new(config), shown })
+        .map_err(|e| format!("{of}: TLS versions: {e}"))?;
+    Ok(Arc::new(builder.with_no_client_auth().with_cert_resolver(shown)))
 }

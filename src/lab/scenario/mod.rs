@@ -54,9 +54,21 @@ pub struct Scenario {
     /// Pools by id; the value is the comment. Guests say which pool they are in.
     #[serde(default)]
     pub pools: BTreeMap<String, String>,
+    /// What the Talos machines' cluster has.
+    #[serde(default)]
+    pub kubernetes: KubernetesSpec,
     /// Nodes and guests made by number and seed instead of one by one.
     #[serde(default)]
     pub fleet: Option<FleetSpec>,
+}
+
+/// What is installed in Kubernetes beside the ordinary.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubernetesSpec {
+    /// `longhorn`, `rook`
+    #[serde(default)]
+    pub storage: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

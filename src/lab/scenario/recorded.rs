@@ -46,6 +46,7 @@ fn build() -> Result<Scenario, String> {
         storages: storages(of("storage"))?,
         guests,
         ha: HaSpec::default(),
+        kubernetes: Default::default(),
         acme: Default::default(),
         datacenter: BTreeMap::new(),
         mappings: BTreeMap::new(),

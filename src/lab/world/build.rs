@@ -45,6 +45,7 @@ impl World {
             task_delay: 0,
             quorum_lost: false,
             machines: talos::Machines::default(),
+            kubernetes: Default::default(),
         };
         let running: Vec<Vmid> = scenario.guests.iter().filter(|spec| spec.running).map(|spec| spec.id).collect();
         for vmid in running {
@@ -60,6 +61,7 @@ impl World {
         world.backups = backup::from_spec(&scenario.backups, &world);
         scenario.tasks.iter().for_each(|upid| world.given_task(upid));
         world.ha = ha::Ha::from_spec(&scenario.ha, &world);
+        world.seed_kubernetes(&scenario.kubernetes.storage);
         broadcast::refresh(&mut world);
         world.after(broadcast::PERIOD_MS, Event::Broadcast);
         world.after(ha::LRM_PERIOD_MS, Event::Lrm);

@@ -74,6 +74,8 @@ impl World {
         match event {
             Event::Broadcast => {
                 broadcast::refresh(self);
+                // The kubelets' rounds are as long.
+                self.settle_kubernetes();
                 self.after(broadcast::PERIOD_MS, Event::Broadcast);
             }
             Event::Crm => {

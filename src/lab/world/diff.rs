@@ -10,7 +10,7 @@ impl World {
     /// The comparable state. Per guest: `kind`, `node`, `status`, `qmpstatus` (VMs), `lock`, `digest`, `name`, `uuid`,
     /// `tags`, `pool`, `volumes`, `backups`, `template`, `snapshots` by name, `config` (its lines in force and, under `pending`, those
     /// that wait); per node: `up`, `version`, `maintenance`,
-    /// `config`, `certificate` (of the custom one); ACME `accounts` and `plugins`; files that belong to no guest by node and storage; HA:
+    /// `config`, `certificate` (of the custom one); `kubernetes`: which `nodes` take pods, how many `pods` each controller has; ACME `accounts` and `plugins`; files that belong to no guest by node and storage; HA:
     /// `resources`, `rules`, `groups`; `running` of tasks that ran at the beginning. Figures, times and other tasks are
     /// not in it.
     pub fn snapshot_state(&self) -> Value {
@@ -41,6 +41,7 @@ impl World {
             })
             .collect();
         json!({"talos": self.talos_state(), "nodes": nodes, "guests": guests, "files": self.files(), "ha": self.ha.comparable(), "acme": self.acme_state(),
+            "kubernetes": self.kubernetes_state(),
             "tasks": self.given()})
     }
 

@@ -18,6 +18,7 @@ mod guest_api;
 mod ha;
 mod inside;
 mod jobs;
+pub(in crate::lab) mod kubernetes;
 mod life;
 mod lifecycle;
 mod mapping;
@@ -80,9 +81,19 @@ pub struct World {
     quorum_lost: bool,
     /// Talos on guests.
     machines: talos::Machines,
+    /// What runs on those.
+    kubernetes: kubernetes::Kubernetes,
 }
 
 impl World {
+    pub(in crate::lab) fn kubernetes(&self) -> &kubernetes::Kubernetes {
+        &self.kubernetes
+    }
+
+    pub(in crate::lab) fn kubernetes_mut(&mut self) -> &mut kubernetes::Kubernetes {
+        &mut self.kubernetes
+    }
+
     /// Answers one API call that the front has checked against schema and privileges.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::lab::access::Memberships;
 use crate::lab::call::{Call, CommandReply, ProgramReply, PveError, Reply};
 use crate::lab::fault::WorldFault;
 use crate::lab::front::site::SiteWorld;
-use crate::lab::talos;
+use crate::lab::{kubernetes, talos};
 use crate::model::ids::{Fingerprint, NodeName, Vmid};
 
 impl World {
@@ -55,6 +55,14 @@ impl SiteWorld for World {
 
     fn talos_violations(&self) -> Vec<String> {
         World::talos_violations(self).iter().map(ToString::to_string).collect()
+    }
+
+    fn kubernetes_refuses(&self, server: Option<&str>) -> Option<String> {
+        kubernetes::refuses(self, server)
+    }
+
+    fn kubernetes(&mut self, ask: &kubernetes::Ask) -> kubernetes::Said {
+        kubernetes::answer(self, ask)
     }
 
     fn busy(&self, call: &Call) -> Duration {
@@ -158,6 +166,16 @@ impl World {
                 self.inject_snapshot(*fault);
                 Ok(())
             }
+            WorldFault::DrainBlocked { namespace, budget } if !self.block_budget(namespace, budget) => {
+                Err(format!("there is no disruption budget {namespace}/{budget}"))
+            }
+            WorldFault::NodeNotReady { node } if !self.silence_kubelet(node) => {
+                Err(format!("there is no node {node} in Kubernetes"))
+            }
+            WorldFault::StorageDegraded if !self.degrade_storage() => {
+                Err("there is no Longhorn and no Rook here".to_owned())
+            }
+            WorldFault::DrainBlocked { .. } | WorldFault::NodeNotReady { .. } | WorldFault::StorageDegraded => Ok(()),
             WorldFault::ReplaceGuest { vmid } => known(self.replace_guest(*vmid), vmid),
             WorldFault::SetLock { vmid, lock } => known(self.set_lock(*vmid, lock.as_deref()), vmid),
         }
