@@ -75,5 +75,6 @@ fn elsewhere(action: &str) -> bool {
 /// Whether an action acts on this machine, by itself or by a tool that is started on it.
 pub(in crate::app) fn acts_here(action: &str) -> bool {
     const HERE: [&str; 6] = ["ansible", "file", "git", "local", "task", "yaml"];
-    action.split('.').next().is_some_and(|kind| HERE.contains(&kind))
+    // A backup is a file of this machine, whoever writes it.
+    action.starts_with("talos.etcd_") || action.split('.').next().is_some_and(|kind| HERE.contains(&kind))
 }

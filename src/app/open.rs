@@ -11,7 +11,7 @@ use super::settings::Settings;
 use crate::actions;
 use crate::actions::files::FileSource;
 use crate::actions::netbox::{NetboxDeps, NetboxSource};
-use crate::actions::talos::TalosSource;
+use crate::actions::talos::{BackupSource, TalosSource};
 use crate::actions::tools::{AnsibleSetup, ProxmoxToken, ToolSource};
 use crate::clients::keeper::Keeper;
 use crate::clients::local::Local;
@@ -27,7 +27,7 @@ use crate::model::runbook::Runbook;
 use crate::model::site::Site;
 use crate::placement::evacuation::QuorumGroup;
 use crate::secrets::{Redactor, SecretRef, Secrets};
-use crate::sys::files;
+use crate::sys::{clock, files};
 
 /// A site that can be talked to.
 pub struct OpenSite {
@@ -244,14 +244,15 @@ impl Means {
             .with("file", Arc::new(FileSource::new(self.local.clone())))
             .with("ssh", Arc::new(actions::ssh::SshSource::new(self.ssh.clone())))
             .with("talos", self.talos.clone())
+            .with("backup", Arc::new(BackupSource::new(self.local.clone(), clock::now_ms)))
             .with("tcp", net.clone())
             .with("http", net);
         ["ansible", "git", "task"].into_iter().fold(sources, |sources, kind| sources.with(kind, tools.clone()))
     }
 
     fn clients(&self) -> Capabilities {
-        let clients =
-            Capabilities::default().with(Arc::new(self.local.clone())).with(self.ssh.clone()).with(self.net.clone());
+        let clients = Capabilities::default().with(Arc::new(self.local.clone())).with(self.ssh.clone());
+        let clients = clients.with(self.net.clone()).with(self.talos.clone());
         match &self.token {
             Some(token) => clients.with(Arc::new(token.clone())),
             None => clients,
