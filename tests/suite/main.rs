@@ -43,4 +43,5 @@ mod site_lock;
 mod ssh_acts;
 mod ssh_files;
 mod takeover;
+mod talos_backup;
 mod yaml_errors;

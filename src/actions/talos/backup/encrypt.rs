@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::resource::{self, Seen};
-use super::{FILES, absolute, failure, path_param};
+use super::{FILES, absolute, failure, last_part, path_param};
 use crate::clients::talos::backup;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
@@ -34,6 +34,7 @@ impl EtcdEncrypt {
                     .help("Who can read it: age1… or an SSH public key; never a private key"),
             )
             .output("path", ValueType::Path, "The encrypted file: the plain one's name with .age behind it, mode 0600")
+            .output("name", ValueType::String, "The last part of it")
             .output("bytes", ValueType::Int, "Its length")
             .output("sha256", ValueType::String, "Of the encrypted file")
             .needs_privilege(FILES);
@@ -43,6 +44,10 @@ impl EtcdEncrypt {
 
 fn attempted(path: &Path) -> String {
     format!("encrypt {}", path.display())
+}
+
+fn outputs(to: &Path, bytes: u64, sha256: &str) -> Value {
+    json!({"path": to, "name": last_part(to), "bytes": bytes, "sha256": sha256})
 }
 
 /// Public keys, and nothing that would be an option or a secret.
@@ -80,7 +85,7 @@ impl Action for EtcdEncrypt {
         let mut probe = Probe::new(summary, json!({"path": path}));
         match (plain, done) {
             (None, Some(Seen::Whole { bytes, sha256, encrypted: true })) => {
-                probe.before = json!({"path": path, "done": {"path": to, "bytes": bytes, "sha256": sha256}});
+                probe.before = json!({"path": path, "done": outputs(&to, bytes, &sha256)});
                 (probe.satisfied, probe.summary) = (true, format!("{} is there already", to.display()));
             }
             (Some(Seen::Whole { encrypted: false, .. }), _) if there => {}
@@ -101,7 +106,7 @@ impl Action for EtcdEncrypt {
         }
         let to = backup::encrypted(&path);
         let taints = [&path, &to].map(|path| (resource::file(path), "it is encrypted by then".to_owned()));
-        let outputs = [("path".to_owned(), json!(to))].into();
+        let outputs = [("path".to_owned(), json!(to)), ("name".to_owned(), json!(last_part(&to)))].into();
         Prediction { taints: taints.into(), outputs, ..Prediction::default() }
     }
 
@@ -110,7 +115,7 @@ impl Action for EtcdEncrypt {
         let recipients = recipients(call, &path)?;
         let done = backup::encrypt(path.clone(), &recipients).await;
         let whole = done.map_err(|e| failure(&attempted(&path), &e))?;
-        Ok(json!({"path": backup::encrypted(&path), "bytes": whole.bytes, "sha256": whole.sha256}))
+        Ok(outputs(&backup::encrypted(&path), whole.bytes, &whole.sha256))
     }
 
     async fn verify(&self, call: &Call, _: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
@@ -138,7 +143,7 @@ impl Action for EtcdEncrypt {
         let done: Option<Seen> = resource::seen(world, &resource::file(&to)).await?;
         Ok(match (plain, done) {
             (None, Some(Seen::Whole { bytes, sha256, encrypted: true })) => {
-                Recovery::Done(json!({"path": to, "bytes": bytes, "sha256": sha256}))
+                Recovery::Done(outputs(&to, bytes, &sha256))
             }
             // While the plain file is there nothing is lost, and doing it again writes over what was written.
             (Some(_), _) => Recovery::NotApplied,

@@ -53,6 +53,11 @@ fn absolute(call: &Call, name: &str, folder: &std::path::Path) -> Result<PathBuf
     Ok(folder.join(path))
 }
 
+/// The name of a file in its folder.
+fn last_part(path: &std::path::Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Nothing of it was done, or no name was given to it.
 fn failure(attempted: &str, error: &BackupError) -> Failure {
     let class = match error {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::resource::{self, Seen};
-use super::{FILES, absolute, cluster_param, discard, failure, folder_param};
+use super::{FILES, absolute, cluster_param, discard, failure, folder_param, last_part};
 use crate::actions::talos::source::{Etcd, Machine, Node, TalosSource};
 use crate::actions::talos::status::{Answer, ask, told};
 use crate::clients::talos::backup::{self, Said};
@@ -55,6 +55,7 @@ impl EtcdSnapshot {
                     .help("How long it may take"),
             )
             .output("path", ValueType::Path, "FOLDER/CLUSTER-etcd-YYYYMMDDTHHMMSSZ.snapshot, mode 0600")
+            .output("name", ValueType::String, "The last part of it")
             .output("bytes", ValueType::Int, "Its length")
             .output("sha256", ValueType::String, "Of the whole file")
             .output("revision", ValueType::Int, "etcd's, as talosctl said it; null where a crash has lost it")
@@ -257,7 +258,7 @@ fn path_of(intent: &Intent) -> PathBuf {
 
 fn outputs(intent: &Intent, before: &Before, bytes: u64, sha256: &str, said: Option<&Said>) -> Value {
     json!({
-        "path": intent.prepared["path"], "bytes": bytes, "sha256": sha256, "taken_at": intent.prepared["taken_at"],
+        "path": intent.prepared["path"], "name": last_part(&path_of(intent)), "bytes": bytes, "sha256": sha256, "taken_at": intent.prepared["taken_at"],
         "node": before.node, "revision": said.map(|said| said.revision), "hash": said.map(|said| &said.hash),
     })
 }
