@@ -186,6 +186,12 @@ pub fn make_private_dir(path: impl AsRef<Path>) -> Result<(), FileError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(FileError::io("make the folder", path))
 }
 
+/// Makes a folder and its parents, as the umask has it.
+pub fn make_dir(path: impl AsRef<Path>) -> Result<(), FileError> {
+    let path = path.as_ref();
+    fs::create_dir_all(path).map_err(FileError::io("make the folder", path))
+}
+
 /// An error unless the file belongs to the user or root and nobody else can write to it.
 /// The group's right to write counts as others'.
 pub fn check_trusted(path: impl AsRef<Path>) -> Result<(), FileError> {

@@ -36,6 +36,7 @@ mod real_ssh;
 mod rehearse;
 mod rig;
 mod scenarios;
+mod schedule;
 mod secrets;
 mod short_ways;
 mod signals;

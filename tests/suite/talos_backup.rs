@@ -117,7 +117,7 @@ fn a_backup_is_taken_checked_and_kept() {
          runbook run etcd-backup --cluster prod --set folder=$B --set second=$S --apply --yes; \
          runbook do talos.etcd_backups cluster=prod folder=$B",
     );
-    got.exits(0).says(&["snapshot of the etcd of prod from", "1 backups of prod"]);
+    got.exits(0).says(&["snapshot of the etcd of prod from", "from cp2 into", "newest: /"]);
     let (first, second) = (backups(&world, "backups"), backups(&world, "second"));
     assert_eq!((first.len(), &first), (1, &second), "{}", got.both());
     assert!(first[0].starts_with("prod-etcd-") && first[0].ends_with("Z.snapshot"), "{first:?}");

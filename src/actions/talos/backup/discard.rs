@@ -68,7 +68,9 @@ impl Action for EtcdDiscard {
         let there = Self::is_there(&path, &wanted, seen)?;
         let mut probe = Probe::new(Self::attempted(&path), json!({"path": path, "sha256": wanted}));
         probe.change = Some(Change::Destroy);
-        if !there {
+        if there {
+            probe.identities = vec![super::identity(&path, &wanted)];
+        } else {
             (probe.satisfied, probe.summary) = (true, format!("{} is not there", path.display()));
         }
         Ok(probe)

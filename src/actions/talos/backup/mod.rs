@@ -26,6 +26,7 @@ use crate::engine::ports::Call;
 use crate::event::Invocation;
 use crate::model::failure::{Class, Failure};
 use crate::model::param::{Param, ValueType};
+use crate::model::world::Identity;
 
 /// What reads or writes files of backups needs of the machine.
 const FILES: &str = "none of Proxmox: files of this machine, as the user of runbook";
@@ -51,6 +52,15 @@ fn absolute(call: &Call, name: &str, folder: &std::path::Path) -> Result<PathBuf
         return Err(Failure::new(Class::Precondition, "look at backups of etcd", format!("`{name}` is empty")));
     }
     Ok(folder.join(path))
+}
+
+/// That a file is the one that the plan was made for.
+fn identity(path: &std::path::Path, sha256: &str) -> Identity {
+    Identity {
+        object: format!("the backup {}", path.display()),
+        resource: resource::file(path),
+        expect: vec![("/sha256".into(), json!(sha256))],
+    }
 }
 
 /// The name of a file in its folder.

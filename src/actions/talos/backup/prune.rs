@@ -125,6 +125,7 @@ impl Action for EtcdPrune {
                 before.kept
             );
         }
+        probe.identities = before.remove.iter().map(|old| super::identity(&old.path, &old.sha256)).collect();
         probe.notes = before.remove.iter().map(|old| format!("goes: {}", old.path.display())).collect();
         let broken = rows.iter().filter_map(|row| Some((row, row.why.as_ref()?)));
         probe.notes.extend(broken.map(|(row, why)| {
