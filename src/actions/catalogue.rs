@@ -27,7 +27,9 @@ use super::proxmox::node::{NodeEmpty, NodeReboot, Nodes, Updates};
 use super::proxmox::storage::{Orphans, Storages, VolumeDelete};
 use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
-use super::talos::{TalosPlanUpgrade, TalosStatus};
+use super::talos::{
+    EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, TalosPlanUpgrade, TalosStatus,
+};
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
 use crate::model::action_spec::Catalogue;
@@ -121,6 +123,13 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(SshWait::new(deps.timing)),
         Arc::new(WaitTcp::new(deps.timing)),
         Arc::new(TalosPlanUpgrade::default()),
+        Arc::new(EtcdBackups::new(deps.files.clone())),
+        Arc::new(EtcdCopy::new(deps.files.clone())),
+        Arc::new(EtcdDiscard::new(deps.files.clone())),
+        Arc::new(EtcdEncrypt::new(deps.files.clone())),
+        Arc::new(EtcdPrune::new(deps.files.clone())),
+        Arc::new(EtcdSnapshot::new(deps.files.clone())),
+        Arc::new(EtcdVerify::new(deps.files.clone())),
         Arc::new(TalosStatus::default()),
         Arc::new(TaskRun::new(deps.taskfile.clone())),
         Arc::new(YamlSet::new(deps.folder.clone())),
@@ -230,6 +239,13 @@ mod tests {
                 "ssh.copy",
                 "ssh.run",
                 "ssh.wait",
+                "talos.etcd_backups",
+                "talos.etcd_copy",
+                "talos.etcd_discard",
+                "talos.etcd_encrypt",
+                "talos.etcd_prune",
+                "talos.etcd_snapshot",
+                "talos.etcd_verify",
                 "talos.plan_upgrade",
                 "talos.status",
                 "task.run",

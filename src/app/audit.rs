@@ -196,6 +196,8 @@ fn act(act: Act) -> Line {
     let subject = &act.subject;
     let what = match act.kind.as_str() {
         "lock_broken" => format!("took the lock {subject} from run {}: {}", text("run"), text("reason")),
+        "scheduled" => format!("said that a timer may run {subject}: {}", text("runs")),
+        "unscheduled" => format!("took back that a timer may run {subject}"),
         "frozen" => format!("froze site {subject}: {}", text("reason")),
         "unfrozen" => format!("ended the freeze of site {subject}"),
         "pruned" => "deleted what was over for long".into(),

@@ -114,6 +114,8 @@ fn runbook(spec: &ActionSpec, effect: Effect, name: &str, params: Vec<Param>) ->
 
 fn target(action: &str) -> Target {
     match action.split('.').next() {
+        // Files of this machine, and members of etcd that are asked by their own addresses: no site is needed.
+        _ if action.starts_with("talos.etcd_") => Target::None,
         Some("proxmox") => Target::Proxmox,
         Some("talos" | "kubernetes") => Target::Talos,
         _ => Target::None,
@@ -159,8 +161,12 @@ mod tests {
         for spec in actions::specs().values() {
             let book = runbook(spec, spec.effect, NAME, spec.params.clone());
             assert_eq!(book.lock == LockScope::None, spec.effect == Effect::Read, "{}", spec.name);
-            let of_site = spec.name.starts_with("proxmox.");
-            assert_eq!(book.target, if of_site { Target::Proxmox } else { Target::None }, "{}", spec.name);
+            let target = match spec.name.split('.').next() {
+                Some("proxmox") => Target::Proxmox,
+                Some("talos") if !spec.name.starts_with("talos.etcd_") => Target::Talos,
+                _ => Target::None,
+            };
+            assert_eq!(book.target, target, "{}", spec.name);
             assert!(!book.steps[0].id.is_empty(), "{}", spec.name);
         }
     }

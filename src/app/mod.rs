@@ -30,6 +30,7 @@ mod reach;
 pub mod rehearse;
 pub mod retention;
 pub mod running;
+pub mod schedule;
 pub mod settings;
 pub mod site_lock;
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::effect::Effect;
 use crate::model::param::ValueType;
 use crate::model::runbook::{Check, Rollback, Runbook, Step, Target, Template, Verb};
 
@@ -33,6 +34,36 @@ pub fn privileges_of(runbook: &Runbook) -> BTreeSet<String> {
     let specs = crate::actions::specs();
     let used = actions_of(runbook);
     used.iter().filter_map(|name| specs.get(name)).flat_map(|spec| spec.privileges.iter().cloned()).collect()
+}
+
+/// What each use of an action may do at most, in its procedures, checks and undos too.
+pub fn effects_of(runbook: &Runbook) -> Vec<(String, Effect)> {
+    let specs = crate::actions::specs();
+    let mut found = Vec::new();
+    each_use(runbook, &mut |action, with| {
+        // What is not known may do anything.
+        let effect = specs.get(action).map_or(Effect::Destroy, |spec| spec.effect_in(with));
+        found.push((action.to_owned(), effect));
+    });
+    found
+}
+
+/// Whether it asks a person anything of itself.
+pub fn asks(runbook: &Runbook) -> bool {
+    let procedures = runbook.procedures.values().flat_map(|procedure| procedure.steps.iter().chain(&procedure.finally));
+    runbook.steps.iter().chain(&runbook.finally).chain(procedures).any(asks_at)
+}
+
+fn asks_at(step: &Step) -> bool {
+    let undo = match &step.rollback {
+        Rollback::Steps(steps) => steps.iter().any(asks_at),
+        _ => false,
+    };
+    undo || match &step.verb {
+        Verb::Confirm(_) => true,
+        Verb::Steps(steps) | Verb::Parallel(steps) => steps.iter().any(asks_at),
+        Verb::Uses { .. } | Verb::Call { .. } => false,
+    }
 }
 
 type With<'a> = &'a [(String, Template)];
@@ -75,5 +106,6 @@ fn elsewhere(action: &str) -> bool {
 /// Whether an action acts on this machine, by itself or by a tool that is started on it.
 pub(in crate::app) fn acts_here(action: &str) -> bool {
     const HERE: [&str; 6] = ["ansible", "file", "git", "local", "task", "yaml"];
-    action.split('.').next().is_some_and(|kind| HERE.contains(&kind))
+    // A backup is a file of this machine, whoever writes it.
+    action.starts_with("talos.etcd_") || action.split('.').next().is_some_and(|kind| HERE.contains(&kind))
 }

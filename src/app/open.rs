@@ -12,7 +12,7 @@ use crate::actions;
 use crate::actions::files::FileSource;
 use crate::actions::kubernetes::{Clusters, KubernetesSource};
 use crate::actions::netbox::{NetboxDeps, NetboxSource};
-use crate::actions::talos::TalosSource;
+use crate::actions::talos::{BackupSource, TalosSource};
 use crate::actions::tools::{AnsibleSetup, ProxmoxToken, ToolSource};
 use crate::clients::keeper::Keeper;
 use crate::clients::kubernetes::SharedStandIn as SharedKubectl;
@@ -29,7 +29,7 @@ use crate::model::runbook::Runbook;
 use crate::model::site::Site;
 use crate::placement::evacuation::QuorumGroup;
 use crate::secrets::{Redactor, SecretRef, Secrets};
-use crate::sys::files;
+use crate::sys::{clock, files};
 
 /// A site that can be talked to.
 pub struct OpenSite {
@@ -250,6 +250,7 @@ impl Means {
             .with("ssh", Arc::new(actions::ssh::SshSource::new(self.ssh.clone())))
             .with("talos", self.talos.clone())
             .with("kubernetes", Arc::new(KubernetesSource::new(self.kubernetes.clone())))
+            .with("backup", Arc::new(BackupSource::new(self.local.clone(), clock::now_ms)))
             .with("tcp", net.clone())
             .with("http", net);
         ["ansible", "git", "task"].into_iter().fold(sources, |sources, kind| sources.with(kind, tools.clone()))
@@ -260,7 +261,8 @@ impl Means {
             .with(Arc::new(self.local.clone()))
             .with(self.ssh.clone())
             .with(self.net.clone())
-            .with(Arc::new(self.kubernetes.clone()));
+            .with(Arc::new(self.kubernetes.clone()))
+            .with(self.talos.clone());
         match &self.token {
             Some(token) => clients.with(Arc::new(token.clone())),
             None => clients,

@@ -9,6 +9,7 @@ mod init;
 mod inventory;
 mod journal;
 mod push;
+mod schedule;
 
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ pub use init::Init;
 pub use inventory::{Inventory, InventoryCommand, script_words};
 pub use journal::{Audit, Export, ExportFormat, Freeze, Import, Lock, LockBreak, Prune, Runs, RunsCommand};
 pub use push::{Push, PushNetbox};
+pub use schedule::{Schedule, ScheduleInstall};
 
 const HELP: &str = "\
 {about-with-newline}
@@ -44,6 +46,7 @@ Look:
   inventory            every guest with its MACs and addresses (inventory --watch, diff, push)
   doctor               is everything there that a run needs (first of all: init HOST)
 
+A timer: schedule install, list, remove (readings and backups)
 The journal: audit, export, import, runs prune; the site's: lock, freeze, unfreeze
 More: lint, test, schema, actions, notify, metrics, lab, completions, version; `runbook help COMMAND`
 
@@ -204,6 +207,9 @@ pub enum Command {
     /// Who holds the locks; breaks one
     #[command(subcommand)]
     Lock(Lock),
+    /// Runbooks that a timer runs: only readings and backups, with an approval that stands until they change
+    #[command(subcommand)]
+    Schedule(Schedule),
     /// Lets no run that changes something start or go on at the site
     Freeze(Freeze),
     /// Ends a freeze

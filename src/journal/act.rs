@@ -18,6 +18,9 @@ pub enum ActKind {
     Imported,
     /// A run that was handed over, or is a copy, is gone on with here all the same.
     TakenBack,
+    /// What may be run by a timer, from now on and no longer.
+    Scheduled,
+    Unscheduled,
 }
 
 impl ActKind {
@@ -31,6 +34,8 @@ impl ActKind {
             Self::HandedOver => "handed_over",
             Self::Imported => "imported",
             Self::TakenBack => "taken_back",
+            Self::Scheduled => "scheduled",
+            Self::Unscheduled => "unscheduled",
         }
     }
 }

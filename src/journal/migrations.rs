@@ -110,6 +110,13 @@ pub(super) const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (run, seq, target)
      ) STRICT;
      CREATE INDEX outbox_by_state ON outbox (state, at);",
+    // What may be run by a timer without anybody's yes: exactly this runbook with exactly these parameters.
+    "CREATE TABLE schedules (
+        name TEXT PRIMARY KEY NOT NULL,
+        since INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        body TEXT NOT NULL
+     ) STRICT;",
 ];
 
 /// The version that this binary writes.

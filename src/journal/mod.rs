@@ -20,6 +20,7 @@ mod place;
 mod proof;
 mod requests;
 mod retention;
+mod schedules;
 mod sqlite;
 mod store;
 #[cfg(test)]
@@ -37,5 +38,6 @@ pub use parcel::Parcel;
 pub use place::SystemClock;
 pub use requests::{Inbox, Pending};
 pub use retention::{OldRun, Retention};
+pub use schedules::Schedule;
 pub use store::{Chain, EventStream, Options, Store};
 pub use writer::RunWriter;

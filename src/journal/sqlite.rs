@@ -7,6 +7,7 @@ mod custody;
 mod requests;
 mod retention;
 mod room;
+mod schedules;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

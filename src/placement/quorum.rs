@@ -23,6 +23,13 @@ pub struct Told {
     pub errors: String,
 }
 
+impl Told {
+    /// Whether it sees a leader, which only a member of a quorum does.
+    pub fn has_leader(&self) -> bool {
+        self.unknown.is_none() && !self.leader.is_empty() && self.leader != NOBODY
+    }
+}
+
 /// An id that stands for nobody.
 const NOBODY: &str = "0000000000000000";
 /// So many entries behind its own log a member may be while it works.

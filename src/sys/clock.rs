@@ -19,6 +19,23 @@ pub fn rfc3339(ms: i64) -> String {
     }
 }
 
+/// `20261121T231538Z`: for names of files, which then sort as times do.
+pub fn stamp(ms: i64) -> String {
+    match Timestamp::from_millisecond(ms) {
+        Ok(at) => at.strftime(STAMP).to_string(),
+        Err(_) => ms.to_string(),
+    }
+}
+
+/// The time that [`stamp`] wrote.
+pub fn of_stamp(text: &str) -> Option<i64> {
+    let at = jiff::civil::DateTime::strptime(STAMP, text).ok()?;
+    let ms = at.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond();
+    (stamp(ms) == text).then_some(ms)
+}
+
+const STAMP: &str = "%Y%m%dT%H%M%SZ";
+
 /// `2026-11-21 23:15:38` in the machine's own zone: for people.
 pub fn local(ms: i64) -> String {
     in_zone(ms, zone())
@@ -72,6 +89,15 @@ mod tests {
         assert_eq!(rfc3339(1_763_766_938_004), "2025-11-21T23:15:38.004Z");
         assert_eq!(rfc3339(i64::MAX), i64::MAX.to_string());
         assert_eq!(in_zone(1_763_766_938_004, TimeZone::UTC), "2025-11-21 23:15:38");
+    }
+
+    #[test]
+    fn stamps_are_read_as_they_are_written() {
+        assert_eq!(stamp(1_763_766_938_004), "20251121T231538Z");
+        assert_eq!(of_stamp("20251121T231538Z"), Some(1_763_766_938_000));
+        for no in ["", "20251121", "20251321T231538Z", "20251121T231538", "2025-11-21T23:15:38Z", "20251121T231538Z2"] {
+            assert_eq!(of_stamp(no), None, "{no}");
+        }
     }
 
     #[test]

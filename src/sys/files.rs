@@ -142,11 +142,54 @@ pub fn remove(path: impl AsRef<Path>) -> Result<(), FileError> {
     sync_folder(folder_of(path))
 }
 
+/// Makes a file that is whole the one of that name: what it holds is on the disk before, and its name when this returns.
+pub fn settle(from: impl AsRef<Path>, to: impl AsRef<Path>, mode: u32) -> Result<(), FileError> {
+    let (from, to) = (from.as_ref(), to.as_ref());
+    let file = open(from)?;
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(FileError::io("set the mode of", from))?;
+    file.sync_all().map_err(FileError::io("sync", from))?;
+    fs::rename(from, to).map_err(FileError::io("rename", from))?;
+    sync_folder(folder_of(to))
+}
+
+/// Copies a file of any size, piece by piece, to a new one for the user alone; one that is there is replaced.
+pub fn copy_private(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), FileError> {
+    let to = to.as_ref();
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to);
+    let mut file = opened.map_err(FileError::io("create", to))?;
+    let mut written = Ok(());
+    read_through(from, |bytes| {
+        if written.is_ok() {
+            written = file.write_all(bytes);
+        }
+    })?;
+    written.map_err(FileError::io("write", to))
+}
+
+/// The names of what is in a folder, sorted.
+pub fn names(folder: impl AsRef<Path>) -> Result<Vec<String>, FileError> {
+    let folder = folder.as_ref();
+    let io = || FileError::io("list", folder);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io())? {
+        // What is no text was not named by us.
+        names.extend(entry.map_err(io())?.file_name().into_string().ok());
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// Makes a folder and its parents; new ones are for the user alone.
 pub fn make_private_dir(path: impl AsRef<Path>) -> Result<(), FileError> {
     use std::os::unix::fs::DirBuilderExt;
     let path = path.as_ref();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(FileError::io("make the folder", path))
+}
+
+/// Makes a folder and its parents, as the umask has it.
+pub fn make_dir(path: impl AsRef<Path>) -> Result<(), FileError> {
+    let path = path.as_ref();
+    fs::create_dir_all(path).map_err(FileError::io("make the folder", path))
 }
 
 /// An error unless the file belongs to the user or root and nobody else can write to it.

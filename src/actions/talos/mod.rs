@@ -1,10 +1,12 @@
 //! Acts on the nodes of a Talos cluster, and the source of what they say.
 
+mod backup;
 mod plan;
 mod source;
 mod status;
 mod survey;
 
+pub use backup::{BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify};
 pub use plan::TalosPlanUpgrade;
 pub use source::{Machine, TalosSource};
 pub use status::TalosStatus;

@@ -74,7 +74,7 @@ impl TalosSource {
     }
 
     /// The way to a machine; or why there is none.
-    fn machine(&self, cluster: &str, name: &str) -> Result<(&Talos, Result<&str, String>), Failure> {
+    pub(super) fn machine(&self, cluster: &str, name: &str) -> Result<(&Talos, Result<&str, String>), Failure> {
         let (talos, machines) = self.cluster(cluster)?;
         let machine = machines.iter().find(|machine| machine.name == name).ok_or_else(|| {
             let cause = format!("the profile of {cluster} has no machine {name:?}");

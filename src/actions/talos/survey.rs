@@ -17,7 +17,7 @@ pub enum Answer<T> {
     Not(String),
 }
 
-async fn ask<T: for<'de> Deserialize<'de>>(world: &dyn World, key: String) -> Result<Answer<T>, Unreadable> {
+pub(super) async fn ask<T: for<'de> Deserialize<'de>>(world: &dyn World, key: String) -> Result<Answer<T>, Unreadable> {
     let key = ResourceKey::new(key);
     let value = world.read(&key).await?.known("what a node says")?;
     if let Some(why) = value["why"].as_str() {
@@ -103,7 +103,7 @@ fn of_nodes(all: &[(Machine, Answer<Node>)]) -> Vec<String> {
     found
 }
 
-fn told(machine: &Machine, answer: &Answer<Etcd>) -> Told {
+pub(super) fn told(machine: &Machine, answer: &Answer<Etcd>) -> Told {
     let mut told = Told {
         name: machine.name.clone(),
         unknown: None,

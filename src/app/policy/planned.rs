@@ -90,7 +90,8 @@ async fn violations(plan: &Plan, policy: &Policy, by: &Onlooker, world: &dyn Wor
     let mut found = Vec::new();
     let destroying: Vec<&PlanStep> =
         plan.steps.iter().filter(runs).filter(|step| step.effect == Effect::Destroy).collect();
-    if !destroying.is_empty() {
+    // Where no guest is lost the site need not be asked: there may be none.
+    if destroying.iter().any(|step| guests_of(&step.identities).next().is_some()) {
         let guests = guests(world).await?.unwrap_or_default();
         for step in &destroying {
             for (vmid, identity) in guests_of(&step.identities) {

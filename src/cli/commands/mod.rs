@@ -22,6 +22,7 @@ mod prune;
 mod push;
 mod replay;
 mod runs;
+mod schedule;
 mod show;
 mod test;
 
@@ -100,6 +101,7 @@ pub async fn run(face: &Face, command: Command) -> Result<Exit, AppError> {
         Command::Export(args) => export::export(face, &args),
         Command::Import(args) => export::import(face, &args),
         Command::Lock(command) => locks::run(face, command).await,
+        Command::Schedule(command) => schedule::run(face, command).await,
         Command::Freeze(args) => locks::freeze(face, &args),
         Command::Unfreeze => locks::unfreeze(face),
         Command::Status { run } => runs::status(face, &run),

@@ -4,6 +4,7 @@
 //! Exit codes are not trusted alone: before 1.14 a call to several nodes ends with 0 though some have failed, which is
 //! why it is always one. Nothing is repeated by itself.
 
+pub mod backup;
 mod change;
 mod direct;
 mod read;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use change::{Applied, DryRun, Mode, Upgraded};
+pub use backup::Said;
 pub use direct::{SharedStandIn, StandIn};
 pub use read::{Alarm, Extension, Member, MemberStatus, NodeVersion, Service, Stage};
 

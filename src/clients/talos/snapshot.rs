@@ -20,7 +20,7 @@ const MAGIC: u32 = 0xED0C_DAED;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     pub bytes: u64,
-    /// Of all but the last 32 bytes, hexadecimal: the sum that the file itself ends with.
+    /// Of the whole file, as `sha256sum` says it: another than the sum that the file ends with, which is of the rest.
     pub sha256: String,
 }
 
@@ -52,6 +52,11 @@ pub fn check(path: &Path) -> Result<Snapshot, NoSnapshot> {
     })
 }
 
+/// Whether a snapshot can have so many bytes.
+pub(super) fn fits(bytes: u64) -> bool {
+    bytes >= PAGE + SUM && bytes % PAGE == SUM
+}
+
 enum Broken {
     Read(std::io::Error),
     Kind(NoSnapshot),
@@ -64,7 +69,7 @@ impl From<std::io::Error> for Broken {
 }
 
 fn of(mut file: impl Read, bytes: u64) -> Result<Snapshot, Broken> {
-    if bytes < PAGE + SUM || bytes % PAGE != SUM {
+    if !fits(bytes) {
         return Err(Broken::Kind(NoSnapshot::Size(bytes)));
     }
     let mut head = [0; 20];
@@ -73,6 +78,7 @@ fn of(mut file: impl Read, bytes: u64) -> Result<Snapshot, Broken> {
     std::io::copy(&mut (&mut file).take(bytes - SUM - 20), &mut hash)?;
     let mut told = [0; SUM as usize];
     file.read_exact(&mut told)?;
+    let whole = hash.clone().chain_update(told);
     let sum = hash.finalize();
     if sum[..] != told {
         return Err(Broken::Kind(NoSnapshot::Sum));
@@ -80,7 +86,7 @@ fn of(mut file: impl Read, bytes: u64) -> Result<Snapshot, Broken> {
     if head[16..] != MAGIC.to_le_bytes() {
         return Err(Broken::Kind(NoSnapshot::Kind));
     }
-    Ok(Snapshot { bytes, sha256: sum.iter().map(|byte| format!("{byte:02x}")).collect() })
+    Ok(Snapshot { bytes, sha256: whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect() })
 }
 
 #[cfg(test)]
@@ -105,7 +111,8 @@ mod tests {
     #[test]
     fn only_a_whole_one_is_taken() {
         let whole = snapshot();
-        assert_eq!(read(&whole).unwrap().bytes, 4128);
+        let sum: String = Sha256::digest(&whole).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(read(&whole).unwrap(), Snapshot { bytes: 4128, sha256: sum });
         assert!(matches!(read(&whole[..whole.len() - 32]), Err(NoSnapshot::Size(4096))), "no sum");
         assert!(matches!(read(&whole[..3000]), Err(NoSnapshot::Size(3000))), "cut");
         assert!(matches!(read(&[]), Err(NoSnapshot::Size(0))));

@@ -1,0 +1,270 @@
+//! Backups of etcd: the check of a file with real snapshots of a real etcd, and the acts with the real program, on the
+//! lab's cluster and files of a temporary folder.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use runbook::clients::talos::snapshot::{self, NoSnapshot};
+
+use super::harness::{Got, Lab, World, flat};
+
+const LAB: Lab<'_> = Lab { scenario: "three-node", time_scale: 1000, faults: &[], token: None };
+
+fn read(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    runbook::sys::files::read_through(path, |part| bytes.extend_from_slice(part)).unwrap();
+    bytes
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    runbook::sys::files::write_private(path, bytes).unwrap();
+}
+
+/// A port that nobody listened on a moment ago.
+fn port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Has a real etcd of one member write a snapshot of a few hundred keys.
+fn real_snapshot(world: &World, name: &str) {
+    let (client, peer) = (port(), port());
+    let (url, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
+    let words = [
+        "--name",
+        "one",
+        "--data-dir",
+        "etcd-data",
+        "--listen-client-urls",
+        &url,
+        "--advertise-client-urls",
+        &url,
+        "--listen-peer-urls",
+        &peer,
+        "--initial-advertise-peer-urls",
+        &peer,
+        "--initial-cluster",
+        &format!("one={peer}"),
+    ];
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(world.path("etcd.log")).unwrap();
+    let mut etcd = world.command("etcd", &words).stderr(log).spawn().expect("etcd: run scripts/test-tools");
+    let script = format!(
+        "export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={url}; for n in $(seq 20); do etcdctl put key$n value$n || exit 1; done; \
+         etcdctl snapshot save {name} && etcdctl snapshot status {name} -w json >{name}.status"
+    );
+    let until = Instant::now() + Duration::from_secs(60);
+    let got = loop {
+        let got = world.sh(&script);
+        if got.exit == Some(0) || Instant::now() > until {
+            break got;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    etcd.kill().unwrap();
+    etcd.wait().unwrap();
+    assert_eq!(got.exit, Some(0), "{}\n{}", got.both(), world.read("etcd.log"));
+}
+
+#[test]
+fn a_real_snapshot_is_whole_and_a_damaged_one_is_not() {
+    let world = World::new();
+    real_snapshot(&world, "real");
+    let path = world.path("real");
+    let whole = read(&path);
+    let seen = snapshot::check(&path).unwrap();
+    assert_eq!(seen.bytes, whole.len() as u64);
+    world.sh("sha256sum real").exits(0).says(&[&seen.sha256]);
+    let damaged = |name: &str, bytes: &[u8]| {
+        write(&world.path(name), bytes);
+        snapshot::check(&world.path(name)).unwrap_err()
+    };
+    let without = damaged("without", &whole[..whole.len() - 32]);
+    assert!(matches!(without, NoSnapshot::Size(_)) && without.to_string().contains("a bare copy of the database"));
+    assert!(matches!(damaged("cut", &whole[..whole.len() / 2 + 7]), NoSnapshot::Size(_)));
+    // Cut where the length alone says nothing.
+    assert!(matches!(damaged("cut512", &whole[..whole.len() - 512]), NoSnapshot::Sum));
+    for at in [0, 17, whole.len() / 2, whole.len() - 33, whole.len() - 1] {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        assert!(matches!(damaged("flipped", &flipped), NoSnapshot::Sum), "byte {at}");
+    }
+    let mut more = whole.clone();
+    more.push(0);
+    assert!(matches!(damaged("longer", &more), NoSnapshot::Size(_)));
+    assert!(matches!(damaged("empty", &[]), NoSnapshot::Size(0)));
+    // As an operator sees it.
+    world.runbook(&["do", "talos.etcd_verify", "path=real"]).exits(0).says(&["whole: true"]);
+    let got = world.runbook(&["do", "talos.etcd_verify", "path=flipped"]);
+    assert_ne!(got.exit, Some(0));
+    assert!(flat(&got.both()).contains("its sum is not that of its contents"), "{}", got.both());
+}
+
+/// A lab's cluster and a folder for backups.
+fn lab(world: &World, script: &str) -> Got {
+    world.sh("mkdir -p -m 700 backups second").exits(0);
+    world.lab(&LAB, &format!("set -e; B=\"$PWD/backups\"; S=\"$PWD/second\"; {script}"))
+}
+
+fn backups(world: &World, folder: &str) -> Vec<String> {
+    runbook::sys::files::names(world.path(folder)).unwrap()
+}
+
+#[test]
+fn a_backup_is_taken_checked_and_kept() {
+    let world = World::new();
+    let got = lab(
+        &world,
+        "runbook plan etcd-backup --cluster prod --set folder=$B; \
+         runbook run etcd-backup --cluster prod --set folder=$B --set second=$S --apply --yes; \
+         runbook do talos.etcd_backups cluster=prod folder=$B",
+    );
+    got.exits(0).says(&["snapshot of the etcd of prod from", "from cp2 into", "newest: /"]);
+    let (first, second) = (backups(&world, "backups"), backups(&world, "second"));
+    assert_eq!((first.len(), &first), (1, &second), "{}", got.both());
+    assert!(first[0].starts_with("prod-etcd-") && first[0].ends_with("Z.snapshot"), "{first:?}");
+    assert_eq!(read(&world.path("backups").join(&first[0])), read(&world.path("second").join(&second[0])));
+    world.sh("stat -c %a backups/* second/*").exits(0).says(&["600 600"]);
+    assert!(snapshot::check(&world.path("backups").join(&first[0])).is_ok());
+}
+
+#[test]
+fn a_cluster_without_quorum_gives_none_and_the_way_out_is_said() {
+    let world = World::new();
+    let got = lab(
+        &world,
+        "runbook lab fault node-down:pve1; runbook lab fault node-down:pve2; \
+         runbook run etcd-backup --cluster prod --set folder=$B --apply --yes",
+    );
+    assert_ne!(got.exit, Some(0));
+    let text = flat(&got.both());
+    assert!(text.contains("etcd has no quorum") && text.contains("cp /var/lib/etcd/member/snap/db"), "{text}");
+    assert!(backups(&world, "backups").is_empty());
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_no_backup() {
+    let world = World::new();
+    let got = lab(&world, "runbook run etcd-backup --cluster prod --set folder=$B/none --apply --yes");
+    assert_ne!(got.exit, Some(0));
+    assert!(flat(&got.both()).contains("mkdir -m 700"), "{}", got.both());
+}
+
+#[test]
+fn an_encrypted_backup_is_read_by_its_key_alone() {
+    let world = World::new();
+    world.sh("age-keygen -o key 2>/dev/null && age-keygen -y key >public").exits(0);
+    let public = world.read("public");
+    let got = lab(
+        &world,
+        &format!(
+            "runbook run etcd-backup --cluster prod --set folder=$B --set second=$S --set recipients={} --apply --yes",
+            public.trim()
+        ),
+    );
+    got.exits(0);
+    let names = backups(&world, "backups");
+    assert!(names.len() == 1 && names[0].ends_with(".snapshot.age"), "{names:?}: {}", got.both());
+    assert_eq!(backups(&world, "second"), names);
+    world.sh("age --decrypt --identity key --output plain backups/*.age").exits(0);
+    assert!(snapshot::check(&world.path("plain")).is_ok());
+    // What is cut or no age file at all is told.
+    let (path, whole) = (world.path("cut.age"), read(&world.path("backups").join(&names[0])));
+    write(&path, &whole[..whole.len() - 1000]);
+    let got = world.runbook(&["do", "talos.etcd_verify", "path=cut.age"]);
+    assert!(got.exit != Some(0) && flat(&got.both()).contains("which no snapshot has"), "{}", got.both());
+    let private = world.read("key");
+    let secret = private.lines().find(|line| line.starts_with("AGE-SECRET")).unwrap();
+    let word = format!("recipients={secret}");
+    let got = world.runbook(&["do", "talos.etcd_encrypt", "path=plain", &word, "--apply", "--yes"]);
+    assert!(flat(&got.both()).contains("begins neither with age1 nor with ssh-"), "{}", got.both());
+}
+
+/// Files with the names of old backups: whole ones, and broken ones.
+fn old_ones(world: &World) {
+    let got = lab(world, "runbook run etcd-backup --cluster prod --set folder=$B --apply --yes");
+    got.exits(0);
+    let now = backups(world, "backups").pop().unwrap();
+    for (day, whole) in [(1, true), (2, true), (3, false), (4, true), (5, true)] {
+        let mut bytes = read(&world.path("backups").join(&now));
+        if !whole {
+            bytes.truncate(1000);
+        }
+        write(&world.path(&format!("backups/prod-etcd-2025010{day}T000000Z.snapshot")), &bytes);
+    }
+    for name in
+        ["other-etcd-20250101T000000Z.snapshot", "prod-etcd-notes.snapshot", "prod-etcd-20250101T000000Z.snapshot.bak"]
+    {
+        world.write(&format!("backups/{name}"), "keep me");
+    }
+}
+
+#[test]
+fn only_whole_old_ones_of_this_cluster_go() {
+    let world = World::new();
+    old_ones(&world);
+    let all = backups(&world, "backups");
+    let prune = |more: &[&str]| {
+        let folder = format!("folder={}", world.path("backups").display());
+        let mut words = vec!["do", "talos.etcd_prune", "cluster=prod", &folder];
+        words.extend(more);
+        world.runbook(&words)
+    };
+    prune(&["keep_last=2"]).exits(0).says(&["goes:", "20250104T000000Z", "is no whole backup", "20250103T000000Z"]);
+    assert_eq!(backups(&world, "backups"), all, "a plan removes nothing");
+    prune(&["keep_last=2", "keep_within=3650d", "--apply", "--yes"]).exits(0);
+    assert_eq!(backups(&world, "backups"), all, "all are younger than ten years");
+    prune(&["keep_last=2", "--apply", "--yes"]).exits(0);
+    let left = backups(&world, "backups");
+    let gone: Vec<&String> = all.iter().filter(|name| !left.contains(name)).collect();
+    assert_eq!(gone.len(), 3, "{gone:?}");
+    for day in [1, 2, 4] {
+        assert!(gone.iter().any(|name| name.contains(&format!("2025010{day}T"))), "{gone:?}");
+    }
+    assert!(prune(&["keep_last=0"]).exit != Some(0));
+}
+
+#[test]
+fn what_a_step_made_is_taken_back_and_nothing_else() {
+    let world = World::new();
+    world.write(
+        "x.yaml",
+        "runbook: x\nschema: 1\ntarget: talos\non_failure: rollback\nparams: {folder: {type: path}, second: {type: path}}\nsteps:\n  \
+         - {id: s, uses: talos.etcd_snapshot, with: {cluster: prod, folder: \"{{ params.folder }}\"}}\n  \
+         - {uses: talos.etcd_copy, with: {path: \"{{ steps.s.path }}\", to: \"{{ params.second }}\"}}\n  \
+         - {uses: local.run, with: {argv: [/bin/false]}}\n",
+    );
+    world.sh("mkdir backups; echo mine >backups/mine").exits(0);
+    let got =
+        lab(&world, "runbook run x.yaml --cluster prod --set folder=$B --set second=$S --apply --yes || echo failed");
+    got.says(&["failed"]);
+    assert_eq!(
+        (backups(&world, "backups"), backups(&world, "second")),
+        (vec!["mine".to_owned()], vec![]),
+        "{}",
+        got.both()
+    );
+    // Another file than the one that is meant is left alone.
+    write(&world.path("other"), b"x");
+    let sum = "sha256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let got = world.runbook(&["do", "talos.etcd_discard", "path=other", sum, "--apply", "--yes"]);
+    assert!(got.exit != Some(0) && world.path("other").exists(), "{}", got.both());
+}
+
+#[test]
+fn a_crash_leaves_a_whole_backup_or_none() {
+    let world = World::new();
+    for after in 2..7 {
+        let got = lab(
+            &world,
+            &format!(
+                "rm -rf $B/*; RUN='runbook do talos.etcd_snapshot cluster=prod folder='$B; \
+                 $RUN --apply --yes --inject crash-after:{after} && exit 0; runbook resume last --yes"
+            ),
+        );
+        got.exits(0);
+        // What talosctl wrote for an attempt that crashed is no backup by its name.
+        let names: Vec<String> =
+            backups(&world, "backups").into_iter().filter(|name| name.ends_with(".snapshot")).collect();
+        assert_eq!(names.len(), 1, "{after}: {names:?}");
+        assert!(snapshot::check(&world.path("backups").join(&names[0])).is_ok(), "{after}: {}", got.both());
+    }
+}
