@@ -70,6 +70,8 @@ pub fn host(facts: Facts, config: Option<&BTreeMap<String, String>>, told: Told)
         cached: None,
         lines: lines.iter().filter(|(key, _)| is_network(key)).map(|(k, v)| (k.clone(), v.clone())).collect(),
         seen,
+        snapshots: None,
+        qmpstatus: None,
     }
 }
 

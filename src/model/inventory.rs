@@ -65,6 +65,12 @@ pub struct DiscoveredHost {
     /// What the guest itself said.
     #[serde(skip)]
     pub seen: Vec<Seen>,
+    /// Names of its snapshots, oldest first; absent where nobody asked.
+    #[serde(skip)]
+    pub snapshots: Option<Vec<String>>,
+    /// What QEMU says of it beyond its status: `paused`, `prelaunch`; absent where nobody asked, and of what does not run.
+    #[serde(skip)]
+    pub qmpstatus: Option<String>,
 }
 
 impl DiscoveredHost {

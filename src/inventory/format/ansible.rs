@@ -55,6 +55,9 @@ fn groups_of(host: &DiscoveredHost) -> Vec<String> {
             groups.extend(host.node.as_ref().map(|node| format!("proxmox_{node}_{kind}")));
         }
         groups.push(format!("proxmox_all_{}", host.status));
+        // Where it says more than its status, as the plugin has it with `qemu_extended_statuses`.
+        let more = host.qmpstatus.as_deref().filter(|said| ["prelaunch", "paused"].contains(said));
+        groups.extend(more.map(|said| format!("proxmox_all_{said}")));
     }
     groups.extend(host.pool.as_ref().map(|pool| format!("proxmox_pool_{pool}")));
     groups.iter().map(|group| safe(group)).collect()
@@ -82,6 +85,12 @@ fn variables(host: &DiscoveredHost) -> Map<String, Value> {
     if !host.tags.is_empty() {
         fact("tags", json!(host.tags.join(";")));
         fact("tags_parsed", json!(host.tags));
+    }
+    if let Some(snapshots) = &host.snapshots {
+        fact("snapshots", json!(snapshots));
+    }
+    if let Some(said) = &host.qmpstatus {
+        fact("qmpstatus", json!(said));
     }
     if let Some(unknown) = &host.unknown {
         fact("unknown", json!(unknown));

@@ -12,7 +12,9 @@ fn site() -> Inventory {
     proxy.pool = None;
     let mut image = silent(900, "debian");
     (image.template, image.status, image.tags) = (true, "stopped".into(), Vec::new());
-    inventory(vec![web, proxy, silent(106, "db"), image])
+    let mut db = silent(106, "db");
+    (db.qmpstatus, db.snapshots) = (Some("paused".into()), Some(vec!["before".into()]));
+    inventory(vec![web, proxy, db, image])
 }
 
 #[test]
@@ -26,6 +28,7 @@ fn ansible_has_the_plugins_names() {
     assert_eq!(hosts("proxmox_all_running"), ["db", "web-104", "web-105"]);
     assert_eq!(hosts("proxmox_all_stopped"), [""; 0]);
     assert_eq!(hosts("proxmox_all_templates"), ["debian"]);
+    assert_eq!(hosts("proxmox_all_paused"), ["db"]);
     assert_eq!(hosts("proxmox_pve1_lxc"), ["web-105"]);
     assert_eq!(hosts("proxmox_pool_shop"), ["db", "debian", "web-104"]);
     let web = &value["_meta"]["hostvars"]["web-104"];
@@ -44,6 +47,8 @@ fn ansible_has_the_plugins_names() {
     );
     let db = &value["_meta"]["hostvars"]["db"];
     assert_eq!((&db["ansible_host"], &db["proxmox_unknown"]["reason"]), (&Value::Null, &json!("agent_not_running")));
+    assert_eq!((&db["proxmox_qmpstatus"], &db["proxmox_snapshots"]), (&json!("paused"), &json!(["before"])));
+    assert!(web.get("proxmox_snapshots").is_none(), "nobody asked");
     assert_eq!(format::ansible_host(&site(), "db"), *db);
     assert_eq!(format::ansible_host(&site(), "nobody"), json!({}));
 }
