@@ -92,7 +92,9 @@ pub fn without_noise(host: &mut DiscoveredHost) {
     host.interfaces.retain(|interface| !interface.noise);
     for interface in &mut host.interfaces {
         interface.addresses.retain(|address| !address.noise);
+        interface.addresses.shrink_to_fit();
     }
     // Something without a card and without an address says nothing.
     host.interfaces.retain(|interface| interface.nic.is_some() || !interface.addresses.is_empty());
+    host.interfaces.shrink_to_fit();
 }

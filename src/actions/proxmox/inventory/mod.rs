@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::actions::inventory::{Collected, Collector};
 use crate::actions::proxmox::failures;
 use crate::clients::proxmox::{GuestRow, Resources, Site};
-use crate::inventory::{Choice, Memory, without_noise};
+use crate::inventory::{Choice, Memory};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{NodeName, Vmid};
 use crate::model::inventory::{DiscoveredHost, Missing, Reason, Unknown};
@@ -241,9 +241,6 @@ impl Collector for ProxmoxCollector {
         }
         found.hosts.sort_by_key(|host| host.vmid);
         found.missing.sort_by(|a, b| (&a.node, a.vmid).cmp(&(&b.node, b.vmid)));
-        if !self.how.all_addresses {
-            found.hosts.iter_mut().for_each(without_noise);
-        }
         Ok(Collected { hosts: found.hosts, missing: found.missing, notes })
     }
 }

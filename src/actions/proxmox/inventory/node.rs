@@ -9,7 +9,7 @@ use super::read::{Answered, OfNode, Why, facts, of_config, of_guest};
 use super::{ATTEMPTED, Asking};
 use crate::actions::proxmox::failures;
 use crate::clients::proxmox::GuestRow;
-use crate::inventory::{Agenda, Boot, Next, Told, host};
+use crate::inventory::{Agenda, Boot, Next, Told, host, without_noise};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{NodeName, Vmid};
 use crate::model::inventory::{DiscoveredHost, Missing, Reason, Unknown};
@@ -149,6 +149,9 @@ impl Work {
         if !self.asking.how.details {
             // Of ten thousand guests this is more than all the rest.
             (host.lines, host.seen) = Default::default();
+        }
+        if !self.asking.how.all_addresses {
+            without_noise(&mut host);
         }
         (host.snapshots, host.qmpstatus) =
             of_node.map(|of_node| (of_node.snapshots, of_node.qmpstatus)).unwrap_or_default();
