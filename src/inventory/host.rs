@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::join::join;
 use super::nic::nics;
+use super::noise;
 use super::primary::primary;
 use crate::model::ids::{GuestKind, NodeName, Vmid};
 use crate::model::inventory::{DiscoveredHost, Known, Reason, Seen, Unknown};
@@ -33,6 +34,14 @@ pub struct Facts {
 pub enum Told {
     Interfaces(Vec<Seen>),
     Nothing(Unknown),
+}
+
+impl Told {
+    /// Whether there is an address in it by which others could reach the guest.
+    pub fn is_an_address(&self) -> bool {
+        let found = |seen: &Seen| seen.addresses.iter().any(|one| !noise::is_inner(one.address));
+        matches!(self, Self::Interfaces(all) if all.iter().any(found))
+    }
 }
 
 /// The host. `config`: its lines, nothing where they could not be read.

@@ -30,7 +30,10 @@ pub fn ansible(inventory: &Inventory) -> Value {
     out.insert("_meta".into(), json!({"hostvars": vars}));
     let children: Vec<&String> = groups.keys().collect();
     // What could not be read, where a playbook can ask for it: a script that fails would take all hosts along.
-    out.insert("all".into(), json!({"children": children, "vars": {"proxmox_missing": inventory.missing}}));
+    out.insert(
+        "all".into(),
+        json!({"children": children, "vars": {"proxmox_missing": inert(json!(inventory.missing))}}),
+    );
     for (group, hosts) in &groups {
         out.insert(group.clone(), json!({"hosts": hosts}));
     }
@@ -63,6 +66,18 @@ fn groups_of(host: &DiscoveredHost) -> Vec<String> {
     groups.iter().map(|group| safe(group)).collect()
 }
 
+/// Ansible takes a script's texts for templates, and these are partly a guest's own words: what looks like one is marked as text.
+fn inert(value: Value) -> Value {
+    match value {
+        Value::String(text) if ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) => {
+            json!({"__ansible_unsafe": text})
+        }
+        Value::Array(all) => all.into_iter().map(inert).collect(),
+        Value::Object(all) => Value::Object(all.into_iter().map(|(key, value)| (key, inert(value))).collect()),
+        other => other,
+    }
+}
+
 /// A name that Ansible takes for a group or a variable.
 fn safe(text: &str) -> String {
     text.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
@@ -74,7 +89,7 @@ fn variables(host: &DiscoveredHost) -> Map<String, Value> {
         vars.insert("ansible_host".into(), json!(primary));
     }
     let mut fact = |name: &str, value: Value| {
-        vars.insert(safe(&format!("proxmox_{name}")), value);
+        vars.insert(safe(&format!("proxmox_{name}")), inert(value));
     };
     fact("name", json!(host.name));
     fact("vmid", json!(host.vmid));

@@ -18,6 +18,25 @@ fn site() -> Inventory {
 }
 
 #[test]
+fn what_a_guest_says_is_no_template_for_ansible() {
+    let mut all = site();
+    let evil = "{{ lookup('pipe', 'id') }}";
+    let web = all.hosts.iter_mut().find(|host| host.name == "web" && host.vmid.is_some_and(|v| v.0 == 104)).unwrap();
+    web.seen[0].name = evil.into();
+    all.missing.push(Missing {
+        node: None,
+        vmid: None,
+        what: "addresses".into(),
+        reason: Reason::NotRead,
+        why: format!("expected text, got {evil}"),
+    });
+    let value = format::ansible(&all);
+    let marked = json!({"__ansible_unsafe": evil});
+    assert_eq!(value["_meta"]["hostvars"]["web-104"]["proxmox_agent_interfaces"][0]["name"], marked);
+    assert!(value["all"]["vars"]["proxmox_missing"][0]["why"]["__ansible_unsafe"].is_string());
+}
+
+#[test]
 fn ansible_has_the_plugins_names() {
     let value = format::ansible(&site());
     let hosts = |group: &str| {
@@ -125,4 +144,24 @@ fn hosts_and_csv_have_a_line_each() {
     let mut odd = site();
     odd.hosts[0].interfaces[0].name = Some("=cmd(\"x\"),1".into());
     assert!(format::csv(&odd).contains("\"'=cmd(\"\"x\"\"),1\""));
+}
+
+#[test]
+fn a_name_with_dots_is_whole_already() {
+    let mut all = site();
+    all.hosts[0].name = "web.example.com".into();
+    let text = format::hosts(&all);
+    let line = text.lines().find(|line| line.contains("web.example.com")).unwrap();
+    assert!(line.ends_with(" web.example.com"), "{line}");
+}
+
+#[test]
+fn what_could_not_be_read_has_not_changed() {
+    let before = site();
+    let mut after = site();
+    let silent = Unknown::new(Reason::NodeSilent, "pve1 does not answer");
+    (after.hosts[0].unknown, after.hosts[0].primary, after.hosts[0].interfaces) = (Some(silent), None, Vec::new());
+    assert_eq!(diff(&before, &after), Vec::new());
+    after.hosts[0].unknown = Some(Unknown::new(Reason::AgentNotRunning, "it does not run"));
+    assert!(!diff(&before, &after).is_empty(), "the guest itself has none");
 }

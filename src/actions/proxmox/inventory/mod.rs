@@ -164,9 +164,11 @@ impl ProxmoxCollector {
                 return Ok(());
             }
             let resources = self.site.resources().await.map_err(|error| self.failed(&error))?;
-            // One that is in no list any more is gone, and no part of the inventory.
-            let rows = moved.iter().filter_map(|row| resources.guest(row.vmid).cloned()).collect();
-            let more = self.ask(asking, &offline(&resources), rows).await?;
+            let offline = offline(&resources);
+            // One that is in no list any more is gone, and no part of the inventory; nor is one that is not asked for where it is now.
+            let mut rows = self.wanted(resources);
+            rows.retain(|row| moved.iter().any(|old| old.vmid == row.vmid));
+            let more = self.ask(asking, &offline, rows).await?;
             found.join(more);
         }
         for row in std::mem::take(&mut found.moved) {

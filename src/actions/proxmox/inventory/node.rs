@@ -179,7 +179,8 @@ impl Work {
                 Unknown::new(Reason::NodeSilent, text)
             }
             Why::Late => {
-                self.silent += 1;
+                // A guest that is slow to answer says nothing about its node.
+                self.silent += u32::from(what == "configuration");
                 let text = format!("no answer within {} s", self.asking.how.deadline.as_secs_f64());
                 Unknown::new(Reason::Deadline, text)
             }

@@ -51,17 +51,21 @@ pub async fn of_config(site: &Site, deadline: Duration, row: &GuestRow, details:
     if !details {
         return Ok(all);
     }
-    match in_time(deadline, site.snapshots(&row.node, row.kind, row.vmid)).await? {
-        Ok(mut snapshots) => {
+    // A detail that is not to be had takes nothing else along.
+    let late = || format!("no answer within {} s", deadline.as_secs_f64());
+    match in_time(deadline, site.snapshots(&row.node, row.kind, row.vmid)).await {
+        Ok(Ok(mut snapshots)) => {
             snapshots.sort_by_key(|snapshot| snapshot.snaptime);
             all.snapshots = Some(snapshots.into_iter().map(|snapshot| snapshot.name).collect());
         }
-        Err(error) => all.lacking = Some(error.to_string()),
+        Ok(Err(error)) => all.lacking = Some(error.to_string()),
+        Err(_) => all.lacking = Some(late()),
     }
     if row.kind == GuestKind::Qemu && !row.template {
-        match in_time(deadline, site.guest_status(&row.node, row.kind, row.vmid)).await? {
-            Ok(status) => all.qmpstatus = status.qmpstatus,
-            Err(error) => all.lacking = Some(error.to_string()),
+        match in_time(deadline, site.guest_status(&row.node, row.kind, row.vmid)).await {
+            Ok(Ok(status)) => all.qmpstatus = status.qmpstatus,
+            Ok(Err(error)) => all.lacking = Some(error.to_string()),
+            Err(_) => all.lacking = Some(late()),
         }
     }
     Ok(all)
