@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::inventory::format;
+use crate::inventory::{diff, format};
 use crate::model::inventory::Missing;
 
 fn site() -> Inventory {
