@@ -52,9 +52,9 @@ pub fn host(facts: Facts, config: Option<&BTreeMap<String, String>>, told: Told)
         GuestKind::Qemu => Known::Agent,
         GuestKind::Lxc => Known::Container,
     };
-    let (seen, unknown) = match told {
-        Told::Interfaces(seen) => (seen, Unknown::new(Reason::NoAddress, none_of(facts.kind))),
-        Told::Nothing(unknown) => (Vec::new(), unknown),
+    let (seen, silent) = match told {
+        Told::Interfaces(seen) => (seen, None),
+        Told::Nothing(why) => (Vec::new(), Some(why)),
     };
     let interfaces = join(&nics(facts.kind, lines), &seen, known);
     let primary = primary(&interfaces);
@@ -74,7 +74,10 @@ pub fn host(facts: Facts, config: Option<&BTreeMap<String, String>>, told: Told)
         memory: facts.memory,
         disk: facts.disk,
         interfaces,
-        unknown: primary.is_none().then_some(unknown),
+        unknown: primary
+            .is_none()
+            .then(|| silent.clone().unwrap_or_else(|| Unknown::new(Reason::NoAddress, none_of(facts.kind)))),
+        silent,
         primary,
         cached: None,
         lines: lines.iter().filter(|(key, _)| is_network(key)).map(|(k, v)| (k.clone(), v.clone())).collect(),

@@ -104,17 +104,26 @@ fn the_json_reads_back_and_another_version_is_refused() {
 }
 
 #[test]
-fn netbox_objects_have_unique_names_and_megabytes() {
-    let value = format::netbox(&site());
+fn netbox_objects_are_those_that_are_pushed() {
+    let mut all = site();
+    let mut lost = silent(107, "");
+    lost.status = "unknown".into();
+    all.hosts.push(lost);
+    let value = format::netbox(&all);
+    assert_eq!(value["left_out"][0]["key"], "lab.example/107");
     let machines = value["virtual_machines"].as_array().unwrap();
     let names: Vec<&str> = machines.iter().map(|m| m["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["web-104", "web-105", "db", "debian"]);
+    assert_eq!(names, ["web-104", "web-105", "db"], "no template, as a push without --templates");
     let web = &machines[0];
     assert_eq!((&web["status"], &web["vcpus"], &web["memory"]), (&json!("active"), &json!(4.0), &json!(4294)));
-    assert_eq!(web["custom_fields"], json!({"proxmox_vmid": 104, "proxmox_node": "pve1", "proxmox_vm_type": "vm"}));
+    assert_eq!(
+        web["custom_fields"],
+        json!({"runbook_guest": "lab.example/104", "proxmox_vmid": 104, "proxmox_node": "pve1", "proxmox_vm_type": "vm"})
+    );
     assert_eq!((&web["primary_ip4"], &web["primary_ip6"]), (&json!("10.0.0.4/24"), &json!("2001:db8::4/64")));
     assert_eq!(web["interfaces"][0]["mac_address"], "BC:24:11:00:00:01");
     assert_eq!(machines[2].get("primary_ip4"), None);
+    assert_eq!(machines[2]["interfaces"][0].get("ip_addresses"), None, "not known is not none");
 }
 
 #[test]

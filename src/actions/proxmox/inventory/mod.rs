@@ -228,7 +228,8 @@ impl Collector for ProxmoxCollector {
         let (resources, rights) = self.begin().await?;
         let offline = offline(&resources);
         let rows = self.wanted(resources);
-        let notes = rights.notes(&failures::we(&self.site), &rows);
+        let we = failures::we(&self.site);
+        let (notes, hidden) = (rights.notes(&we, &rows), rights.hidden(&we));
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let asking = Arc::new(Asking { site: self.site.clone(), how: self.how.clone(), rights, memory });
         let (kept, rows) = self.unchanged(rows);
@@ -243,6 +244,6 @@ impl Collector for ProxmoxCollector {
         }
         found.hosts.sort_by_key(|host| host.vmid);
         found.missing.sort_by(|a, b| (&a.node, a.vmid).cmp(&(&b.node, b.vmid)));
-        Ok(Collected { hosts: found.hosts, missing: found.missing, notes })
+        Ok(Collected { hosts: found.hosts, missing: found.missing, notes, hidden })
     }
 }
