@@ -229,7 +229,10 @@ impl Collector for ProxmoxCollector {
         let offline = offline(&resources);
         let rows = self.wanted(resources);
         let we = failures::we(&self.site);
-        let (notes, hidden) = (rights.notes(&we, &rows), rights.hidden(&we));
+        let notes = rights.notes(&we, &rows);
+        // Who takes it for the whole site would take all others for gone.
+        let part = || (self.how.choice != Choice::default()).then(|| "only some guests were asked for".to_owned());
+        let hidden = rights.hidden(&we).or_else(part);
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let asking = Arc::new(Asking { site: self.site.clone(), how: self.how.clone(), rights, memory });
         let (kept, rows) = self.unchanged(rows);
