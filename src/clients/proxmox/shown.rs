@@ -67,7 +67,11 @@ impl Site {
 
     /// It shows none but that of before after all: one that is not believed is a reason to stop again.
     pub fn expect_no_certificate(&self, node: &NodeName) {
-        self.endpoint(node).into_iter().for_each(|endpoint| endpoint.set_renewing(false));
+        if let Some(endpoint) = self.endpoint(node) {
+            endpoint.set_renewing(false);
+            // Else it would be asked last for a while, and what it shows not be seen.
+            endpoint.suspect(false);
+        }
     }
 
     /// From now on this is the node's certificate, whatever was configured: it was read over a connection that was

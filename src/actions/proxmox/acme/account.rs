@@ -357,7 +357,7 @@ mod tests {
         let with = asked(json!({"contact": ["a@example.org"], "accept_terms": true}));
         let was = act().look(&with, &world(Value::Null)).await.unwrap();
         let of =
-            |running| world(Value::Null).with("proxmox/node/pve1/tasks/acmeregister", task("acmeregister", running));
+            |running| world(Value::Null).with("proxmox/node/pve1/tasks_of/acmeregister", task("acmeregister", running));
         let recover =
             async |world: FakeWorld| One(act()).recover(&with, &intent(was.before.clone(), &[]), None, &world).await;
         let ended = recover(of(false)).await.unwrap();
