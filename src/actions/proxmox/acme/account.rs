@@ -354,7 +354,7 @@ mod tests {
     }
 
     fn task(kind: &str, running: bool) -> Value {
-        json!([{"upid": format!("UPID:pve1:0000C0DE:00000001:00000001:{kind}::root@pam:"), "type": kind, "id": "",
+        json!([{"upid": format!("UPID:pve1:0000C0DE:00000001:00000001:{kind}::root@pam:"), "kind": kind, "id": "",
             "user": "root@pam", "status": (!running).then_some("OK"), "running": running, "start": 1}])
     }
 
