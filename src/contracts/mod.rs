@@ -28,7 +28,7 @@ pub use method::Method;
 pub use permission::{Expression, Needed, Permission};
 pub use property::{Format, Kind, Property};
 pub use schema::Schema;
-pub use secret::secret_in;
+pub use secret::{SECRET_NAMES, secret_in};
 pub use shape::{PathPart, VERSIONS, check_shape};
 pub use verb::Verb;
 pub use violation::{Violation, check_call};

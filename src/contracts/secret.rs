@@ -3,7 +3,8 @@
 use super::verb::Verb;
 
 /// Names of parameters that hold one. `password` and `secret` are found within a name, too.
-const NAMES: [&str; 7] = ["eab-hmac-key", "key", "private-key", "keyring", "encryption-key", "otp", "sslkey"];
+pub const SECRET_NAMES: [&str; 7] =
+    ["eab-hmac-key", "key", "private-key", "keyring", "encryption-key", "otp", "sslkey"];
 
 /// Whose `data` is what a DNS provider is logged in to with.
 const PLUGINS: &str = "/cluster/acme/plugins";
@@ -19,7 +20,7 @@ const ANSWERS: [(Verb, &str); 5] = [
 
 /// The secret that a call of this method with these parameters takes or gives, in words.
 pub fn secret_in<'a>(verb: Verb, template: &str, params: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let is_one = |name: &&str| name.contains("password") || name.contains("secret") || NAMES.contains(name);
+    let is_one = |name: &&str| name.contains("password") || name.contains("secret") || SECRET_NAMES.contains(name);
     let is_one = |name: &&str| is_one(name) || *name == "data" && template.starts_with(PLUGINS);
     if let Some(name) = params.into_iter().find(|name| is_one(name)) {
         return Some(format!("`{name}` is a secret"));

@@ -324,11 +324,11 @@ impl Evaluator {
         let Some(action) = self.actions.get(&invocation.uses) else { return nothing("its action is unknown") };
         let call = Call { run: None, path: node.path.clone(), attempt: node.attempt, with: invocation.with.clone() };
         let Some(inverse) = action.undo(&call, &intent.before, node.outputs.as_ref()) else {
-            if node.effect < Effect::Destroy {
-                return nothing("the action has no inverse");
-            }
-            let destroyed = shell::call_line(action.spec(), &invocation.with);
-            return Verdict::Listed { manual: format!("nothing brings back what this destroyed: {destroyed}") };
+            let call = shell::call_line(action.spec(), &invocation.with);
+            // Not as a command: nobody is to do it again.
+            let call = call.trim_start_matches("runbook do ");
+            let why = if node.effect < Effect::Destroy { "undoes" } else { "brings back what was destroyed by" };
+            return Verdict::Listed { manual: format!("nothing {why} {call}: see what it left") };
         };
         let spec_effect = self.actions.get(&inverse.uses).map_or(Effect::Destroy, |a| a.spec().effect);
         // The way back costs what the way there did.

@@ -31,7 +31,7 @@ pub enum AgentSaid {
 pub fn agent(data: &Value) -> Result<AgentSaid, BadBody> {
     let result = object(data, "data")?.get("result").unwrap_or(&Value::Null);
     if let Some(error) = result.get("error") {
-        let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |key: &str| plain(error.get(key).and_then(Value::as_str).unwrap_or_default());
         return Ok(AgentSaid::Refused { class: text("class"), desc: text("desc") });
     }
     Ok(AgentSaid::Interfaces(rows(result, "data.result")?))
@@ -54,7 +54,7 @@ fn interface(value: &Value, place: &str) -> Result<Seen, BadBody> {
     let row = object(value, place)?;
     let text = |key: &str| row.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let name = row.get("name").unwrap_or(&Value::Null);
-    let name = name.as_str().ok_or_else(|| wrong(format!("{place}.name"), "text", name))?.to_owned();
+    let name = plain(name.as_str().ok_or_else(|| wrong(format!("{place}.name"), "text", name))?);
     // InfiniBand has twenty bytes: no network card of a guest is known by them.
     let mac = text("hardware-address").or_else(|| text("hwaddr")).and_then(|mac| mac.parse().ok());
     let mut addresses = Vec::new();
@@ -113,9 +113,15 @@ fn wrong(place: String, expected: &'static str, got: &Value) -> BadBody {
     BadBody { place, expected, got: cut(&got.to_string()) }
 }
 
+/// A guest's own words, fit for a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 fn cut(text: &str) -> String {
+    let text = plain(text);
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        None => text,
     }
 }

@@ -21,7 +21,8 @@ impl Choice {
         self.node.as_ref().is_none_or(|wanted| wanted == node)
             && self.tags.iter().all(|wanted| tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
             && self.kind.is_none_or(|wanted| wanted == kind)
-            && self.status.as_deref().is_none_or(|wanted| wanted == status)
+            // One whose state nobody can say may be in the wanted one: it is listed, and told as missing.
+            && self.status.as_deref().is_none_or(|wanted| wanted == status || status == "unknown")
             && self.pool.as_deref().is_none_or(|wanted| pool == Some(wanted))
     }
 }

@@ -162,6 +162,11 @@ fn changes(old: &DiscoveredHost, new: &DiscoveredHost) -> Vec<Change> {
         let pool = |host: &DiscoveredHost| host.pool.clone().unwrap_or_default();
         all.push(Change::Pool { from: pool(old), to: pool(new) });
     }
+    // What could not be read is not known to have changed.
+    let is_read = |host: &DiscoveredHost| !host.unknown.as_ref().is_some_and(|unknown| unknown.reason.is_missing());
+    if !(is_read(old) && is_read(new)) {
+        return all;
+    }
     if old.primary != new.primary {
         all.push(Change::Primary { from: reached(old), to: reached(new) });
     }

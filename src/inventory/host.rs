@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::join::join;
 use super::nic::nics;
+use super::noise;
 use super::primary::primary;
 use crate::model::ids::{GuestKind, NodeName, Vmid};
 use crate::model::inventory::{DiscoveredHost, Known, Reason, Seen, Unknown};
@@ -35,6 +36,14 @@ pub enum Told {
     Nothing(Unknown),
 }
 
+impl Told {
+    /// Whether there is an address in it by which others could reach the guest.
+    pub fn is_an_address(&self) -> bool {
+        let found = |seen: &Seen| seen.addresses.iter().any(|one| !noise::is_inner(one.address));
+        matches!(self, Self::Interfaces(all) if all.iter().any(found))
+    }
+}
+
 /// The host. `config`: its lines, nothing where they could not be read.
 pub fn host(facts: Facts, config: Option<&BTreeMap<String, String>>, told: Told) -> DiscoveredHost {
     let empty = BTreeMap::new();
@@ -43,9 +52,9 @@ pub fn host(facts: Facts, config: Option<&BTreeMap<String, String>>, told: Told)
         GuestKind::Qemu => Known::Agent,
         GuestKind::Lxc => Known::Container,
     };
-    let (seen, unknown) = match told {
-        Told::Interfaces(seen) => (seen, Unknown::new(Reason::NoAddress, none_of(facts.kind))),
-        Told::Nothing(unknown) => (Vec::new(), unknown),
+    let (seen, silent) = match told {
+        Told::Interfaces(seen) => (seen, None),
+        Told::Nothing(why) => (Vec::new(), Some(why)),
     };
     let interfaces = join(&nics(facts.kind, lines), &seen, known);
     let primary = primary(&interfaces);
@@ -65,11 +74,16 @@ pub fn host(facts: Facts, config: Option<&BTreeMap<String, String>>, told: Told)
         memory: facts.memory,
         disk: facts.disk,
         interfaces,
-        unknown: primary.is_none().then_some(unknown),
+        unknown: primary
+            .is_none()
+            .then(|| silent.clone().unwrap_or_else(|| Unknown::new(Reason::NoAddress, none_of(facts.kind)))),
+        silent,
         primary,
         cached: None,
         lines: lines.iter().filter(|(key, _)| is_network(key)).map(|(k, v)| (k.clone(), v.clone())).collect(),
         seen,
+        snapshots: None,
+        qmpstatus: None,
     }
 }
 
@@ -90,7 +104,9 @@ pub fn without_noise(host: &mut DiscoveredHost) {
     host.interfaces.retain(|interface| !interface.noise);
     for interface in &mut host.interfaces {
         interface.addresses.retain(|address| !address.noise);
+        interface.addresses.shrink_to_fit();
     }
     // Something without a card and without an address says nothing.
     host.interfaces.retain(|interface| interface.nic.is_some() || !interface.addresses.is_empty());
+    host.interfaces.shrink_to_fit();
 }

@@ -13,6 +13,9 @@ use crate::model::inventory::Reason;
 /// Of the file's form.
 pub const MEMORY_VERSION: u32 = 1;
 
+/// A no is soon out of date: an agent that starts, a lease that comes.
+const NO: Duration = Duration::from_secs(30);
+
 /// How far apart two readings of one uptime may be: the cluster's list is up to 10 s old.
 const SLACK: f64 = 30.0;
 
@@ -58,6 +61,7 @@ impl Memory {
     pub fn recall(&self, vmid: Vmid, digest: &str, boot: Boot, most: Duration) -> Option<(Told, u64)> {
         let known = self.guests.get(&vmid.0)?;
         let age = boot.now.checked_sub(known.asked)?;
+        let most = if known.told.is_an_address() { most } else { most.min(NO) };
         let same = known.digest == digest && (known.boot - boot.key()).abs() <= SLACK * boot.scale.max(1.0);
         (same && u128::from(age) < most.as_millis()).then(|| (known.told.clone(), age / 1000))
     }
@@ -91,7 +95,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::inventory::Unknown;
+    use crate::model::inventory::{Seen, SeenAddress, Unknown};
 
     const MOST: Duration = Duration::from_secs(300);
 
@@ -102,7 +106,8 @@ mod tests {
     #[test]
     fn an_answer_holds_for_the_same_boot_and_digest_and_not_for_long() {
         let mut memory = Memory::new();
-        let told = Told::Interfaces(Vec::new());
+        let seen = Seen { name: "eth0".into(), mac: None, addresses: vec![address("10.0.0.4")] };
+        let told = Told::Interfaces(vec![seen]);
         memory.keep(Vmid(104), "d1", at(1000, 0), &told);
         let recall = |memory: &Memory, digest, boot| memory.recall(Vmid(104), digest, boot, MOST);
         assert_eq!(recall(&memory, "d1", at(1060, 60)), Some((told.clone(), 60)));
@@ -114,6 +119,22 @@ mod tests {
         assert_eq!(memory.recall(Vmid(104), "d1", at(1060, 60), Duration::ZERO), None, "asked for anew");
         memory.forget(at(0, 300).now, MOST);
         assert!(memory.is_empty());
+    }
+
+    fn address(text: &str) -> SeenAddress {
+        SeenAddress { address: text.parse().unwrap(), prefix: Some(24), zone: None }
+    }
+
+    #[test]
+    fn a_no_is_asked_again_soon() {
+        let mut memory = Memory::new();
+        let inner = Seen { name: "lo".into(), mac: None, addresses: vec![address("127.0.0.1")] };
+        let none = Told::Nothing(Unknown::new(Reason::AgentNotRunning, "it does not run"));
+        for told in [none, Told::Interfaces(vec![inner])] {
+            memory.keep(Vmid(104), "d", at(20, 0), &told);
+            let recall = |seconds| memory.recall(Vmid(104), "d", at(20 + seconds, seconds), MOST).is_some();
+            assert!(recall(29) && !recall(31), "{told:?}");
+        }
     }
 
     #[test]

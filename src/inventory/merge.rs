@@ -9,7 +9,13 @@ use crate::model::ids::Vmid;
 use crate::model::inventory::{DiscoveredHost, Interface, Mac};
 
 /// All hosts, those with a VMID first; and what a person should know of it.
-pub fn merge(found: Vec<Vec<DiscoveredHost>>) -> (Vec<DiscoveredHost>, Vec<String>) {
+pub fn merge(mut found: Vec<Vec<DiscoveredHost>>) -> (Vec<DiscoveredHost>, Vec<String>) {
+    if let [only] = &mut found[..]
+        && only.iter().all(|host| host.vmid.is_some())
+    {
+        // One source alone, as nearly always: sorting ten thousand again would hold them twice.
+        return (std::mem::take(only), Vec::new());
+    }
     let (known, others): (Vec<_>, Vec<_>) = found.into_iter().flatten().partition(|host| host.vmid.is_some());
     let mut hosts: BTreeMap<(String, Option<Vmid>), DiscoveredHost> = BTreeMap::new();
     for host in known {

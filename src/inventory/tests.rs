@@ -75,6 +75,7 @@ pub fn lease(name: &str, mac: &str, address: &str) -> DiscoveredHost {
         interfaces: vec![interface],
         primary: Some(address.address),
         unknown: None,
+        silent: None,
         lines: BTreeMap::new(),
         seen: Vec::new(),
         ..silent(100, "")
@@ -82,7 +83,7 @@ pub fn lease(name: &str, mac: &str, address: &str) -> DiscoveredHost {
 }
 
 pub fn inventory(hosts: Vec<DiscoveredHost>) -> Inventory {
-    Inventory { site: "lab.example".into(), hosts, missing: Vec::new() }
+    Inventory { site: "lab.example".into(), hosts, missing: Vec::new(), hidden: None }
 }
 
 pub fn shown(mut host: DiscoveredHost) -> Vec<String> {

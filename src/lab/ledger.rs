@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::contracts::SECRET_NAMES;
 use crate::model::ids::NodeName;
 
 /// By what way something reached the lab.
@@ -132,6 +133,10 @@ pub fn redact(path: &str, params: &BTreeMap<String, String>) -> BTreeMap<String,
 /// A command as the ledger keeps it: the word after `--password`, and what follows `--password=`, is hidden.
 pub fn redact_command(argv: &[String]) -> String {
     let mut hide_next = false;
+    // By pvesh or pvenode: what a DNS provider is logged in to with.
+    let plugins =
+        argv.iter().any(|word| word == "pvenode" || word.trim_start_matches('/').starts_with("cluster/acme/plugins"));
+    let is_secret = |name: &str| is_secret(name) || name == "data" && plugins;
     let words: Vec<String> = argv
         .iter()
         .map(|word| {
@@ -159,6 +164,7 @@ fn is_secret(name: &str) -> bool {
     ["password", "otp", "secret", "tfa-challenge", "vncticket", "privatekey", "hmac"]
         .iter()
         .any(|part| name.contains(part))
+        || SECRET_NAMES.contains(&name.as_str())
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ pub struct Inventory {
     pub hosts: Vec<DiscoveredHost>,
     /// Empty: the inventory is complete.
     pub missing: Vec<Missing>,
+    /// Why there may be guests that the list does not have: what our login may not see is left out of it without a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<String>,
 }
 
 /// A machine that a collector has found.
@@ -56,6 +59,9 @@ pub struct DiscoveredHost {
     pub primary: Option<IpAddr>,
     /// Why there is no primary address.
     pub unknown: Option<Unknown>,
+    /// Why the guest itself said nothing, whatever its configuration knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<Unknown>,
     /// How many seconds ago the guest was asked, where that was in an earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached: Option<u64>,
@@ -65,6 +71,12 @@ pub struct DiscoveredHost {
     /// What the guest itself said.
     #[serde(skip)]
     pub seen: Vec<Seen>,
+    /// Names of its snapshots, oldest first; absent where nobody asked.
+    #[serde(skip)]
+    pub snapshots: Option<Vec<String>>,
+    /// What QEMU says of it beyond its status: `paused`, `prelaunch`; absent where nobody asked, and of what does not run.
+    #[serde(skip)]
+    pub qmpstatus: Option<String>,
 }
 
 impl DiscoveredHost {

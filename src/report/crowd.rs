@@ -37,13 +37,19 @@ fn list_of(path: &StepPath) -> Option<&str> {
     text.rfind('[').map(|at| &text[..at])
 }
 
+fn is_well(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Ok | Outcome::Unchanged | Outcome::Skipped(_))
+}
+
 impl Crowd {
     /// Of a list that others have seen begin.
     fn of(list: &str, but: &StepPath, view: &RunView) -> Self {
         let mut crowd = Self::default();
         for step in view.steps().filter(|step| list_of(&step.path) == Some(list)) {
             crowd.items += 1;
-            crowd.over += usize::from(step.outcome.is_final() && step.path != *but);
+            let over = step.outcome.is_final() && step.path != *but;
+            crowd.over += usize::from(over);
+            crowd.failed += usize::from(over && !is_well(&step.outcome));
         }
         crowd.told = crowd.tenths();
         crowd
@@ -83,7 +89,7 @@ impl Crowds {
         };
         let Some(crowd) = self.crowd(path, view) else { return Told::ByItself };
         crowd.over += 1;
-        if !matches!(outcome, Outcome::Ok | Outcome::Unchanged | Outcome::Skipped(_)) {
+        if !is_well(&outcome) {
             crowd.failed += 1;
             return Told::ByItself;
         }
@@ -162,10 +168,11 @@ mod tests {
     #[test]
     fn who_comes_later_counts_what_was_over() {
         let mut view = RunView::default();
-        (1..=60).for_each(|n| view.see(&ended(n, Ending::Ok { outputs: Value::Null })));
+        (1..=59).for_each(|n| view.see(&ended(n, Ending::Ok { outputs: Value::Null })));
+        view.see(&ended(60, Ending::Failed { failure: Failure::new(Class::Failed, "tag it", "no") }));
         let (mut crowds, last) = (Crowds::default(), ended(61, Ending::Ok { outputs: Value::Null }));
         view.see(&last);
-        assert_eq!(crowds.tell(&last, &view), Told::Instead("tag: 61 of 61 over".into()));
+        assert_eq!(crowds.tell(&last, &view), Told::Instead("tag: 61 of 61 over, 1 of them not well".into()));
     }
 
     #[test]

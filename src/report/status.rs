@@ -61,7 +61,9 @@ pub fn status(view: &RunView, state: &str, id: &str, look: &Look) -> String {
         let site = format!("site {}", plan.inputs.site);
         let since = view.started.map(|at| format!(", since {}", clock(at, look.offset))).unwrap_or_default();
         let last = format!(", last event {}", clock(view.last, look.offset));
-        out.push_str(&hang("  ", &format!("{site}{since}{last}, {} so far", duration(view.took())), look.width));
+        let took = duration(view.took());
+        let took = if view.status.is_final() { format!("took {took}") } else { format!("{took} so far") };
+        out.push_str(&hang("  ", &format!("{site}{since}{last}, {took}"), look.width));
     }
     out.push('\n');
     out.push_str(&summary::table(view, look));

@@ -103,10 +103,30 @@ pub fn read_private_text(path: impl AsRef<Path>) -> Result<String, FileError> {
 /// Writes the whole file or nothing: a temporary file beside it, fsync, rename, fsync of the folder.
 /// `mode` is the new file's, whatever the old one had and whatever the umask is.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    write_atomic_by(path, mode, |to| to.write_all(bytes))
+}
+
+/// As [`write_private`], piece by piece: for what is long and need not be in memory as a whole.
+pub fn write_private_by(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), FileError> {
+    write_atomic_by(path, 0o600, |file| {
+        let mut to = io::BufWriter::new(file);
+        write(&mut to)?;
+        to.flush()
+    })
+}
+
+fn write_atomic_by(
+    path: impl AsRef<Path>,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
     let path = path.as_ref();
     let folder = folder_of(path);
     let temporary = temporary_beside(path);
-    let written = write_new(&temporary, bytes, mode)
+    let written = write_new_by(&temporary, mode, write)
         .and_then(|()| fs::rename(&temporary, path).map_err(FileError::io("replace", path)));
     if written.is_err() {
         // The first error is the one to tell; a left-over temporary file harms nobody.
@@ -123,14 +143,17 @@ pub fn write_private(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FileErr
 
 /// Creates the file with this content; an existing one is an error (`AlreadyExists`) and is left alone.
 pub fn write_new(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    let path = path.as_ref();
+    write_new_by(path.as_ref(), mode, |to| to.write_all(bytes))
+}
+
+fn write_new_by(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), FileError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)
         .map_err(FileError::io("create", path))?;
-    file.write_all(bytes).map_err(FileError::io("write", path))?;
+    write(&mut file).map_err(FileError::io("write", path))?;
     file.set_permissions(fs::Permissions::from_mode(mode)).map_err(FileError::io("set the mode of", path))?;
     file.sync_all().map_err(FileError::io("sync", path))
 }

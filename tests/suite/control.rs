@@ -239,15 +239,16 @@ fn rollback_of_a_run_that_is_over_undoes_it_once() {
         "t run run asks.yaml --apply --yes --confirm please; t unsaid rollback; t back rollback --yes
          t again rollback --yes; t status status; runbook lock list 2>&1",
     );
-    got.says(&["run=0;", "unsaid=6;", "back=10;", "again=6;", "No lock is held."]);
+    got.says(&["run=0;", "unsaid=6;", "back=11;", "again=6;", "No lock is held."]);
     said(
         &world,
         "unsaid",
         &["which is over (it succeeded)", "move: runbook do proxmox.guest_migrate guest=104 to=pve2"],
     );
     said(&world, "unsaid", &["file: nothing can undo it"]);
+    said(&world, "back", &["! file: nothing undoes local.run"]);
     said(&world, "again", &["rollback::nothing"]);
-    said(&world, "status", &["rolled back"]);
+    said(&world, "status", &["rollback incomplete"]);
     assert_eq!(moves(&world), ["pve1", "pve2"]);
 }
 

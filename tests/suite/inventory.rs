@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::harness::{Got, Lab, RUNBOOK, World};
@@ -190,7 +190,8 @@ fn with_ansible() -> World {
 fn ansible_takes_it_and_its_groups_are_right() {
     let world = with_ansible();
     let script = format!(
-        "ln -s {RUNBOOK} runbook-inventory && ansible-inventory -i ./runbook-inventory --list >list && \
+        "(runbook guest snapshot web before --apply --yes && runbook do proxmox.guest_suspend guest=105 --apply --yes) >log 2>&1; \
+         ln -s {RUNBOOK} runbook-inventory && ansible-inventory -i ./runbook-inventory --list >list && \
          ansible-inventory -i ./runbook-inventory --host web >web && ./runbook-inventory --host web >own && \
          ansible-inventory -i ./runbook-inventory --graph proxmox_pve2_qemu"
     );
@@ -203,6 +204,7 @@ fn ansible_takes_it_and_its_groups_are_right() {
         ("proxmox_all_lxc", "proxy"),
         ("proxmox_all_running", "web"),
         ("proxmox_all_stopped", "build"),
+        ("proxmox_all_paused", "db-replica"),
         ("proxmox_all_templates", "talos"),
         ("proxmox_pve2_qemu", "web"),
         ("proxmox_pve1_lxc", "proxy"),
@@ -220,6 +222,8 @@ fn ansible_takes_it_and_its_groups_are_right() {
         );
         assert_eq!((web["proxmox_vmtype"].as_str(), web["proxmox_status"].as_str()), (Some("qemu"), Some("running")));
         assert_eq!(web["proxmox_net0"]["bridge"], "vmbr0");
+        assert_eq!(web["proxmox_snapshots"], json!(["before"]), "{}", world.read("log"));
+        assert_eq!(web["proxmox_qmpstatus"], "running");
     }
     // A part that does not answer takes nothing along: Ansible refuses a script that fails.
     let world = with_ansible();

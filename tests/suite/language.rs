@@ -253,7 +253,7 @@ fn what_becomes_of_a_failure_is_asked_at_a_terminal() {
         ("retry", 0, "ok", true, 1),
         ("skip", 0, "skipped", true, 1),
         ("done", 0, "ok", true, 1),
-        ("what\\nroll-back", 10, "failed", false, 2),
+        ("what\\nroll-back", 11, "failed", false, 2),
         ("stop", 1, "failed", false, 1),
     ] {
         let (world, got) = book(
@@ -284,19 +284,22 @@ fn without_a_terminal_a_failure_that_asks_stops() {
 
 #[test]
 fn finally_runs_after_a_failure_and_a_rollback_and_its_own_failure_fails_the_run() {
-    let with = |head: &str, last: &str| {
+    let with = |head: &str, last: &str, undo: &str| {
         format!(
             "{head}steps:\n  - {{id: move, uses: proxmox.guest_migrate, with: {{guest: 104, to: pve1}}}}\n  \
-             - {{id: last, uses: local.run, with: {{argv: [{last}]}}}}\n{FINALLY}"
+             - {{id: last, uses: local.run, with: {{argv: [{last}]}}{undo}}}\n{FINALLY}"
         )
     };
-    let (world, steps) = applied(&with("", "'false'"), 1);
+    let (world, steps) = applied(&with("", "'false'", ""), 1);
     are(&steps, &[("last", "failed"), ("finally/told", "ok")]);
     assert_eq!(world.work().len(), 1);
-    let (world, steps) = applied(&with("on_failure: rollback\n", "'false'"), 10);
-    are(&steps, &[("last", "failed"), ("finally/told", "ok")]);
-    assert_eq!((world.work().len(), world.read("told").as_str()), (2, "told\n"));
-    let broken = with("", "'true'").replace("echo told >>told", "echo told >>told; exit 3");
+    // What it did before it failed is known to nobody, unless its author has said that there is nothing to undo.
+    for (undo, code) in [("", 11), (", rollback: {none: it changes nothing}", 10)] {
+        let (world, steps) = applied(&with("on_failure: rollback\n", "'false'", undo), code);
+        are(&steps, &[("last", "failed"), ("finally/told", "ok")]);
+        assert_eq!((world.work().len(), world.read("told").as_str()), (2, "told\n"));
+    }
+    let broken = with("", "'true'", "").replace("echo told >>told", "echo told >>told; exit 3");
     let (world, steps) = applied(&broken, 1);
     are(&steps, &[("last", "ok"), ("finally/told", "failed")]);
     assert_eq!((world.work().len(), world.read("told").as_str()), (1, "told\n"));

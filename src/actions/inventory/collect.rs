@@ -41,10 +41,11 @@ impl Default for InventoryCollect {
             .output(
                 "hosts",
                 ValueType::List,
-                "Maps of name, vmid, node, type, status, tags, pool, interfaces (nic, mac, bridge, vlan, addresses), primary, unknown (reason, text)",
+                "Maps of name, vmid, node, type, status, tags, pool, interfaces (nic, mac, bridge, vlan, addresses), primary, unknown (reason, text), silent (the same: why the guest itself said nothing)",
             )
             .output("addresses", ValueType::Map, "The primary address by VMID, of those that have one")
             .output("missing", ValueType::List, "What could not be read: maps of node, vmid, what, reason, why")
+            .output("hidden", ValueType::String, "Why there may be guests that are not in it, or null: the token may not see all")
             .output("count", ValueType::Int, "How many hosts")
             .needs_privilege("VM.Audit on /vms")
             .needs_privilege("for the addresses of VMs: VM.GuestAgent.Audit on /vms; on Proxmox VE 8 VM.Monitor");
@@ -91,7 +92,8 @@ impl Action for InventoryCollect {
             with.filter_map(|host| Some((host.vmid?.to_string(), json!(host.primary)))).collect();
         let summary = format!("{} hosts, {} with an address", found.hosts.len(), addresses.len());
         let count = found.hosts.len();
-        let outputs = json!({"hosts": found.hosts, "addresses": addresses, "missing": found.missing, "count": count});
+        let outputs = json!({"hosts": found.hosts, "addresses": addresses, "missing": found.missing, "hidden": found.hidden,
+            "count": count});
         Ok(Reading { outputs, summary, guards: Vec::new(), notes: Vec::new() })
     }
 }
@@ -121,6 +123,16 @@ mod tests {
         );
         assert_eq!(reading.outputs["hosts"][1]["unknown"]["reason"], "agent_not_running");
         assert_eq!(reading.summary, "2 hosts, 1 with an address");
+        assert_eq!(reading.outputs["hidden"], Value::Null);
+    }
+
+    #[tokio::test]
+    async fn guests_that_may_be_hidden_are_no_failure_and_are_told() {
+        let mut narrow = inventory(json!([]));
+        narrow["hidden"] = json!("the token lacks VM.Audit on /vms");
+        let world = FakeWorld::default().with("proxmox/inventory", narrow);
+        let reading = InventoryCollect::default().read(&call(json!({})), &world).await.unwrap();
+        assert_eq!(reading.outputs["hidden"], "the token lacks VM.Audit on /vms");
     }
 
     #[tokio::test]

@@ -30,6 +30,8 @@ pub struct Collected {
     pub missing: Vec<Missing>,
     /// What a person should know of it.
     pub notes: Vec<String>,
+    /// Why it may have hosts that it did not show.
+    pub hidden: Option<String>,
 }
 
 /// Asks all of them, one after another, and merges what they know.
@@ -37,13 +39,14 @@ pub struct Collected {
 /// # Errors
 /// The first one fails, which is who knows the guests. What others fail with is among the notes.
 pub async fn gather(site: &str, collectors: &[&dyn Collector]) -> Result<(Inventory, Vec<String>), Failure> {
-    let (mut hosts, mut missing, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut hosts, mut missing, mut notes, mut hidden) = (Vec::new(), Vec::new(), Vec::new(), None);
     for (place, collector) in collectors.iter().enumerate() {
         match collector.collect().await {
             Ok(found) => {
                 hosts.push(found.hosts);
                 missing.extend(found.missing);
                 notes.extend(found.notes);
+                hidden = hidden.or(found.hidden);
             }
             Err(failure) if place == 0 => return Err(failure),
             Err(failure) => notes.push(format!("{}: {failure}", collector.source())),
@@ -51,7 +54,7 @@ pub async fn gather(site: &str, collectors: &[&dyn Collector]) -> Result<(Invent
     }
     let (hosts, more) = merge(hosts);
     notes.extend(more);
-    Ok((Inventory { site: site.to_owned(), hosts, missing }, notes))
+    Ok((Inventory { site: site.to_owned(), hosts, missing, hidden }, notes))
 }
 
 #[cfg(test)]

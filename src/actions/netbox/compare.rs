@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{NetboxDeps, PRIVILEGES, cluster, configured, guest_key};
 use crate::engine::ports::{Action, Call, Reading, Unreadable, World};
-use crate::inventory::netbox::{Clash, Host, Record, diff, host_of, records};
+use crate::inventory::netbox::{Clash, Host, Record, diff, fill, host_of, keys, records};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
 use crate::model::failure::{Class, Failure};
@@ -21,7 +21,7 @@ pub struct NetboxCompare {
     deps: Option<NetboxDeps>,
 }
 
-/// `netbox/guests/CLUSTER`
+/// `netbox/guests/CLUSTER`, and of the same form `netbox/marked/KEYS`
 #[derive(Debug, Default, Deserialize)]
 struct Inside {
     #[serde(default)]
@@ -74,9 +74,16 @@ impl NetboxCompare {
                 Param::new("missing", ValueType::List)
                     .help("What could not be collected; while a node is missing, no object is taken for an orphan"),
             )
+            .param(Param::new("hidden", ValueType::String).help(
+                "Why the token may not see all guests; as long as there is a reason, no object is taken for an orphan",
+            ))
             .param(Param::new("cluster", ValueType::String).help("The cluster's name there [default: netbox.cluster]"))
             .param(flag("templates", "Templates, too"))
             .param(flag("adopt", "Take over virtual machines of that cluster that have a guest's name and no mark"))
+            .param(flag(
+                "delete_orphans",
+                "Orphans are taken away before anything is changed: their names are free then",
+            ))
             .output(
                 "changes",
                 ValueType::List,
@@ -88,6 +95,45 @@ impl NetboxCompare {
             .needs_privilege(PRIVILEGES);
         Self { spec, deps }
     }
+}
+
+impl Inside {
+    /// Takes out what carries a mark of the site and is none of these.
+    fn take_gone(&mut self, site: &str, keys: &BTreeSet<String>) -> Vec<Record> {
+        let ours = format!("{site}/");
+        let (gone, rest) = std::mem::take(&mut self.guests)
+            .into_iter()
+            .partition(|(key, _)| key.starts_with(&ours) && !keys.contains(key));
+        let gone: BTreeMap<String, Record> = gone;
+        self.guests = rest;
+        gone.into_values().collect()
+    }
+
+    /// Guests that this cluster lacks may be in another one: somebody has moved them, or it was called otherwise.
+    async fn add_elsewhere(&mut self, world: &dyn World, keys: &BTreeSet<String>) -> Result<(), Unreadable> {
+        let lacking: Vec<&String> = keys.iter().filter(|key| !self.guests.contains_key(*key)).collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let key = format!("netbox/marked/{}", json!(lacking));
+        let elsewhere: Self = get(world, key, "NetBox's virtual machines of other clusters").await?;
+        self.guests.extend(elsewhere.guests);
+        self.twice.extend(elsewhere.twice);
+        Ok(())
+    }
+}
+
+/// Why what has no guest may have one all the same.
+fn held_back(call: &Call) -> Option<String> {
+    // A guest that could not be asked is there all the same; a node that could not be may have any.
+    let is_open = |missing: &Value| missing["vmid"].is_null();
+    let missing = call.get("missing").as_array().is_some_and(|list| list.iter().any(is_open));
+    let hidden = call.get("hidden").as_str().filter(|why| !why.is_empty());
+    missing.then(|| "not all of the site could be read".to_owned()).or_else(|| hidden.map(str::to_owned))
+}
+
+fn has_name(orphan: &Record) -> String {
+    format!("{} has the name {} in NetBox", orphan.key, orphan.name)
 }
 
 fn refuse(cause: impl Into<String>) -> Failure {
@@ -123,13 +169,7 @@ async fn taken(
     Ok(foreign.filter_map(|place| Some((host_of(&place.address)?, place.on))).collect())
 }
 
-fn without(
-    record: Record,
-    now: Option<&Record>,
-    taken: &BTreeMap<std::net::IpAddr, String>,
-    found: &mut Found,
-) -> Record {
-    let mut record = record.filled(now);
+fn without(mut record: Record, taken: &BTreeMap<std::net::IpAddr, String>, found: &mut Found) -> Record {
     let own: Vec<String> = record.addresses().map(|(_, address)| address.to_owned()).collect();
     for address in own {
         if let Some(on) = host_of(&address).and_then(|ip| taken.get(&ip)) {
@@ -155,12 +195,13 @@ impl Action for NetboxCompare {
             let cause = "no guest was found: everything in NetBox would be an orphan";
             return Err(refuse(cause).remedy("look at what the token may see: `runbook doctor`").into());
         }
-        // A guest that could not be asked is there all the same; a node that could not be may have any.
-        let is_open = |missing: &Value| missing["vmid"].is_null();
-        let missing = call.get("missing").as_array().is_some_and(|list| list.iter().any(is_open));
         let flag = |name: &str| call.get(name) == true;
-        let built = records(&hosts, &deps.site, &cluster, flag("templates"));
-        let inside: Inside = get(world, format!("netbox/guests/{cluster}"), "NetBox's virtual machines").await?;
+        let keys = keys(&hosts, &deps.site, flag("templates"));
+        let mut inside: Inside = get(world, format!("netbox/guests/{cluster}"), "NetBox's virtual machines").await?;
+        let gone = inside.take_gone(&deps.site, &keys);
+        inside.add_elsewhere(world, &keys).await?;
+        let held = held_back(call);
+        let built = records(&hosts, &deps.site, &cluster, flag("templates"), &inside.guests);
         let mut found = Found { clashes: built.left_out, ..Found::default() };
         found.clashes.extend(inside.twice.iter().map(|key| Clash {
             key: key.clone(),
@@ -168,11 +209,19 @@ impl Action for NetboxCompare {
         }));
         let mut open: Vec<(Record, Option<Record>)> = Vec::new();
         let mut adopted = BTreeMap::new();
-        let keys: BTreeSet<String> = built.records.iter().map(|record| record.key.clone()).collect();
         for record in built.records.into_iter().filter(|record| !inside.twice.contains(&record.key)) {
             let now = inside.guests.get(&record.key).cloned();
-            let other = inside.others.iter().find(|other| other.name.to_lowercase() == record.name.to_lowercase());
-            match other {
+            let same = |name: &str| name.to_lowercase() == record.name.to_lowercase();
+            let orphan = gone.iter().find(|gone| same(&gone.name));
+            if let Some(orphan) = orphan.filter(|_| held.is_some() || !flag("delete_orphans")) {
+                let why = match &held {
+                    Some(why) => format!("{}, and whether that is a guest yet is not known: {why}", has_name(orphan)),
+                    None => format!("{}, and is no guest any more: delete_orphans takes it away", has_name(orphan)),
+                };
+                found.clashes.push(Clash { key: record.key, why });
+                continue;
+            }
+            match inside.others.iter().find(|other| same(&other.name)) {
                 Some(other) if flag("adopt") && now.is_none() => {
                     let key = ResourceKey::new(format!("netbox/vm/{}", other.id));
                     let whole = world.read(&key).await?.known("a virtual machine of NetBox")?;
@@ -188,8 +237,8 @@ impl Action for NetboxCompare {
             }
         }
         let taken = taken(world, &open, &deps.site).await?;
-        for (record, now) in open {
-            let record = without(record, now.as_ref(), &taken, &mut found);
+        for (record, now) in fill(open, &built.contested) {
+            let record = without(record, &taken, &mut found);
             let (lines, adopt) = (diff(now.as_ref(), Some(&record)), adopted.get(&record.key).copied());
             if lines.is_empty() && adopt.is_none() {
                 found.unchanged += 1;
@@ -197,15 +246,11 @@ impl Action for NetboxCompare {
                 found.changes.push(Change { record, adopt, lines });
             }
         }
-        let ours = format!("{}/", deps.site);
-        let gone = inside.guests.into_iter().filter(|(key, _)| key.starts_with(&ours) && !keys.contains(key));
-        let gone: Vec<Record> = gone.map(|(_, record)| record).collect();
         let mut notes = Vec::new();
-        match missing {
-            true if !gone.is_empty() => {
-                notes.push(format!("{} objects may be orphans: not all of the site could be read", gone.len()));
-            }
-            _ => found.orphans = gone,
+        match held {
+            Some(why) if !gone.is_empty() => notes.push(format!("{} objects may be orphans: {why}", gone.len())),
+            Some(_) => {}
+            None => found.orphans = gone,
         }
         notes.extend(found.clashes.iter().map(|clash| format!("{}: {}; left alone", clash.key, clash.why)));
         notes.extend(

@@ -53,9 +53,31 @@ impl<'a> Converge<'a> {
 
     async fn now(&self) -> Result<Option<Seen>, NetboxError> {
         match (read::guest(self.netbox, self.key).await?, self.adopt) {
-            (None, Some(id)) => read::vm(self.netbox, id).await,
+            (None, Some(id)) => {
+                let seen = read::vm(self.netbox, id).await?;
+                match seen.as_ref().map(|seen| seen.record.key.as_str()) {
+                    Some(other) if !other.is_empty() && other != self.key => {
+                        Err(NetboxError::Wrong(format!("virtual machine {id} is {other} already")))
+                    }
+                    _ => Ok(seen),
+                }
+            }
             (seen, _) => Ok(seen),
         }
+    }
+
+    /// An address that is too much here, unless another guest has taken it meanwhile.
+    async fn drop_address(&mut self, vm: u64, ip: u64) -> Result<(), NetboxError> {
+        match read::is_at(self.netbox, ip, vm).await? {
+            true => self.delete(Objects::Ips, ip).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a mark is of the site whose guest this is: others may keep theirs in the same NetBox.
+    fn is_of_our_site(&self, mark: &str) -> bool {
+        let site = |key: &str| key.rsplit_once('/').map(|(site, _)| site.to_owned());
+        site(mark).is_some() && site(mark) == site(self.key)
     }
 
     /// # Errors
@@ -76,7 +98,7 @@ impl<'a> Converge<'a> {
         self.primaries(vm, now.as_ref(), wanted, &addresses).await?;
         let kept: Vec<u64> = addresses.iter().map(|(_, id)| *id).collect();
         for (ip, _) in there.iter().flat_map(|nic| &nic.ips).filter(|(ip, _)| !kept.contains(ip)) {
-            self.delete(Objects::Ips, *ip).await?;
+            self.drop_address(vm, *ip).await?;
         }
         for gone in there.iter().filter(|seen| !wanted.nics().iter().any(|nic| nic.name == seen.name)) {
             for (mac, _) in &gone.macs {
@@ -93,7 +115,7 @@ impl<'a> Converge<'a> {
         let Some(seen) = read::guest(self.netbox, self.key).await? else { return Ok(()) };
         for nic in &seen.nics {
             for (ip, _) in &nic.ips {
-                self.delete(Objects::Ips, *ip).await?;
+                self.drop_address(seen.id, *ip).await?;
             }
             for (mac, _) in &nic.macs {
                 self.delete(Objects::Macs, *mac).await?;
@@ -123,8 +145,7 @@ impl<'a> Converge<'a> {
         put("status", was.status != wanted.status, json!(wanted.status));
         put("vcpus", was.vcpus != wanted.vcpus, json!(wanted.vcpus));
         put("memory", was.memory != wanted.memory, json!(wanted.memory));
-        let has_disks = now.is_some_and(|seen| seen.has_disks);
-        put("disk", was.disk != wanted.disk && !has_disks, json!(wanted.disk));
+        put("disk", was.disk != wanted.disk && !was.has_disks, json!(wanted.disk));
         // A primary address that goes or moves is let go of first: it could not be reassigned.
         put("primary_ip4", was.primary4.is_some() && was.primary4 != wanted.primary4, Value::Null);
         put("primary_ip6", was.primary6.is_some() && was.primary6 != wanted.primary6, Value::Null);
@@ -241,7 +262,8 @@ impl<'a> Converge<'a> {
         let Some(other) = place.vm else { return Err(taken) };
         if other != vm {
             let holder = read::vm(self.netbox, other).await?;
-            let Some(holder) = holder.filter(|holder| !holder.record.key.is_empty()) else { return Err(taken) };
+            let holder = holder.filter(|holder| self.is_of_our_site(&holder.record.key));
+            let Some(holder) = holder else { return Err(taken) };
             for (field, primary) in [("primary_ip4", holder.primary4), ("primary_ip6", holder.primary6)] {
                 if primary == Some(place.id) {
                     self.update(Objects::Vms, other, json!({field: null})).await?;

@@ -12,8 +12,6 @@ use crate::inventory::netbox::{MARK, Nic, Record, host_of};
 pub struct Seen {
     pub id: u64,
     pub record: Record,
-    /// Its disk's size follows from virtual disks that somebody keeps there.
-    pub has_disks: bool,
     pub primary4: Option<u64>,
     pub primary6: Option<u64>,
     pub nics: Vec<SeenNic>,
@@ -90,6 +88,7 @@ fn seen(vm: &Value, interfaces: &[Value], ips: &[Value]) -> Result<Seen, NetboxE
             enabled: nic.enabled,
             mac: primary.map(|(_, mac)| mac.clone()),
             addresses: Some(nic.ips.iter().map(|(_, address)| address.clone()).collect()),
+            open: false,
             more_macs: nic.macs.iter().filter(|(id, _)| Some(*id) != nic.primary).map(|(_, mac)| mac.clone()).collect(),
         }
     });
@@ -101,6 +100,7 @@ fn seen(vm: &Value, interfaces: &[Value], ips: &[Value]) -> Result<Seen, NetboxE
         vcpus: vm["vcpus"].as_f64().or_else(|| vm["vcpus"].as_str()?.parse().ok()),
         memory: number(&vm["memory"]),
         disk: number(&vm["disk"]),
+        has_disks: vm["virtual_disk_count"].as_u64().is_some_and(|count| count > 0),
         vmid: number(&custom["proxmox_vmid"]),
         node: text(&custom["proxmox_node"]),
         kind: text(&custom["proxmox_vm_type"]).or_else(|| text(&custom["proxmox_vm_type"]["value"])),
@@ -111,7 +111,6 @@ fn seen(vm: &Value, interfaces: &[Value], ips: &[Value]) -> Result<Seen, NetboxE
     Ok(Seen {
         id,
         record: record.sorted(),
-        has_disks: vm["virtual_disk_count"].as_u64().is_some_and(|count| count > 0),
         primary4: vm["primary_ip4"]["id"].as_u64(),
         primary6: vm["primary_ip6"]["id"].as_u64(),
         nics,
@@ -161,6 +160,32 @@ pub async fn guest(netbox: &Netbox, key: &str) -> Result<Option<Seen>, NetboxErr
         return Err(NetboxError::Wrong(why));
     }
     Ok(whole(netbox, &marked).await?.pop())
+}
+
+/// Marks in one request.
+const MARKS: usize = 50;
+
+/// The virtual machines with these marks, wherever they are; those of a mark that several carry, too.
+pub async fn marked(netbox: &Netbox, keys: &[String]) -> Result<Vec<Seen>, NetboxError> {
+    let filter = format!("cf_{MARK}");
+    let mut found: BTreeMap<u64, Value> = BTreeMap::new();
+    for chunk in keys.chunks(MARKS) {
+        let filters: Vec<(&str, String)> = chunk.iter().map(|key| (filter.as_str(), key.clone())).collect();
+        let all = netbox.list(Objects::Vms, &filters).await?;
+        // One without a mark: the server knows no such filter, and this is all that it has.
+        let is_whole = all.iter().any(|vm| mark(vm).is_none());
+        let wanted = all.into_iter().filter(|vm| mark(vm).is_some_and(|mark| keys.contains(&mark)));
+        found.extend(wanted.filter_map(|vm| Some((vm["id"].as_u64()?, vm))));
+        if is_whole {
+            break;
+        }
+    }
+    whole(netbox, &found.into_values().collect::<Vec<_>>()).await
+}
+
+/// Whether an address is at this virtual machine at the moment.
+pub async fn is_at(netbox: &Netbox, ip: u64, vm: u64) -> Result<bool, NetboxError> {
+    Ok(netbox.get(Objects::Ips, ip).await?.as_ref().and_then(holder) == Some(vm))
 }
 
 /// A virtual machine by its number.

@@ -9,8 +9,10 @@
 //! | `netbox/guest/SITE/VMID` | the [`Record`](crate::inventory::netbox::Record) of what carries that mark, or null |
 //! | `netbox/vm/ID` | the same of any virtual machine, by its number |
 //! | `netbox/guests/CLUSTER` | `{guests: {KEY: record}, others: [{id, name}], twice: [KEY]}` |
+//! | `netbox/marked/KEYS` | those of these guests (a JSON list) that are in any cluster: `{guests, twice}` |
 //! | `netbox/places/ADDRESSES` | where these are (a JSON list): `[{id, address, vm, mark, on}]` |
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -33,16 +35,18 @@ pub struct NetboxSource {
     /// While planning: the site's cluster, read once.
     cluster: Option<String>,
     kept: Arc<Mutex<Option<Arc<Inside>>>>,
+    /// While planning: guests that were looked for everywhere, and what was found.
+    looked_for: Arc<Mutex<BTreeMap<String, Value>>>,
 }
 
 impl NetboxSource {
     pub fn new(netbox: Option<Netbox>) -> Self {
-        Self { netbox, cluster: None, kept: Arc::default() }
+        Self { netbox, cluster: None, kept: Arc::default(), looked_for: Arc::default() }
     }
 
     /// The same for one plan, in which thousands of guests are looked at: what is in this cluster is read once.
     pub fn for_a_plan(&self, cluster: &str) -> Self {
-        Self { netbox: self.netbox.clone(), cluster: Some(cluster.to_owned()), kept: Arc::default() }
+        Self { cluster: Some(cluster.to_owned()), ..Self::new(self.netbox.clone()) }
     }
 
     async fn inside(&self, netbox: &Netbox, cluster: &str) -> Result<Arc<Inside>, NetboxError> {
@@ -59,8 +63,12 @@ impl NetboxSource {
     async fn guest(&self, netbox: &Netbox, key: &str) -> Result<Value, NetboxError> {
         if let Some(cluster) = &self.cluster {
             let inside = self.inside(netbox, cluster).await?;
-            if !inside.twice.iter().any(|twice| twice == key) {
-                return Ok(json!(inside.guests.get(key).map(|seen| &seen.record)));
+            let is_twice = inside.twice.iter().any(|twice| twice == key);
+            if let (Some(seen), false) = (inside.guests.get(key), is_twice) {
+                return Ok(json!(seen.record));
+            }
+            if let Some(found) = self.looked_for.lock().await.get(key) {
+                return Ok(found.clone());
             }
         }
         Ok(json!(read::guest(netbox, key).await?.map(|seen| seen.record)))
@@ -94,12 +102,32 @@ impl NetboxSource {
                     inside.others.iter().map(|(id, name)| json!({"id": id, "name": name})).collect();
                 json!({"guests": guests, "others": others, "twice": inside.twice})
             }
+            "marked" => match serde_json::from_str::<Vec<String>>(name) {
+                Ok(keys) => self.marked(netbox, &keys).await?,
+                Err(_) => return Ok(None),
+            },
             "places" => match serde_json::from_str::<Vec<String>>(name) {
                 Ok(addresses) => self.places(netbox, &addresses).await?,
                 Err(_) => return Ok(None),
             },
             _ => return Ok(None),
         }))
+    }
+
+    async fn marked(&self, netbox: &Netbox, keys: &[String]) -> Result<Value, NetboxError> {
+        let (mut guests, mut twice) = (Map::new(), Vec::new());
+        for seen in read::marked(netbox, keys).await? {
+            let key = seen.record.key.clone();
+            if guests.insert(key.clone(), json!(seen.record)).is_some() {
+                twice.push(key);
+            }
+        }
+        if self.cluster.is_some() {
+            let once = keys.iter().filter(|key| !twice.contains(key));
+            let found = once.map(|key| (key.clone(), guests.get(key).cloned().unwrap_or_default()));
+            self.looked_for.lock().await.extend(found);
+        }
+        Ok(json!({"guests": guests, "twice": twice}))
     }
 
     /// With the mark of the machine that has each.
@@ -124,7 +152,7 @@ impl NetboxSource {
 impl Source for NetboxSource {
     async fn fetch(&self, resource: &ResourceKey) -> Result<Value, Failure> {
         let attempted = || match resource.as_str() {
-            long if long.len() > 80 => "read the addresses of a NetBox".to_owned(),
+            long if long.len() > 80 => "read the guests and addresses of a NetBox".to_owned(),
             key => format!("read {key}"),
         };
         let netbox = self.netbox.as_ref().ok_or_else(|| unconfigured(attempted()))?;

@@ -10,10 +10,11 @@ use super::converge::Converge;
 use super::{NetboxCompare, NetboxDeps, NetboxGuest, NetboxSource, read};
 use crate::clients::net::Keys;
 use crate::clients::netbox::{Netbox, NetboxCall, NetboxReply, NetboxSettings, NetboxWire, Objects};
-use crate::engine::ports::{Action, Call, Unreadable};
+use crate::engine::ports::{Action, Call, Source, Unreadable};
 use crate::engine::world::LiveWorld;
 use crate::inventory::netbox::{Nic, Record};
 use crate::lab::netbox as lab;
+use crate::model::ids::ResourceKey;
 use crate::sys::http::HttpError;
 
 fn call(with: Value) -> Call {
@@ -119,6 +120,7 @@ fn record(vmid: u64, name: &str, nics: &[(&str, &str, &[&str])]) -> Record {
         enabled: true,
         mac: Some((*mac).into()),
         addresses: Some(addresses.iter().map(|address| (*address).into()).collect()),
+        open: false,
         more_macs: Vec::new(),
     };
     let first = |four: bool| {
@@ -133,6 +135,7 @@ fn record(vmid: u64, name: &str, nics: &[(&str, &str, &[&str])]) -> Record {
         vcpus: Some(2.0),
         memory: Some(2048),
         disk: Some(32_000),
+        has_disks: false,
         vmid: Some(vmid),
         node: Some("pve1".into()),
         kind: Some("vm".into()),
@@ -273,4 +276,155 @@ async fn thousands_are_read_in_pages() {
     rig.netbox.create(Objects::Vms, json!(vms)).await.unwrap();
     let inside = read::inside(&rig.netbox, SITE).await.unwrap();
     assert_eq!((inside.guests.len(), inside.twice.len()), (1200, 0));
+}
+
+#[tokio::test]
+async fn nothing_is_an_orphan_where_the_token_may_not_see_all() {
+    let rig = Rig::new().await;
+    rig.put(&record(104, "web", &[("net0", A, &["10.0.0.4/24"])])).await;
+    rig.put(&record(999, "secret", &[])).await;
+    let hosts = json!([host(104, "web", "10.0.0.4")]);
+    let why = "token a@pve!t lacks VM.Audit on /vms: guests that it may not see are left out";
+    let narrow = rig.compare(json!({"hosts": hosts, "hidden": why, "delete_orphans": true})).await.unwrap();
+    assert_eq!(narrow["orphans"], json!([]));
+    let wide = rig.compare(json!({"hosts": hosts, "hidden": null})).await.unwrap();
+    assert_eq!(wide["orphans"][0]["vmid"], 999);
+}
+
+#[tokio::test]
+async fn an_orphan_that_has_the_name_of_a_guest_is_a_clash_until_it_is_taken_away() {
+    let rig = Rig::new().await;
+    rig.put(&record(999, "Web", &[])).await;
+    let hosts = json!([host(104, "web", "10.0.0.4")]);
+    let found = rig.compare(json!({"hosts": hosts})).await.unwrap();
+    assert_eq!((&found["changes"], &found["clashes"][0]["key"]), (&json!([]), &json!(format!("{SITE}/104"))));
+    let why = format!("{SITE}/999 has the name Web in NetBox, and is no guest any more: delete_orphans takes it away");
+    assert_eq!(found["clashes"][0]["why"], why);
+    let deleting = rig.compare(json!({"hosts": hosts, "delete_orphans": true})).await.unwrap();
+    assert_eq!((&deleting["changes"][0]["vmid"], &deleting["clashes"]), (&json!(104), &json!([])));
+    let held = rig.compare(json!({"hosts": hosts, "delete_orphans": true, "missing": ["pve2"]})).await.unwrap();
+    assert!(held["clashes"][0]["why"].as_str().unwrap().contains("not all of the site could be read"), "{held}");
+}
+
+#[tokio::test]
+async fn a_guest_of_ours_in_another_cluster_is_found_by_its_mark() {
+    let rig = Rig::new().await;
+    let web = record(104, "web", &[("net0", A, &["10.0.0.4/24"])]);
+    rig.put(&web).await;
+    let id = read::guest(&rig.netbox, &web.key).await.unwrap().unwrap().id;
+    rig.netbox.update(Objects::Vms, id, json!({"cluster": {"name": "office"}})).await.unwrap();
+    let found =
+        rig.compare(json!({"hosts": [host(104, "web", "10.0.0.4"), host(105, "db", "10.0.0.5")]})).await.unwrap();
+    let changes = found["changes"].as_array().unwrap();
+    assert_eq!((changes[0]["new"].clone(), changes[1]["new"].clone()), (json!(false), json!(true)), "{found}");
+    assert_eq!(changes[0]["diff"], json!([format!("~ cluster office -> {SITE}")]));
+    // A plan sees it, too, without a request for each guest that there is not.
+    let source = NetboxSource::new(Some(rig.netbox.clone())).for_a_plan(SITE);
+    for _ in 0..2 {
+        let key = ResourceKey::new(format!("netbox/marked/{}", json!([web.key, format!("{SITE}/105")])));
+        assert_eq!(source.fetch(&key).await.unwrap()["guests"][&web.key]["cluster"], "office");
+        let key = ResourceKey::new(format!("netbox/guest/{}", web.key));
+        assert_eq!(source.fetch(&key).await.unwrap()["cluster"], "office");
+    }
+    let all: Vec<String> = (0..120).map(|n| format!("{SITE}/{}", 1000 + n)).chain([web.key.clone()]).collect();
+    assert_eq!(read::marked(&rig.netbox, &all).await.unwrap().len(), 1);
+    // A server that passes over the filter.
+    let bare = Rig::of(lab::Netbox::seeded("tiny", SITE), false);
+    assert!(read::marked(&bare.netbox, &all).await.unwrap().is_empty());
+}
+
+/// Another guest's step comes in between: before the first request for this path.
+struct Between {
+    lab: Direct,
+    path: String,
+    then: std::sync::Mutex<Option<NetboxCall>>,
+}
+
+#[async_trait]
+impl NetboxWire for Between {
+    async fn send(&self, call: NetboxCall) -> Result<NetboxReply, HttpError> {
+        let then = if call.path == self.path { self.then.lock().unwrap().take() } else { None };
+        if let Some(then) = then {
+            assert_eq!(self.lab.send(then).await?.status, 200);
+        }
+        self.lab.send(call).await
+    }
+}
+
+impl Rig {
+    fn request(&self, method: &'static str, path: String, body: Value) -> NetboxCall {
+        let authorization = SecretString::from(format!("Bearer {}", self.lab.token()));
+        NetboxCall { method, path, query: Vec::new(), authorization, body: Some(body) }
+    }
+
+    /// The same, where an address moves to another interface right before it is touched.
+    fn moving(&self, ip: u64, to: u64) -> Netbox {
+        let path = format!("{}{ip}/", Objects::Ips.path());
+        let body = json!({"assigned_object_type": "virtualization.vminterface", "assigned_object_id": to});
+        let then = std::sync::Mutex::new(Some(self.request("PATCH", path.clone(), body)));
+        let settings = NetboxSettings { url: "https://n".into(), token: "env:T".into(), ca_file: None };
+        let wire = Between { lab: Direct(self.lab.clone()), path, then };
+        Netbox::over(&settings, Arc::new(Token(self.lab.token().to_owned())), Arc::new(wire))
+    }
+
+    async fn seen(&self, key: &str) -> read::Seen {
+        read::guest(&self.netbox, key).await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_another_guest_takes_meanwhile_is_not_deleted() {
+    for absent in [false, true] {
+        let rig = Rig::new().await;
+        let mut web = record(104, "web", &[("net0", A, &["10.0.0.4/24", "10.0.0.5/24"])]);
+        let db = record(105, "db", &[("net0", B, &[])]);
+        rig.put(&web).await;
+        rig.put(&db).await;
+        let (was, to) = (rig.seen(&web.key).await, rig.seen(&db.key).await.nics[0].id);
+        let ip = was.nics[0].ips.iter().find(|(_, address)| address == "10.0.0.5/24").unwrap().0;
+        let (netbox, key) = (rig.moving(ip, to), web.key.clone());
+        let mut work = Converge::new(&netbox, &key, None);
+        if absent {
+            work.absent().await.unwrap();
+        } else {
+            web.interfaces.as_mut().unwrap()[0].addresses = Some(vec!["10.0.0.4/24".into()]);
+            work.present(&web).await.unwrap();
+        }
+        assert!(rig.get(&db.key).await.unwrap().has("10.0.0.5/24"), "absent: {absent}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_taken_from_a_guest_of_another_site_in_the_same_netbox() {
+    let rig = Rig::new().await;
+    let mut theirs = record(104, "theirs", &[("net0", A, &["10.0.0.5/24"])]);
+    theirs.key = "other.example/104".into();
+    rig.put(&theirs).await;
+    let web = record(105, "web", &[("net0", B, &["10.0.0.5/24"])]);
+    let error = Converge::new(&rig.netbox, &web.key, None).present(&web).await.unwrap_err();
+    assert!(error.is_address_taken(), "{error}");
+    assert_eq!(rig.get(&theirs.key).await.unwrap(), theirs);
+    // Marked by somebody else since it was planned to be taken over.
+    let id = rig.seen(&theirs.key).await.id;
+    let vault = record(106, "vault", &[]);
+    let error = Converge::new(&rig.netbox, &vault.key, Some(id)).present(&vault).await.unwrap_err();
+    assert!(error.to_string().contains("is other.example/104 already"), "{error}");
+    assert_eq!(rig.get(&theirs.key).await.unwrap(), theirs);
+}
+
+#[tokio::test]
+async fn a_disk_whose_size_follows_from_virtual_disks_is_left_alone() {
+    let rig = Rig::new().await;
+    let web = record(104, "web", &[]);
+    rig.put(&web).await;
+    let id = rig.seen(&web.key).await.id;
+    let disk = json!({"virtual_machine": id, "name": "scsi0", "size": 50_000});
+    let made = rig.request("POST", "/api/virtualization/virtual-disks/".into(), disk);
+    assert_eq!(Direct(rig.lab.clone()).send(made).await.unwrap().status, 201);
+    let mut next = web.clone();
+    (next.disk, next.status) = (Some(64_000), Some("offline".into()));
+    Converge::new(&rig.netbox, &web.key, None).present(&next).await.unwrap();
+    let world = LiveWorld(Arc::new(NetboxSource::new(Some(rig.netbox.clone()))));
+    let probe = NetboxGuest::default().probe(&call(json!({"key": web.key, "record": next})), &world).await.unwrap();
+    assert!(probe.satisfied, "{}", probe.summary);
 }

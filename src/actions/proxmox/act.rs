@@ -203,6 +203,11 @@ pub trait Act: Send + Sync {
         let _ = (before, site);
     }
 
+    /// Once it has failed with nothing done. Where that is not certain, what was begun may still show.
+    fn nothing_done(&self, before: &Value, site: &Site) {
+        let _ = (before, site);
+    }
+
     /// Once it has ended well.
     ///
     /// # Errors

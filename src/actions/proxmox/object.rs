@@ -285,6 +285,9 @@ pub struct ShownCertificate {
     pub trusted: bool,
     /// Whether other nodes can be asked when this one is not believed.
     pub others: bool,
+    /// What the configuration calls it by, which a certificate must be for.
+    #[serde(default)]
+    pub host: String,
 }
 
 /// The HA manager's view.

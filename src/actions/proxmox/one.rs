@@ -16,7 +16,7 @@ use super::object::TaskEntry;
 use super::source::ProxmoxSource;
 use super::work::Work;
 use crate::clients::keeper::Keeper;
-use crate::clients::proxmox::TaskOutcome;
+use crate::clients::proxmox::{Site, TaskOutcome};
 use crate::engine::ports::{
     Action, Call, Mutate, Observed, Prediction, Probe, Reading, Recovery, Source, Unreadable, World,
 };
@@ -127,6 +127,14 @@ impl<A: Act> One<A> {
             Some(remedy) if failure.remedy.is_none() => failure.remedy(remedy),
             _ => failure,
         }
+    }
+
+    fn or_nothing_done(&self, before: &Value, site: &Site, ended: Result<Value, Failure>) -> Result<Value, Failure> {
+        ended.inspect_err(|failure| {
+            if failure.done == Done::None {
+                self.0.nothing_done(before, site);
+            }
+        })
     }
 
     /// Sends it and waits for its end.
@@ -337,7 +345,8 @@ impl<A: Act> Action for One<A> {
         let request = self.0.request(call, &intent.before)?;
         let request = self.0.complete(call, &intent.before, request, mutate).await?;
         self.0.begins(&intent.before, &work.site);
-        let outputs = self.sent(call, &intent.before, &work, &request).await?;
+        let sent = self.sent(call, &intent.before, &work, &request).await;
+        let outputs = self.or_nothing_done(&intent.before, &work.site, sent)?;
         self.0.ended(&intent.before, &outputs, &work.site, mutate)?;
         Ok(outputs)
     }
@@ -345,7 +354,8 @@ impl<A: Act> Action for One<A> {
     async fn attach(&self, call: &Call, intent: &Intent, handle: &Value, mutate: &Mutate) -> Result<Value, Failure> {
         let work = Work::new(mutate, self.0.attempted(call, &intent.before))?;
         self.0.begins(&intent.before, &work.site);
-        let outputs = self.finish(call, &intent.before, &work, &upid(handle)?).await?;
+        let finished = self.finish(call, &intent.before, &work, &upid(handle)?).await;
+        let outputs = self.or_nothing_done(&intent.before, &work.site, finished)?;
         self.0.ended(&intent.before, &outputs, &work.site, mutate)?;
         Ok(outputs)
     }
@@ -393,5 +403,62 @@ impl<A: Act> Action for One<A> {
 
     fn undo_summary(&self, call: &Call, before: &Probe) -> Option<String> {
         self.0.undo_summary(call, before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::clients::proxmox::{Credential, NodeEndpoint, SiteSettings};
+
+    struct Counts(ActionSpec, AtomicUsize);
+
+    #[async_trait]
+    impl Act for Counts {
+        fn spec(&self) -> &ActionSpec {
+            &self.0
+        }
+
+        fn timing(&self) -> crate::actions::deps::Timing {
+            crate::actions::deps::Timing::default()
+        }
+
+        fn attempted(&self, _: &Call, _: &Value) -> String {
+            "count".into()
+        }
+
+        async fn look(&self, _: &Call, _: &dyn World) -> Result<Probe, Unreadable> {
+            Ok(Probe::new("", Value::Null))
+        }
+
+        fn request(&self, _: &Call, _: &Value) -> Result<Request, Failure> {
+            Err(Failure::new(Class::Internal, "count", "nothing is sent"))
+        }
+
+        fn nothing_done(&self, _: &Value, _: &Site) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+
+        async fn judge(&self, _: &Call, _: &Value, _: Option<&Value>, _: &dyn World) -> Result<Seen, Failure> {
+            Ok(Seen::Done(Value::Null))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_act_is_told_that_nothing_was_done_where_that_is_certain() {
+        let spec = ActionSpec::new("test.count", crate::model::effect::Effect::Change, "Count");
+        let one = One(Counts(spec, AtomicUsize::new(0)));
+        let node = NodeEndpoint { name: "pve1".into(), host: "127.0.0.1".into(), port: 1, fingerprint: None };
+        let token = Credential::Token { id: "ops@pve!rb".into(), secret: "x".to_owned().into() };
+        let site = Site::connect(SiteSettings::new("lab", vec![node], token)).unwrap();
+        for (done, told) in [(Done::None, 1), (Done::Unknown, 1), (Done::Whole, 1), (Done::Partial, 1)] {
+            let failed = Err(Failure::new(Class::Failed, "count", "no").done(done));
+            one.or_nothing_done(&Value::Null, &site, failed).unwrap_err();
+            assert_eq!(one.0.1.load(Ordering::Relaxed), told, "{done:?}");
+        }
+        one.or_nothing_done(&Value::Null, &site, Ok(Value::Null)).unwrap();
+        assert_eq!(one.0.1.load(Ordering::Relaxed), 1);
     }
 }

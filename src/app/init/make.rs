@@ -153,7 +153,8 @@ impl Maker {
     /// Makes what is not there. What the login may not do is told as the commands that do it.
     ///
     /// # Errors
-    /// There is such a token, or it cannot be made or kept; then nothing is left of it that could be taken back.
+    /// There is such a token, or it cannot be made, kept or given its rights. A user and a role that were made stay; a token does only where
+    /// its secret was kept, and then the error says so.
     pub async fn make(&self, wish: &Wish) -> Result<Made, AppError> {
         let id = wish.id();
         let there = self.users().await?;
@@ -207,7 +208,15 @@ impl Maker {
             return Err(self.take_back(wish, &error.to_string()).await);
         }
         let params = Params::new().set("path", "/").set("roles", &role).set("tokens", wish.id());
-        self.give(&params, acl_of_token(wish), &mut missing).await?;
+        if let Err(error) = self.give(&params, acl_of_token(wish), &mut missing).await {
+            let hint = format!(
+                "{} is made and kept in {}; give it its rights: {}",
+                wish.id(),
+                wish.reference,
+                acl_of_token(wish)
+            );
+            return Err(error.hint(hint));
+        }
         Ok(Made { token: Token { reference: wish.reference.clone(), pair }, missing })
     }
 

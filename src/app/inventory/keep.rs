@@ -50,9 +50,9 @@ impl MemoryFile {
 
     /// Why it could not be written, which is no reason to fail.
     pub fn write(&self, memory: &Memory) -> Option<String> {
-        let text = serde_json::to_vec(memory).ok()?;
         let folder = self.0.parent()?;
-        let written = files::make_private_dir(folder).and_then(|()| files::write_private(&self.0, &text));
+        let written = files::make_private_dir(folder)
+            .and_then(|()| files::write_private_by(&self.0, |to| Ok(serde_json::to_writer(to, memory)?)));
         written.err().map(|error| format!("the cache is not written: {error}"))
     }
 }

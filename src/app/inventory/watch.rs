@@ -1,11 +1,13 @@
-//! Looking again and again: the list at each round, which is one request, and of the guests only those that it says have
-//! changed. All of them are asked again from time to time, since an address may change without a sign in the list.
+//! Looking again and again: at each round the list and what we may see of it, which is two requests, and of the guests only those that the list says
+//! have changed. All of them are asked again from time to time, since an address may change without a sign in the list.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Asking, Found};
 use crate::app::error::AppError;
 use crate::inventory::{Diff, diff};
+use crate::model::ids::Vmid;
 use crate::model::inventory::{DiscoveredHost, Inventory};
 
 /// Rounds after which guests are asked again whose address is not known although they run: they may still be starting.
@@ -17,8 +19,13 @@ const ALL: u32 = 30;
 pub struct Watch {
     asking: Asking,
     every: Duration,
+    /// A guest that could not be read in the last round is in it as it was read before.
     last: Inventory,
+    /// Those: asked again as often as those whose address is not known.
+    unread: BTreeSet<Vmid>,
     round: u32,
+    /// What the last round has said beside the changes: said again only when it was over in between.
+    told: BTreeSet<String>,
 }
 
 /// What a round gave.
@@ -35,10 +42,10 @@ impl Watch {
     /// As [`Asking::collect`].
     pub async fn begin(mut asking: Asking, every: Duration) -> Result<(Self, Found), AppError> {
         let found = asking.collect().await?;
-        let last = found.inventory.clone();
+        let (last, told) = (found.inventory.clone(), notes_of(&found));
         // From here on the list says who is asked again, and such a one is asked.
         asking.ask.max_age = Duration::ZERO;
-        Ok((Self { asking, every, last, round: 0 }, found))
+        Ok((Self { asking, every, unread: unread(&last), last, round: 0, told }, found))
     }
 
     /// Waits for the next round, and looks.
@@ -47,15 +54,46 @@ impl Watch {
         self.round += 1;
         let (unknown, all) = (self.round.is_multiple_of(UNKNOWN), self.round.is_multiple_of(ALL));
         let silent = |host: &DiscoveredHost| host.unknown.is_some() && host.status == "running";
-        let stays = |host: &&DiscoveredHost| !(all || unknown && silent(host));
-        let keep = self.last.hosts.iter().filter(stays).filter_map(|host| Some((host.vmid?, host.clone()))).collect();
+        let again = |host: &DiscoveredHost| host.vmid.is_some_and(|vmid| self.unread.contains(&vmid));
+        let stays = |host: &&DiscoveredHost| !(all || unknown && (silent(host) || again(host)));
+        let keep: BTreeMap<Vmid, DiscoveredHost> =
+            self.last.hosts.iter().filter(stays).filter_map(|host| Some((host.vmid?, host.clone()))).collect();
+        let kept: BTreeSet<Vmid> = self.unread.iter().filter(|vmid| keep.contains_key(vmid)).copied().collect();
         match self.asking.collect_but(keep).await {
             Ok(found) => {
                 let changes = diff(&self.last, &found.inventory);
-                self.last = found.inventory;
-                Watched { changes, notes: found.notes }
+                let now = notes_of(&found);
+                let notes = now.difference(&self.told).cloned().collect();
+                self.told = now;
+                self.unread = kept;
+                self.remember(found.inventory);
+                Watched { changes, notes }
             }
             Err(error) => Watched { changes: Vec::new(), notes: vec![error.message] },
         }
     }
+
+    /// So that what changed while a guest could not be read is told when it can be again.
+    fn remember(&mut self, mut now: Inventory) {
+        let fresh = unread(&now);
+        let old = std::mem::take(&mut self.last.hosts);
+        let mut old: BTreeMap<_, _> = old.into_iter().filter_map(|host| Some((host.vmid?, host))).collect();
+        for host in &mut now.hosts {
+            let known = host.vmid.filter(|vmid| fresh.contains(vmid)).and_then(|vmid| old.remove(&vmid));
+            if let Some(before) = known {
+                (host.interfaces, host.primary, host.unknown) = (before.interfaces, before.primary, before.unknown);
+            }
+        }
+        self.unread.extend(fresh);
+        self.last = now;
+    }
+}
+
+fn unread(inventory: &Inventory) -> BTreeSet<Vmid> {
+    let hosts = inventory.hosts.iter().filter(|host| host.unknown.as_ref().is_some_and(|why| why.reason.is_missing()));
+    hosts.filter_map(|host| host.vmid).collect()
+}
+
+fn notes_of(found: &Found) -> BTreeSet<String> {
+    found.notes.iter().cloned().chain(found.inventory.missing.iter().map(|one| one.why.clone())).collect()
 }

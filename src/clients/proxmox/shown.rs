@@ -16,6 +16,8 @@ pub struct Shown {
     pub trusted: bool,
     /// Whether the site has other nodes that can be asked about this one.
     pub others: bool,
+    /// What it is called by, without the port.
+    pub host: String,
 }
 
 fn by(trust: &Trust) -> &'static str {
@@ -51,15 +53,25 @@ impl Site {
             let host = host.trim_start_matches('[').trim_end_matches(']');
             let fingerprint = certificate(host, port.parse().unwrap_or(8006), settings.timeout).await?;
             let trusted = is_believed(place, settings).await?;
-            Ok(Shown { fingerprint, by: by(&settings.trust), trusted, others: self.count() > 1 })
+            let host = host.to_owned();
+            Ok(Shown { fingerprint, by: by(&settings.trust), trusted, others: self.count() > 1, host })
         };
         Some(looked.await)
     }
 
     /// This node is about to show another certificate: when it does, other nodes are asked in its place until
-    /// [`Site::believe`] says which it is.
+    /// [`Site::believe`] says which it is, or [`Site::expect_no_certificate`] that there is none.
     pub fn expect_certificate(&self, node: &NodeName) {
         self.endpoint(node).into_iter().for_each(|endpoint| endpoint.set_renewing(true));
+    }
+
+    /// It shows none but that of before after all: one that is not believed is a reason to stop again.
+    pub fn expect_no_certificate(&self, node: &NodeName) {
+        if let Some(endpoint) = self.endpoint(node) {
+            endpoint.set_renewing(false);
+            // Else it would be asked last for a while, and what it shows not be seen.
+            endpoint.suspect(false);
+        }
     }
 
     /// From now on this is the node's certificate, whatever was configured: it was read over a connection that was

@@ -30,7 +30,10 @@ pub fn ansible(inventory: &Inventory) -> Value {
     out.insert("_meta".into(), json!({"hostvars": vars}));
     let children: Vec<&String> = groups.keys().collect();
     // What could not be read, where a playbook can ask for it: a script that fails would take all hosts along.
-    out.insert("all".into(), json!({"children": children, "vars": {"proxmox_missing": inventory.missing}}));
+    out.insert(
+        "all".into(),
+        json!({"children": children, "vars": {"proxmox_missing": inert(json!(inventory.missing))}}),
+    );
     for (group, hosts) in &groups {
         out.insert(group.clone(), json!({"hosts": hosts}));
     }
@@ -55,9 +58,24 @@ fn groups_of(host: &DiscoveredHost) -> Vec<String> {
             groups.extend(host.node.as_ref().map(|node| format!("proxmox_{node}_{kind}")));
         }
         groups.push(format!("proxmox_all_{}", host.status));
+        // Where it says more than its status, as the plugin has it with `qemu_extended_statuses`.
+        let more = host.qmpstatus.as_deref().filter(|said| ["prelaunch", "paused"].contains(said));
+        groups.extend(more.map(|said| format!("proxmox_all_{said}")));
     }
     groups.extend(host.pool.as_ref().map(|pool| format!("proxmox_pool_{pool}")));
     groups.iter().map(|group| safe(group)).collect()
+}
+
+/// Ansible takes a script's texts for templates, and these are partly a guest's own words: what looks like one is marked as text.
+fn inert(value: Value) -> Value {
+    match value {
+        Value::String(text) if ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) => {
+            json!({"__ansible_unsafe": text})
+        }
+        Value::Array(all) => all.into_iter().map(inert).collect(),
+        Value::Object(all) => Value::Object(all.into_iter().map(|(key, value)| (key, inert(value))).collect()),
+        other => other,
+    }
 }
 
 /// A name that Ansible takes for a group or a variable.
@@ -71,7 +89,7 @@ fn variables(host: &DiscoveredHost) -> Map<String, Value> {
         vars.insert("ansible_host".into(), json!(primary));
     }
     let mut fact = |name: &str, value: Value| {
-        vars.insert(safe(&format!("proxmox_{name}")), value);
+        vars.insert(safe(&format!("proxmox_{name}")), inert(value));
     };
     fact("name", json!(host.name));
     fact("vmid", json!(host.vmid));
@@ -82,6 +100,12 @@ fn variables(host: &DiscoveredHost) -> Map<String, Value> {
     if !host.tags.is_empty() {
         fact("tags", json!(host.tags.join(";")));
         fact("tags_parsed", json!(host.tags));
+    }
+    if let Some(snapshots) = &host.snapshots {
+        fact("snapshots", json!(snapshots));
+    }
+    if let Some(said) = &host.qmpstatus {
+        fact("qmpstatus", json!(said));
     }
     if let Some(unknown) = &host.unknown {
         fact("unknown", json!(unknown));

@@ -11,7 +11,8 @@ pub fn hosts(inventory: &Inventory) -> String {
         let what = host.vmid.map(|vmid| format!("{vmid}")).unwrap_or_default();
         match (host.primary, label(name)) {
             (Some(address), Some(label)) => {
-                let domain = domain(&inventory.site).map(|domain| format!(" {label}.{domain}")).unwrap_or_default();
+                let own = domain(&inventory.site).filter(|_| !label.contains('.'));
+                let domain = own.map(|domain| format!(" {label}.{domain}")).unwrap_or_default();
                 out.push_str(&format!("{address:<15} {label}{domain}\n"));
             }
             (Some(address), None) => out.push_str(&format!("# {address} {what}: {name:?} is no host name\n")),

@@ -57,7 +57,7 @@ fn changes(old: &Record, new: &Record) -> Vec<String> {
         changed("status", old.status.as_ref(), new.status.as_ref()),
         changed("vCPUs", old.vcpus.as_ref(), new.vcpus.as_ref()),
         changed("memory (MB)", old.memory.as_ref(), new.memory.as_ref()),
-        changed("disk (MB)", old.disk.as_ref(), new.disk.as_ref()),
+        changed("disk (MB)", old.disk.as_ref(), new.disk.as_ref()).filter(|_| !old.has_disks && !new.has_disks),
         changed("VMID", old.vmid.as_ref(), new.vmid.as_ref()),
         changed("node", old.node.as_ref(), new.node.as_ref()),
         changed("type", old.kind.as_ref(), new.kind.as_ref()),

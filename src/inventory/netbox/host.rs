@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::record::{Nic, Record, host_of};
+use crate::model::inventory::DiscoveredHost;
 
 /// The longest name that NetBox takes.
 const LONGEST: usize = 64;
@@ -42,9 +43,59 @@ pub struct Host {
     /// An address, or an object with one.
     #[serde(default)]
     primary: Value,
-    /// Why something of it is not known: anything but nothing.
+    /// Why there is no primary address: anything but nothing.
     #[serde(default)]
     unknown: Value,
+    /// Why the guest itself said nothing: anything but nothing.
+    #[serde(default)]
+    silent: Value,
+}
+
+impl From<&DiscoveredHost> for Host {
+    /// By the way that it takes from one step to another, so that both are read alike.
+    fn from(host: &DiscoveredHost) -> Self {
+        let read = serde_json::to_value(host).and_then(serde_json::from_value);
+        read.unwrap_or_default()
+    }
+}
+
+/// How much of its addresses is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// It told them itself.
+    All,
+    /// Those that are known are all of their interface; of an interface without one nothing is known.
+    Some,
+    /// It was not heard: there may be others beside those that are known.
+    Nothing,
+}
+
+impl Host {
+    fn heard(&self) -> Heard {
+        let reason = |value: &Value| value["reason"].as_str().map(str::to_owned);
+        let runs = self.status.as_deref() == Some("running");
+        let why = if is_something(&self.silent) { &self.silent } else { &self.unknown };
+        match reason(why).as_deref() {
+            // Who does not run tells nothing of itself.
+            _ if !runs => Heard::Nothing,
+            // There is nobody to ask, now or later: an address of the configuration is all there is. And who answers that
+            // it has none may be about to get one.
+            Some("agent_not_configured" | "no_address") => Heard::Some,
+            _ if is_something(why) => Heard::Nothing,
+            _ => Heard::All,
+        }
+    }
+
+    /// Why its node says nothing of it: not even its name or whether it is a template need be right then.
+    fn unread(&self) -> Option<String> {
+        let why = [&self.silent, &self.unknown].into_iter().find_map(|why| why["text"].as_str());
+        let is = self.status.as_deref() == Some("unknown");
+        is.then(|| why.unwrap_or("its node says nothing of it").to_owned())
+    }
+
+    fn key(&self, site: &str) -> Option<String> {
+        Some(format!("{}/{}", self.site.as_deref().unwrap_or(site), self.vmid?))
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -87,16 +138,42 @@ pub struct Clash {
 pub struct Built {
     pub records: Vec<Record>,
     pub left_out: Vec<Clash>,
+    /// Addresses that several have.
+    pub contested: BTreeSet<IpAddr>,
 }
 
-/// What a NetBox should have of these guests.
-pub fn records(hosts: &[Host], site: &str, cluster: &str, templates: bool) -> Built {
-    let chosen = hosts.iter().filter(|host| templates || host.template != Some(true));
-    let chosen = chosen.filter_map(|host| Some(record(host, host.vmid?, site, cluster)));
-    let mut built = Built { records: chosen.collect(), left_out: Vec::new() };
+fn chosen(hosts: &[Host], templates: bool) -> impl Iterator<Item = &Host> {
+    hosts.iter().filter(move |host| templates || host.template != Some(true))
+}
+
+/// The marks of these guests.
+pub fn keys(hosts: &[Host], site: &str, templates: bool) -> BTreeSet<String> {
+    chosen(hosts, templates).filter_map(|host| host.key(site)).collect()
+}
+
+/// What a NetBox should have of these guests. `now`: what it has, by their marks.
+pub fn records(hosts: &[Host], site: &str, cluster: &str, templates: bool, now: &BTreeMap<String, Record>) -> Built {
+    let (mut built, mut kept) = (Built::default(), BTreeSet::new());
+    for host in chosen(hosts, templates) {
+        let (Some(vmid), Some(key)) = (host.vmid, host.key(site)) else { continue };
+        let there = now.get(&key);
+        if let (Some(why), None) = (host.unread(), there) {
+            let why = format!("it could not be read ({why}), and NetBox does not have it yet");
+            built.left_out.push(Clash { key, why });
+            continue;
+        }
+        let mut record = record(host, vmid, key, cluster);
+        if let (true, Some(there)) = (record.name.is_empty(), there) {
+            record.name.clone_from(&there.name);
+            kept.insert(record.key.clone());
+        } else if record.name.is_empty() {
+            record.name = format!("guest-{vmid}");
+        }
+        built.records.push(record);
+    }
     built.records.sort_by_key(|record| record.vmid);
     built.records.dedup_by(|a, b| a.key == b.key);
-    name(&mut built.records);
+    name(&mut built.records, &kept);
     shared(&mut built);
     built
 }
@@ -111,7 +188,7 @@ fn is_something(value: &Value) -> bool {
     }
 }
 
-fn record(host: &Host, vmid: u64, site: &str, cluster: &str) -> Record {
+fn record(host: &Host, vmid: u64, key: String, cluster: &str) -> Record {
     let status = match host.status.as_deref() {
         Some("running") => Some("active"),
         Some("stopped") => Some("offline"),
@@ -122,22 +199,23 @@ fn record(host: &Host, vmid: u64, site: &str, cluster: &str) -> Record {
         Some("qemu") => Some("vm".to_owned()),
         other => other.map(str::to_owned),
     };
-    // Who does not run tells nothing of itself.
-    let unknown = is_something(&host.unknown) || host.status.as_deref() != Some("running");
-    let told = host.interfaces.as_ref().filter(|ports| !(ports.is_empty() && unknown));
-    let interfaces: Option<Vec<Nic>> = told.map(|ports| {
-        let nics = ports.iter().filter_map(|port| nic(port, unknown));
+    let heard = host.heard();
+    let interfaces = host.interfaces.as_ref().map(|ports| {
+        let nics = ports.iter().filter_map(|port| nic(port, heard));
         let by_name: BTreeMap<String, Nic> = nics.map(|nic| (nic.name.clone(), nic)).collect();
-        by_name.into_values().collect()
+        by_name.into_values().collect::<Vec<_>>()
     });
+    // No card while something could not be read is no finding.
+    let interfaces = interfaces.filter(|nics| !nics.is_empty() || heard == Heard::All);
     let mut record = Record {
-        key: format!("{}/{}", host.site.as_deref().unwrap_or(site), vmid),
-        name: host.name.clone().filter(|name| !name.trim().is_empty()).unwrap_or_else(|| format!("guest-{vmid}")),
+        key,
+        name: host.name.as_deref().unwrap_or_default().trim().chars().take(LONGEST).collect(),
         cluster: cluster.to_owned(),
         status: status.map(str::to_owned),
         vcpus: host.cpus.filter(|n| *n > 0.0),
         memory: host.memory.map(megabytes),
         disk: host.disk.filter(|bytes| *bytes > 0).map(megabytes),
+        has_disks: false,
         vmid: Some(vmid),
         node: host.node.clone(),
         kind,
@@ -155,17 +233,18 @@ fn megabytes(bytes: u64) -> u64 {
     bytes / 1_000_000
 }
 
-fn nic(port: &Port, unknown: bool) -> Option<Nic> {
+fn nic(port: &Port, heard: Heard) -> Option<Nic> {
     let name = port.nic.clone().unwrap_or_else(|| port.name.clone()).filter(|name| !name.is_empty())?;
     let mut addresses: Vec<String> = port.addresses.iter().flatten().filter_map(assignable).collect();
     addresses.dedup();
-    // None found while something could not be asked for is no finding.
-    let known = port.addresses.is_some() && !(addresses.is_empty() && unknown);
+    // None found while somebody was not heard is no finding.
+    let known = port.addresses.is_some() && (!addresses.is_empty() || heard == Heard::All);
     Some(Nic {
         name: name.chars().take(LONGEST).collect(),
         enabled: port.link_down != Some(true),
         mac: port.mac.as_ref().map(|mac| mac.to_uppercase()),
         addresses: known.then_some(addresses),
+        open: known && heard == Heard::Nothing,
         more_macs: Vec::new(),
     })
 }
@@ -200,18 +279,16 @@ fn primary(record: &Record, named: Option<IpAddr>, four: bool) -> Option<String>
     found.map(|address| (*address).to_owned())
 }
 
-/// Cuts names, and tells those apart that NetBox takes for one.
-fn name(records: &mut [Record]) {
-    for record in records.iter_mut() {
-        record.name = record.name.trim().chars().take(LONGEST).collect();
-    }
+/// Tells names apart that NetBox takes for one; those that nobody read stay as they are there.
+fn name(records: &mut [Record], kept: &BTreeSet<String>) {
     loop {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for record in records.iter() {
             *seen.entry(record.name.to_lowercase()).or_default() += 1;
         }
         let mut done = true;
-        for record in records.iter_mut().filter(|record| seen[&record.name.to_lowercase()] > 1) {
+        let twice = |record: &&mut Record| seen[&record.name.to_lowercase()] > 1 && !kept.contains(&record.key);
+        for record in records.iter_mut().filter(twice) {
             let end = format!("-{}", record.vmid.unwrap_or_default());
             if record.name.ends_with(&end) {
                 continue;
@@ -226,7 +303,8 @@ fn name(records: &mut [Record]) {
     }
 }
 
-/// An address that several guests have (a virtual one, a container network's) is nobody's own: it is left out everywhere.
+/// An address that several guests have (a virtual one, a container network's) is nobody's own: nobody gets it, and it stays
+/// where NetBox has it.
 fn shared(built: &mut Built) {
     let mut holders: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
     for record in &built.records {
@@ -245,5 +323,6 @@ fn shared(built: &mut Built) {
             );
             built.left_out.push(Clash { key: record.key.clone(), why: why.clone() });
         }
+        built.contested.insert(ip);
     }
 }

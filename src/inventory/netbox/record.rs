@@ -33,6 +33,9 @@ pub struct Record {
     /// MB.
     #[serde(default)]
     pub disk: Option<u64>,
+    /// NetBox takes the disk's size from virtual disks that somebody keeps there, and lets nobody say another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_disks: bool,
     #[serde(default)]
     pub vmid: Option<u64>,
     #[serde(default)]
@@ -60,6 +63,9 @@ pub struct Nic {
     /// `10.0.0.5/24`, sorted.
     #[serde(default)]
     pub addresses: Option<Vec<String>>,
+    /// There may be more of them, since the guest was not heard: what NetBox has there stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open: bool,
     /// MAC addresses beside the primary one: none is ever wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub more_macs: Vec<String>,
@@ -82,24 +88,39 @@ impl Record {
         self.status = self.status.or_else(|| now.status.clone()).or_else(|| Some("active".into()));
         self.vcpus = self.vcpus.or(now.vcpus);
         self.memory = self.memory.or(now.memory);
-        self.disk = self.disk.or(now.disk);
+        self.has_disks = now.has_disks;
+        self.disk = self.disk.filter(|_| !now.has_disks).or(now.disk);
         self.vmid = self.vmid.or(now.vmid);
         self.node = self.node.or_else(|| now.node.clone());
         self.kind = self.kind.or_else(|| now.kind.clone());
-        let known = self.interfaces.as_ref().is_some_and(|nics| nics.iter().all(|nic| nic.addresses.is_some()));
+        let is_known = |nic: &Nic| nic.addresses.is_some() && !nic.open;
+        let known = self.interfaces.as_ref().is_some_and(|nics| nics.iter().all(is_known));
+        let own: Vec<(String, Option<IpAddr>)> =
+            self.addresses().map(|(nic, address)| (nic.to_owned(), host_of(address))).collect();
         let mut nics = self.interfaces.take().or_else(|| now.interfaces.clone()).unwrap_or_default();
-        let there = now.interfaces.as_deref().unwrap_or_default();
-        for nic in &mut nics {
-            let old = there.iter().find(|old| old.name == nic.name);
-            nic.addresses =
-                nic.addresses.take().or_else(|| old.and_then(|old| old.addresses.clone())).or(Some(Vec::new()));
+        for nic in nics.iter_mut().filter(|nic| !is_known(nic)) {
+            let old = now.nics().iter().find(|old| old.name == nic.name);
+            // What is known to be on another interface by now is not kept here.
+            let elsewhere = |address: &str| own.iter().any(|(on, ip)| *on != nic.name && *ip == host_of(address));
+            let mut all: Vec<String> =
+                old.into_iter().flat_map(|old| old.addresses.iter().flatten().cloned()).collect();
+            all.retain(|address| !elsewhere(address));
+            for address in nic.addresses.take().unwrap_or_default() {
+                if !all.iter().any(|there| host_of(there) == host_of(&address)) {
+                    all.push(address);
+                }
+            }
+            (nic.addresses, nic.open) = (Some(all), false);
         }
         self.interfaces = Some(nics);
         if !known {
-            let there = |address: &Option<String>| address.clone().filter(|address| self.has(address));
+            // In the words in which it is there, prefix and all.
+            let there = |address: &Option<String>| {
+                let ip = host_of(address.as_ref()?)?;
+                self.addresses().find(|(_, own)| host_of(own) == Some(ip)).map(|(_, own)| own.to_owned())
+            };
             let (four, six) = (there(&now.primary4), there(&now.primary6));
-            self.primary4 = self.primary4.or(four);
-            self.primary6 = self.primary6.or(six);
+            (self.primary4, self.primary6) = (four.or(there(&self.primary4)), six.or(there(&self.primary6)));
         }
         self.sorted()
     }
@@ -127,6 +148,22 @@ impl Record {
 
     pub fn has(&self, address: &str) -> bool {
         self.addresses().any(|(_, own)| own == address)
+    }
+
+    /// Keeps an address as `now` has it, where the interface that has it is still there; a primary one, too.
+    pub fn keep(&mut self, ip: IpAddr, now: &Self) {
+        let is = |address: &str| host_of(address) == Some(ip);
+        let Some((on, address)) = now.addresses().find(|(_, address)| is(address)) else { return };
+        let all = self.interfaces.iter_mut().flatten().find(|nic| nic.name == on).map(|nic| &mut nic.addresses);
+        let Some(all) = all else { return };
+        let all = all.get_or_insert_default();
+        if !all.iter().any(|own| is(own)) {
+            all.push(address.to_owned());
+            all.sort();
+        }
+        let kept = |primary: &Option<String>| primary.clone().filter(|primary| is(primary));
+        self.primary4 = kept(&now.primary4).or(self.primary4.take());
+        self.primary6 = kept(&now.primary6).or(self.primary6.take());
     }
 
     /// Without an address that it cannot have.

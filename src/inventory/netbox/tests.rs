@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use super::{Host, Record, diff, records};
+use super::{Built, Host, Record, diff, fill, records};
 
 fn hosts(all: Value) -> Vec<Host> {
     serde_json::from_value(all).unwrap()
@@ -18,7 +20,23 @@ fn host(vmid: u64, name: &str, address: &str) -> Value {
 }
 
 fn built(all: Value) -> Vec<Record> {
-    records(&hosts(all), "lab", "c", false).records
+    records(&hosts(all), "lab", "c", false, &BTreeMap::new()).records
+}
+
+/// What there is to be in a NetBox that has `now`, with what is not known as it is there.
+fn against(now: &[Record], all: Value) -> (Vec<Record>, Built) {
+    let there: BTreeMap<String, Record> = now.iter().map(|record| (record.key.clone(), record.clone())).collect();
+    let mut built = records(&hosts(all), "lab", "c", false, &there);
+    let pairs = std::mem::take(&mut built.records).into_iter();
+    let pairs = pairs.map(|record| (record.clone(), there.get(&record.key).cloned())).collect();
+    (fill(pairs, &built.contested).into_iter().map(|(record, _)| record).collect(), built)
+}
+
+/// One guest of which NetBox has `now`: a line each of what changes.
+fn lines(now: &Record, host: Value) -> Vec<String> {
+    let (all, built) = against(std::slice::from_ref(now), json!([host]));
+    assert!(built.left_out.is_empty(), "{:?}", built.left_out);
+    diff(Some(now), all.first())
 }
 
 #[test]
@@ -51,7 +69,8 @@ fn names_are_cut_and_told_apart_whatever_their_case() {
 
 #[test]
 fn an_address_that_two_have_is_nobodys() {
-    let all = records(&hosts(json!([host(104, "a", "10.0.0.5"), host(105, "b", "10.0.0.5")])), "lab", "c", false);
+    let both = hosts(json!([host(104, "a", "10.0.0.5"), host(105, "b", "10.0.0.5")]));
+    let all = records(&both, "lab", "c", false, &BTreeMap::new());
     assert!(all.records.iter().all(|record| record.primary4.is_none() && record.addresses().count() == 0));
     assert_eq!(all.left_out.len(), 4, "{:?}", all.left_out);
     assert!(all.left_out[0].why.contains("10.0.0.5 is on lab/104 and lab/105"));
@@ -76,8 +95,7 @@ fn what_is_not_known_stays_as_it_is() {
     let now = built(json!([host(104, "web", "10.0.0.5")])).remove(0);
     let bare = json!([{"vmid": 104, "name": "web", "status": "unknown", "node": "pve2", "interfaces": [
         {"name": "net0", "mac": "bc:24:11:00:01:04", "addresses": []}], "unknown": {"agent": "not running"}}]);
-    let filled = built(bare).remove(0).filled(Some(&now));
-    assert_eq!(diff(Some(&now), Some(&filled)), ["~ node pve1 -> pve2"]);
+    assert_eq!(lines(&now, bare[0].clone()), ["~ node pve1 -> pve2"]);
     let without = json!([{"vmid": 104, "name": "web", "status": "stopped"}]);
     let filled = built(without).remove(0).filled(Some(&now));
     assert_eq!(diff(Some(&now), Some(&filled)), ["~ status active -> offline"]);
@@ -114,6 +132,108 @@ fn differences_are_told_a_line_each() {
 #[test]
 fn templates_are_left_out_unless_they_are_wanted() {
     let all = hosts(json!([{"vmid": 900, "name": "t", "template": true}, {"vmid": 104, "name": "web"}]));
-    assert_eq!(records(&all, "lab", "c", false).records.len(), 1);
-    assert_eq!(records(&all, "lab", "c", true).records.len(), 2);
+    for (templates, number) in [(false, 1), (true, 2)] {
+        assert_eq!(records(&all, "lab", "c", templates, &BTreeMap::new()).records.len(), number);
+    }
+}
+
+/// With two cards; the second one gets its address by DHCP.
+fn two_cards(now_on: [&[&str]; 2]) -> Value {
+    let card = |name: &str, all: &[&str]| {
+        let all: Vec<Value> = all.iter().map(|address| json!({"address": address, "prefix": 24})).collect();
+        json!({"nic": name, "mac": "bc:24:11:00:01:04", "addresses": all})
+    };
+    json!({"site": "lab", "vmid": 104, "type": "qemu", "name": "web", "status": "running", "node": "pve1",
+        "interfaces": [card("net0", now_on[0]), card("net1", now_on[1])], "primary": now_on[0].first(), "unknown": null})
+}
+
+#[test]
+fn a_guest_that_said_nothing_keeps_its_addresses_whatever_its_configuration_knows() {
+    let told = two_cards([&["10.0.0.5", "10.0.0.250"], &["10.1.0.5"]]);
+    let now = built(json!([told])).remove(0).filled(None);
+    let silent = |status: &str, reason: &str, configured: &str| {
+        let mut host = two_cards([&[configured], &[]]);
+        (host["status"], host["silent"]) = (json!(status), json!({"reason": reason, "text": "x"}));
+        lines(&now, host)
+    };
+    assert_eq!(silent("running", "agent_not_running", "10.0.0.5"), [""; 0]);
+    assert_eq!(silent("stopped", "guest_stopped", "10.0.0.5"), ["~ status active -> offline"]);
+    assert_eq!(silent("running", "forbidden", "10.0.0.6"), ["+ 10.0.0.6/24 on net0"], "and its primary one stays");
+    // Nobody ever says more than the configuration does; of the second card that says nothing.
+    let bare = silent("running", "agent_not_configured", "10.0.0.6");
+    let expected = [
+        "- 10.0.0.250/24 on net0",
+        "- 10.0.0.5/24 on net0",
+        "+ 10.0.0.6/24 on net0",
+        "~ primary IPv4 10.0.0.5/24 -> 10.0.0.6/24",
+    ];
+    assert_eq!(bare, expected);
+    // What is heard is all of it.
+    assert!(lines(&now, two_cards([&["10.0.0.5"], &[]])).contains(&"- 10.1.0.5/24 on net1".to_owned()));
+    // In NetBox's own words, and on one interface alone.
+    let mut other = now.clone();
+    other.interfaces.as_mut().unwrap()[0].addresses = Some(vec!["10.0.0.5/16".into()]);
+    other.primary4 = Some("10.0.0.5/16".into());
+    let mut host = two_cards([&["10.0.0.5"], &[]]);
+    host["silent"] = json!({"reason": "agent_not_running", "text": "x"});
+    assert_eq!(lines(&other, host.clone()), [""; 0]);
+    host["interfaces"] = two_cards([&[], &["10.0.0.5"]])["interfaces"].clone();
+    let moved = lines(&other, host);
+    assert!(moved.contains(&"- 10.0.0.5/16 on net0".to_owned()) && moved.contains(&"+ 10.0.0.5/24 on net1".to_owned()));
+}
+
+#[test]
+fn a_guest_that_nobody_could_read_keeps_its_name_and_is_not_made() {
+    let offline = |vmid: u64| {
+        json!({"site": "lab", "vmid": vmid, "type": "qemu", "name": "", "status": "unknown", "node": "pve3",
+            "interfaces": [], "primary": null, "unknown": {"reason": "node_offline", "text": "node pve3 is offline"},
+            "silent": {"reason": "node_offline", "text": "node pve3 is offline"}})
+    };
+    let mut now = built(json!([host(104, "Web", "10.0.0.5")])).remove(0).filled(None);
+    now.node = Some("pve3".into());
+    assert_eq!(lines(&now, offline(104)), [""; 0]);
+    // A new guest of that name gives way, and a template of that node is not taken for a guest.
+    let (all, built) = against(&[now], json!([offline(104), offline(900), host(105, "web", "10.0.0.6")]));
+    assert_eq!(all.iter().map(|record| record.name.as_str()).collect::<Vec<_>>(), ["Web", "web-105"]);
+    let why = "it could not be read (node pve3 is offline), and NetBox does not have it yet";
+    assert_eq!(built.left_out.iter().map(|c| (c.key.as_str(), c.why.as_str())).collect::<Vec<_>>(), [("lab/900", why)]);
+}
+
+#[test]
+fn an_address_that_another_reports_is_the_reporters() {
+    let now = built(json!([host(104, "a", "10.0.0.5"), host(105, "b", "10.0.0.6")]));
+    let now: Vec<Record> = now.into_iter().map(|record| record.without("2001:db8::5").filled(None)).collect();
+    let stopped = json!({"site": "lab", "vmid": 104, "name": "a", "status": "stopped"});
+    let (all, _) = against(&now, json!([stopped, host(105, "b", "10.0.0.5")]));
+    assert_eq!((all[0].addresses().count(), &all[0].primary4), (0, &None), "{:?}", all[0]);
+    assert!(all[1].has("10.0.0.5/24"));
+}
+
+#[test]
+fn an_address_that_two_have_stays_where_netbox_has_it() {
+    let now = built(json!([host(104, "a", "10.0.0.5"), host(105, "b", "10.0.0.6")]));
+    let now: Vec<Record> = now.into_iter().map(|record| record.without("2001:db8::5").filled(None)).collect();
+    let mut b = host(105, "b", "10.0.0.6");
+    b["interfaces"][1]["addresses"].as_array_mut().unwrap().push(json!({"address": "10.0.0.5", "prefix": 32}));
+    let mut all = json!([host(104, "a", "10.0.0.5"), b]);
+    for host in all.as_array_mut().unwrap() {
+        host["interfaces"][1]["addresses"].as_array_mut().unwrap().remove(1);
+    }
+    let (all, built) = against(&now, all);
+    assert_eq!(built.left_out.len(), 2, "{:?}", built.left_out);
+    for (now, record) in now.iter().zip(&all) {
+        assert_eq!(diff(Some(now), Some(record)), [""; 0]);
+    }
+}
+
+#[test]
+fn a_size_that_follows_from_virtual_disks_is_left_alone() {
+    let mut now = built(json!([host(104, "web", "10.0.0.5")])).remove(0).filled(None);
+    (now.disk, now.has_disks) = (Some(50_000), true);
+    let mut bigger = host(104, "web", "10.0.0.5");
+    bigger["disk"] = json!(64_000_000_000_u64);
+    assert_eq!(lines(&now, bigger.clone()), [""; 0]);
+    // Also for who did not know of them when it was planned.
+    let planned = built(json!([bigger])).remove(0).filled(None);
+    assert_eq!(diff(Some(&now), Some(&planned)), [""; 0]);
 }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::inventory::format;
+use crate::inventory::{diff, format};
 use crate::model::inventory::Missing;
 
 fn site() -> Inventory {
@@ -12,7 +12,28 @@ fn site() -> Inventory {
     proxy.pool = None;
     let mut image = silent(900, "debian");
     (image.template, image.status, image.tags) = (true, "stopped".into(), Vec::new());
-    inventory(vec![web, proxy, silent(106, "db"), image])
+    let mut db = silent(106, "db");
+    (db.qmpstatus, db.snapshots) = (Some("paused".into()), Some(vec!["before".into()]));
+    inventory(vec![web, proxy, db, image])
+}
+
+#[test]
+fn what_a_guest_says_is_no_template_for_ansible() {
+    let mut all = site();
+    let evil = "{{ lookup('pipe', 'id') }}";
+    let web = all.hosts.iter_mut().find(|host| host.name == "web" && host.vmid.is_some_and(|v| v.0 == 104)).unwrap();
+    web.seen[0].name = evil.into();
+    all.missing.push(Missing {
+        node: None,
+        vmid: None,
+        what: "addresses".into(),
+        reason: Reason::NotRead,
+        why: format!("expected text, got {evil}"),
+    });
+    let value = format::ansible(&all);
+    let marked = json!({"__ansible_unsafe": evil});
+    assert_eq!(value["_meta"]["hostvars"]["web-104"]["proxmox_agent_interfaces"][0]["name"], marked);
+    assert!(value["all"]["vars"]["proxmox_missing"][0]["why"]["__ansible_unsafe"].is_string());
 }
 
 #[test]
@@ -26,6 +47,7 @@ fn ansible_has_the_plugins_names() {
     assert_eq!(hosts("proxmox_all_running"), ["db", "web-104", "web-105"]);
     assert_eq!(hosts("proxmox_all_stopped"), [""; 0]);
     assert_eq!(hosts("proxmox_all_templates"), ["debian"]);
+    assert_eq!(hosts("proxmox_all_paused"), ["db"]);
     assert_eq!(hosts("proxmox_pve1_lxc"), ["web-105"]);
     assert_eq!(hosts("proxmox_pool_shop"), ["db", "debian", "web-104"]);
     let web = &value["_meta"]["hostvars"]["web-104"];
@@ -44,6 +66,8 @@ fn ansible_has_the_plugins_names() {
     );
     let db = &value["_meta"]["hostvars"]["db"];
     assert_eq!((&db["ansible_host"], &db["proxmox_unknown"]["reason"]), (&Value::Null, &json!("agent_not_running")));
+    assert_eq!((&db["proxmox_qmpstatus"], &db["proxmox_snapshots"]), (&json!("paused"), &json!(["before"])));
+    assert!(web.get("proxmox_snapshots").is_none(), "nobody asked");
     assert_eq!(format::ansible_host(&site(), "db"), *db);
     assert_eq!(format::ansible_host(&site(), "nobody"), json!({}));
 }
@@ -80,17 +104,26 @@ fn the_json_reads_back_and_another_version_is_refused() {
 }
 
 #[test]
-fn netbox_objects_have_unique_names_and_megabytes() {
-    let value = format::netbox(&site());
+fn netbox_objects_are_those_that_are_pushed() {
+    let mut all = site();
+    let mut lost = silent(107, "");
+    lost.status = "unknown".into();
+    all.hosts.push(lost);
+    let value = format::netbox(&all);
+    assert_eq!(value["left_out"][0]["key"], "lab.example/107");
     let machines = value["virtual_machines"].as_array().unwrap();
     let names: Vec<&str> = machines.iter().map(|m| m["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["web-104", "web-105", "db", "debian"]);
+    assert_eq!(names, ["web-104", "web-105", "db"], "no template, as a push without --templates");
     let web = &machines[0];
     assert_eq!((&web["status"], &web["vcpus"], &web["memory"]), (&json!("active"), &json!(4.0), &json!(4294)));
-    assert_eq!(web["custom_fields"], json!({"proxmox_vmid": 104, "proxmox_node": "pve1", "proxmox_vm_type": "vm"}));
+    assert_eq!(
+        web["custom_fields"],
+        json!({"runbook_guest": "lab.example/104", "proxmox_vmid": 104, "proxmox_node": "pve1", "proxmox_vm_type": "vm"})
+    );
     assert_eq!((&web["primary_ip4"], &web["primary_ip6"]), (&json!("10.0.0.4/24"), &json!("2001:db8::4/64")));
     assert_eq!(web["interfaces"][0]["mac_address"], "BC:24:11:00:00:01");
     assert_eq!(machines[2].get("primary_ip4"), None);
+    assert_eq!(machines[2]["interfaces"][0].get("ip_addresses"), None, "not known is not none");
 }
 
 #[test]
@@ -120,4 +153,24 @@ fn hosts_and_csv_have_a_line_each() {
     let mut odd = site();
     odd.hosts[0].interfaces[0].name = Some("=cmd(\"x\"),1".into());
     assert!(format::csv(&odd).contains("\"'=cmd(\"\"x\"\"),1\""));
+}
+
+#[test]
+fn a_name_with_dots_is_whole_already() {
+    let mut all = site();
+    all.hosts[0].name = "web.example.com".into();
+    let text = format::hosts(&all);
+    let line = text.lines().find(|line| line.contains("web.example.com")).unwrap();
+    assert!(line.ends_with(" web.example.com"), "{line}");
+}
+
+#[test]
+fn what_could_not_be_read_has_not_changed() {
+    let before = site();
+    let mut after = site();
+    let silent = Unknown::new(Reason::NodeSilent, "pve1 does not answer");
+    (after.hosts[0].unknown, after.hosts[0].primary, after.hosts[0].interfaces) = (Some(silent), None, Vec::new());
+    assert_eq!(diff(&before, &after), Vec::new());
+    after.hosts[0].unknown = Some(Unknown::new(Reason::AgentNotRunning, "it does not run"));
+    assert!(!diff(&before, &after).is_empty(), "the guest itself has none");
 }

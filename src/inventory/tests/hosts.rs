@@ -64,6 +64,12 @@ fn the_lowest_card_with_an_address_is_asked_first() {
     let unknown = Unknown::new(Reason::AgentNotRunning, "x");
     let configured = host(facts(104, "web", GuestKind::Qemu), Some(&config), Told::Nothing(unknown));
     assert_eq!((text(&configured), configured.unknown), ("10.1.0.4".into(), None));
+    assert_eq!(
+        configured.silent.map(|silent| silent.reason),
+        Some(Reason::AgentNotRunning),
+        "and that it said nothing"
+    );
+    assert_eq!(both.silent, None);
 }
 
 #[test]

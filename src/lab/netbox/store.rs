@@ -35,7 +35,19 @@ impl Store {
     pub fn put(&mut self, kind: Kind, id: u64, mut row: Row) {
         self.changes += 1;
         row.insert("stamp".into(), json!(self.changes));
+        let vm = row.get("virtual_machine").and_then(Value::as_u64).filter(|_| kind == Kind::Disk);
         self.rows.entry(kind).or_default().insert(id, row);
+        vm.into_iter().for_each(|vm| self.sum_disks(vm));
+    }
+
+    /// The size of a virtual machine's disk is that of its virtual disks, as soon as it has any.
+    fn sum_disks(&mut self, vm: u64) {
+        let disks = self.referring(Kind::Disk, "virtual_machine", vm);
+        let sizes: Vec<u64> = disks.iter().filter_map(|disk| self.get(Kind::Disk, *disk)?["size"].as_u64()).collect();
+        let sum = if sizes.is_empty() { Value::Null } else { json!(sizes.iter().sum::<u64>()) };
+        if let Some(row) = self.rows.get_mut(&Kind::Vm).and_then(|rows| rows.get_mut(&vm)) {
+            row.insert("disk".into(), sum);
+        }
     }
 
     pub fn etag(&self, kind: Kind, id: u64) -> Option<String> {
@@ -100,8 +112,9 @@ impl Store {
             Kind::CustomField => self.drop_values(id),
             Kind::ClusterType | Kind::Cluster | Kind::Disk => {}
         }
-        if let Some(rows) = self.rows.get_mut(&kind) {
-            rows.remove(&id);
+        let gone = self.rows.get_mut(&kind).and_then(|rows| rows.remove(&id));
+        if let (Kind::Disk, Some(vm)) = (kind, gone.and_then(|row| row.get("virtual_machine")?.as_u64())) {
+            self.sum_disks(vm);
         }
         self.changes += 1;
         Ok(())

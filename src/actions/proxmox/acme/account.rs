@@ -90,8 +90,16 @@ fn as_wanted(call: &Call, now: Option<&Account>) -> bool {
     match (is_absent(call), now) {
         (true, now) => now.is_none(),
         (false, None) => false,
-        (false, Some(now)) => call.get("contact").is_null() || now.contact == contact(call),
+        // Proxmox VE keeps what the authority answers, and one that keeps no contacts, as Let's Encrypt since 2025,
+        // answers with none: whatever is sent, none is ever seen there.
+        (false, Some(now)) => contact(call).is_empty() || now.contact.is_empty() || now.contact == contact(call),
     }
+}
+
+/// The contact that is going to be seen: Let's Encrypt is known to keep none. What others keep is not known.
+fn expected(call: &Call) -> Vec<String> {
+    let keeps_none = text(call, "directory").contains(".api.letsencrypt.org/");
+    if keeps_none { Vec::new() } else { contact(call) }
 }
 
 fn outputs(call: &Call) -> Value {
@@ -186,7 +194,7 @@ impl Act for AcmeAccount {
         let contact = contact(call).join(",");
         let (verb, path, params, kinds): (_, _, _, &'static [&'static str]) = match (is_absent(call), before.now) {
             (true, _) => (Verb::Delete, one, Params::new(), &["acmedeactivate"]),
-            (false, Some(_)) => (Verb::Put, one, Params::new().set("contact", contact), &["acmeupdate"]),
+            (false, Some(_)) => (Verb::Put, one, Params::new().set("contact", contact), &["acmeupdate", "acmerefresh"]),
             (false, None) => {
                 let params = Params::new().set("name", name(call)).set("contact", contact);
                 let params = params.set("directory", text(call, "directory")).opt("tos_url", before.terms);
@@ -200,7 +208,8 @@ impl Act for AcmeAccount {
             verb,
             path,
             params,
-            ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: false }),
+            // No task says which account it is about, and any node may have one of somebody else's.
+            ends: Ends::WithTask(Trail { lists, kinds, about: None, shared: true }),
             upload: None,
         })
     }
@@ -209,6 +218,7 @@ impl Act for AcmeAccount {
         let was: Before = look::before(was)?;
         let now = account(call, world).await.map_err(look::settled)?;
         let said = match &now {
+            Some(now) if now.contact.is_empty() => format!("{} is there, without a contact", title(call)),
             Some(now) => format!("{} is there, with contact {}", title(call), now.contact.join(", ")),
             None => format!("{} is not there", title(call)),
         };
@@ -229,7 +239,7 @@ impl Act for AcmeAccount {
         }
         let (listed, own) = match is_absent(call) {
             true => (Value::Null, Value::Null),
-            false => (json!({}), json!({"contact": contact(call), "directory": text(call, "directory")})),
+            false => (json!({}), json!({"contact": expected(call), "directory": text(call, "directory")})),
         };
         let listed = Map::from_iter([(name(call).to_owned(), listed)]).into();
         let why = format!("{} changes {}", call.path, title(call));
@@ -251,6 +261,7 @@ impl Act for AcmeAccount {
         }
         let mut with = json!({"name": name(call), "directory": text(call, "directory")});
         match before.now {
+            Some(now) if now.contact.is_empty() => return None,
             Some(now) => with["contact"] = json!(now.contact),
             None => with["state"] = json!("absent"),
         }
@@ -258,7 +269,8 @@ impl Act for AcmeAccount {
     }
 
     fn undo_summary(&self, call: &Call, before: &Probe) -> Option<String> {
-        let before: Before = look::before(&before.before).ok().filter(|_| !is_absent(call))?;
+        self.undo(call, &before.before, None)?;
+        let before: Before = look::before(&before.before).ok()?;
         let what = if before.now.is_some() { "has its contact back" } else { "is deactivated" };
         Some(format!("{} {what}", title(call)))
     }
@@ -272,7 +284,9 @@ impl Act for AcmeAccount {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actions::proxmox::testing::{FakeWorld, call, node};
+    use crate::actions::proxmox::one::One;
+    use crate::actions::proxmox::testing::{FakeWorld, call, intent, node};
+    use crate::engine::ports::{Action as _, Recovery};
 
     const TERMS: &str = "https://example.org/terms";
 
@@ -317,8 +331,49 @@ mod tests {
         let probe = act().look(&with, &there()).await.unwrap();
         assert_eq!(act().request(&with, &probe.before).unwrap().verb, Verb::Put);
         assert_eq!(act().undo(&with, &probe.before, None).unwrap().with["contact"], json!(["old@example.org"]));
+        assert!(act().undo_summary(&with, &probe).unwrap().contains("has its contact back"));
         let other = world(json!({"contact": [], "directory": "https://other.example/directory"}));
         let refusal = act().look(&asked(json!({})), &other).await.unwrap_err().to_string();
         assert!(refusal.contains("it is one with https://other.example/directory"), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn one_whose_authority_keeps_no_contact_is_as_wanted() {
+        let kept = || world(json!({"contact": [], "directory": PRODUCTION}));
+        let with = asked(json!({"contact": ["a@example.org"], "accept_terms": true}));
+        let was = act().look(&with, &world(Value::Null)).await.unwrap();
+        assert_eq!(act().predict(&with, &was).deltas[1].patch["contact"], json!([]));
+        let seen = act().judge(&with, &was.before, None, &kept()).await.unwrap();
+        assert!(matches!(seen, Seen::Done(_)), "{seen:?}");
+        let again = act().look(&with, &kept()).await.unwrap();
+        assert!(again.satisfied, "{}", again.summary);
+        assert_eq!((act().undo(&with, &again.before, None), act().undo_summary(&with, &again)), (None, None));
+        let none = asked(json!({"contact": []}));
+        let there = world(json!({"contact": ["a@example.org"], "directory": PRODUCTION}));
+        assert!(act().look(&none, &there).await.unwrap().satisfied);
+    }
+
+    fn task(kind: &str, running: bool) -> Value {
+        json!([{"upid": format!("UPID:pve1:0000C0DE:00000001:00000001:{kind}::root@pam:"), "kind": kind, "id": "",
+            "user": "root@pam", "status": (!running).then_some("OK"), "running": running, "start": 1}])
+    }
+
+    /// Nothing in a task says which account it is about.
+    #[tokio::test(start_paused = true)]
+    async fn anothers_registration_is_not_taken_for_ours() {
+        let with = asked(json!({"contact": ["a@example.org"], "accept_terms": true}));
+        let was = act().look(&with, &world(Value::Null)).await.unwrap();
+        let of =
+            |running| world(Value::Null).with("proxmox/node/pve1/tasks_of/acmeregister", task("acmeregister", running));
+        let recover =
+            async |world: FakeWorld| One(act()).recover(&with, &intent(was.before.clone(), &[]), None, &world).await;
+        let ended = recover(of(false)).await.unwrap();
+        assert!(matches!(ended, Recovery::Unseen { .. }), "{ended:?}");
+        let running = recover(of(true)).await.unwrap();
+        assert!(matches!(running, Recovery::InDoubt(_)), "{running:?}");
+        let there =
+            json!({"before": {"now": {"contact": ["old@example.org"], "directory": PRODUCTION}, "nodes": ["pve1"]}});
+        let Ends::WithTask(trail) = act().request(&with, &there["before"]).unwrap().ends else { panic!() };
+        assert_eq!((trail.kinds, trail.shared), (&["acmeupdate", "acmerefresh"][..], true));
     }
 }

@@ -53,11 +53,13 @@ impl AcmeDomains {
                 own("domains", ValueType::List)
                     .items(ValueType::String)
                     .required()
-                    .help("Exactly these, six at most: `pve1.example.org`, or `pve1.example.org,alias=_acme.example.net,plugin=cf`"),
+                    .help("Exactly these without `keep`, six at most: `pve1.example.org`, or `pve1.example.org,alias=_acme.example.net,plugin=cf`"),
             )
             .param(own("plugin", ValueType::String).default_value("standalone").help("How those are checked that name no plugin"))
             .param(own("account", ValueType::String).default_value("default").help("The ACME account that orders"))
-            .output("domains", ValueType::List, "The names")
+            .param(own("keep", ValueType::Bool).default_value(false).help("Other names that the node has stay"))
+            .param(own("lines", ValueType::Map).help("The node's `acme` lines as they are to be, exactly: for a rollback"))
+            .output("domains", ValueType::List, "All names that the node has then")
             .needs_privilege("Sys.Audit on /")
             .needs_privilege("Sys.Modify on /")
             .undoable();
@@ -93,47 +95,71 @@ fn wanted(call: &Call) -> Result<Vec<Domain>, Failure> {
         }
         all.push(domain);
     }
-    match all.len() > MOST {
-        true => Err(refused(attempted(call), format!("a node has {MOST} names at most, not {}", all.len()))),
-        false => Ok(all),
-    }
+    Ok(all)
+}
+
+fn parsed(lines: &BTreeMap<String, String>) -> Lines {
+    Lines::of(&NodeConfig { digest: None, values: lines.clone() })
 }
 
 /// The lines about ACME as they should be: a name that is there keeps its key.
 fn target(call: &Call, now: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Failure> {
-    let lines = Lines::of(&NodeConfig { digest: None, values: now.clone() });
+    if let Value::Object(exact) = call.get("lines") {
+        let own = exact.iter().filter(|(key, _)| is_about(key));
+        return Ok(own.filter_map(|(key, line)| Some((key.clone(), line.as_str()?.to_owned()))).collect());
+    }
+    let (lines, wanted, keep) = (parsed(now), wanted(call)?, call.get("keep") == true);
+    let is_wanted = |name: &str| wanted.iter().any(|domain| domain.name == name);
     let mut free: BTreeSet<String> = (0..MOST).map(|n| format!("acmedomain{n}")).collect();
-    let (mut target, mut new) = (BTreeMap::new(), Vec::new());
-    for domain in wanted(call)? {
+    let mut target = BTreeMap::new();
+    for (key, known) in lines.domains.iter().filter(|(_, known)| keep && !is_wanted(&known.name)) {
+        free.remove(key);
+        target.insert(key.clone(), now.get(key).cloned().unwrap_or_else(|| known.text()));
+    }
+    let mut new = Vec::new();
+    for domain in &wanted {
         let there = lines.domains.iter().find(|(_, known)| known.name == domain.name);
         match there {
             Some((key, known)) => {
                 free.remove(key);
-                let same = *known == domain;
+                let same = known == domain;
                 let line = if same { now.get(key).cloned().unwrap_or_default() } else { domain.text() };
                 target.insert(key.clone(), line);
             }
             None => new.push(domain),
         }
     }
+    if new.len() > free.len() {
+        let all = target.len() + new.len();
+        return Err(refused(attempted(call), format!("a node has {MOST} names at most, not {all}")));
+    }
     target.extend(free.into_iter().zip(new).map(|(key, domain)| (key, domain.text())));
-    let account = text(call, "account");
-    match now.get("acme") {
-        Some(line) if lines.account == account && lines.old.is_empty() => {
-            _ = target.insert("acme".into(), line.clone())
-        }
-        Some(_) => _ = target.insert("acme".into(), format!("account={account}")),
-        None if account == "default" => {}
-        None => _ = target.insert("acme".into(), format!("account={account}")),
+    let old: Vec<&str> = lines.old.iter().map(String::as_str).filter(|name| keep && !is_wanted(name)).collect();
+    if let Some(line) = general(text(call, "account"), &old, &lines, now.get("acme")) {
+        target.insert("acme".into(), line);
     }
     Ok(target)
+}
+
+/// The `acme` line: the account, and the names in it that stay.
+fn general(account: &str, old: &[&str], lines: &Lines, now: Option<&String>) -> Option<String> {
+    match now {
+        Some(line) if lines.account == account && lines.old.len() == old.len() => Some(line.clone()),
+        None if account == "default" => None,
+        _ if old.is_empty() => Some(format!("account={account}")),
+        _ => Some(format!("account={account},domains={}", old.join(";"))),
+    }
+}
+
+fn is_about(key: &str) -> bool {
+    key == "acme" || is_domain(key)
 }
 
 async fn before(call: &Call, world: &dyn World) -> Result<Before, Unreadable> {
     let node: NodeName = call.arg("node")?;
     let config: NodeConfig = look::read(world, Resource::NodeConfig(node.clone())).await?;
-    let about = |key: &str| key == "acme" || is_domain(key);
-    Ok(Before { node, lines: config.values.into_iter().filter(|(key, _)| about(key)).collect(), digest: config.digest })
+    let lines = config.values.into_iter().filter(|(key, _)| is_about(key)).collect();
+    Ok(Before { node, lines, digest: config.digest })
 }
 
 fn summary(call: &Call, now: &BTreeMap<String, String>, target: &BTreeMap<String, String>) -> String {
@@ -185,8 +211,8 @@ async fn check(call: &Call, world: &dyn World) -> Result<(), Unreadable> {
     Ok(())
 }
 
-fn outputs(call: &Call) -> Result<Value, Failure> {
-    Ok(json!({"domains": wanted(call)?.iter().map(|domain| &domain.name).collect::<Vec<_>>()}))
+fn outputs(lines: &BTreeMap<String, String>) -> Value {
+    json!({"domains": parsed(lines).all().into_iter().map(|domain| domain.name).collect::<Vec<_>>()})
 }
 
 #[async_trait]
@@ -231,11 +257,22 @@ impl Act for AcmeDomains {
         true
     }
 
-    async fn judge(&self, call: &Call, was: &Value, _: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {
+    async fn judge(
+        &self,
+        call: &Call,
+        was: &Value,
+        answer: Option<&Value>,
+        world: &dyn World,
+    ) -> Result<Seen, Failure> {
         let (was, is): (Before, Before) = (look::before(was)?, before(call, world).await.map_err(look::settled)?);
         let said = || format!("{}: {:?}", is.node, is.lines);
-        Ok(if target(call, &is.lines)? == is.lines {
-            Seen::Done(outputs(call)?)
+        let now = outputs(&is.lines);
+        // With `keep`, names that others have added since are as asked for, and not ours to take away again.
+        let given = answer.map(|outputs| &outputs["domains"]).filter(|given| given.is_array());
+        Ok(if let Some(given) = given.filter(|given| **given != now["domains"]) {
+            Seen::Strange(format!("{} was given the names {given}, and has {} now", is.node, now["domains"]))
+        } else if target(call, &is.lines)? == is.lines {
+            Seen::Done(now)
         } else if is.lines == was.lines {
             Seen::Untouched(said())
         } else {
@@ -245,10 +282,8 @@ impl Act for AcmeDomains {
 
     fn predict(&self, call: &Call, before: &Probe) -> Prediction {
         let Ok(of) = look::before::<Before>(&before.before) else { return Prediction::default() };
-        let (Ok(target), Ok(Value::Object(out))) = (target(call, &of.lines), outputs(call)) else {
-            return Prediction::default();
-        };
-        let outputs = out.into_iter().collect();
+        let Ok(target) = target(call, &of.lines) else { return Prediction::default() };
+        let outputs = [("domains".to_owned(), outputs(&target)["domains"].take())].into();
         if before.satisfied {
             return Prediction { outputs, ..Prediction::default() };
         }
@@ -266,9 +301,10 @@ impl Act for AcmeDomains {
 
     fn undo(&self, _: &Call, before: &Value, _: Option<&Value>) -> Option<Invocation> {
         let before: Before = look::before(before).ok()?;
-        let lines = Lines::of(&NodeConfig { digest: None, values: before.lines });
+        let lines = parsed(&before.lines);
         let domains: Vec<String> = lines.all().iter().map(Domain::text).collect();
-        let with = json!({"node": before.node, "domains": domains, "plugin": "standalone", "account": lines.account});
+        let with = json!({"node": before.node, "domains": domains, "plugin": "standalone", "account": lines.account,
+            "lines": before.lines});
         Some(Invocation { uses: self.spec.name.clone(), with })
     }
 
@@ -320,6 +356,59 @@ mod tests {
         assert_eq!((request.verb, request.params), (Verb::Put, params.into_iter().collect::<Params>()));
         let undo = act().undo(&with, &probe.before, None).unwrap().with;
         assert_eq!(undo["domains"], json!(["pve1.example.org,plugin=cf", "old.example.org"]));
+    }
+
+    #[tokio::test]
+    async fn a_rollback_writes_the_lines_that_were_there() {
+        for was in [
+            json!({}),
+            json!({"acme": "account=default", "acmedomain3": "domain=PVE1.example.org"}),
+            json!({"acme": "domains=a.example.org;b.example.org"}),
+        ] {
+            let mut with = asked(json!(["pve1.example.org"]), "cf").with;
+            with["account"] = json!("le");
+            let with = call(with);
+            let accounts = json!({"default": {}, "le": {}});
+            let there = world(was.clone()).with("proxmox/acme/accounts", accounts.clone());
+            let probe = act().look(&with, &there).await.unwrap();
+            let undo = call(act().undo(&with, &probe.before, None).unwrap().with);
+            let done = json!({"acme": "account=le", "acmedomain0": "pve1.example.org,plugin=cf", "description": "x"});
+            let back = act().look(&undo, &world(done).with("proxmox/acme/accounts", accounts)).await.unwrap();
+            assert_eq!(json!(target(&undo, &look::before::<Before>(&back.before).unwrap().lines).unwrap()), was);
+        }
+    }
+
+    #[tokio::test]
+    async fn names_that_are_there_stay_where_that_is_asked() {
+        let there = json!({"acme": "domains=OLD.example.org;pve1.example.org", "acmedomain4": "www.example.org"});
+        let mut with = asked(json!(["pve1.example.org"]), "cf").with;
+        with["keep"] = json!(true);
+        let with = call(with);
+        let probe = act().look(&with, &world(there)).await.unwrap();
+        assert_eq!(
+            probe.summary,
+            "pve1: acme: domains=OLD.example.org;pve1.example.org -> account=default,domains=old.example.org; \
+             acmedomain0: (none) -> pve1.example.org,plugin=cf"
+        );
+        let names = json!(["pve1.example.org", "www.example.org", "old.example.org"]);
+        assert_eq!(act().predict(&with, &probe).outputs["domains"], names);
+        let now = || {
+            json!({"acme": "account=default,domains=old.example.org", "acmedomain0": "pve1.example.org,plugin=cf",
+            "acmedomain4": "www.example.org"})
+        };
+        assert!(act().look(&with, &world(now())).await.unwrap().satisfied);
+        let judge = async |lines: Value| {
+            act().judge(&with, &probe.before, Some(&json!({"domains": names})), &world(lines)).await.unwrap()
+        };
+        assert!(matches!(judge(now()).await, Seen::Done(_)));
+        // Somebody has given it another one since: a rollback would take that away.
+        let mut more = now();
+        more["acmedomain1"] = json!("other.example.org");
+        assert!(matches!(judge(more).await, Seen::Strange(_)));
+        let six: Map<String, Value> =
+            (0..6).map(|n| (format!("acmedomain{n}"), json!(format!("a{n}.example.org")))).collect();
+        let refusal = act().look(&with, &world(six.into())).await.unwrap_err().to_string();
+        assert!(refusal.contains("6 names at most, not 7"), "{refusal}");
     }
 
     #[tokio::test]

@@ -4,6 +4,8 @@ mod account;
 mod certificates;
 mod domains;
 mod order;
+#[cfg(test)]
+mod order_tests;
 mod plugin;
 mod uses;
 

@@ -81,6 +81,7 @@ impl CertificateOrder {
                     .default_value(false)
                     .help("A custom certificate that is not right is written over, with its key"),
             )
+            .param(own("fingerprint", ValueType::String).help("With state: absent: taken away only if it is this one"))
             .param(state())
             .output(
                 "fingerprint",
@@ -122,6 +123,18 @@ fn wrong(certificate: &Certificate, names: &[String], issuer: &str) -> Option<St
         return Some(format!("it is not for {name}"));
     }
     (!certificate.issuer.contains(issuer)).then(|| format!("its issuer is {}", certificate.issuer))
+}
+
+/// That the certificate which is to be taken away is the one that was meant: others may have ordered one since.
+fn is_meant(call: &Call, now: Option<&Certificate>) -> Result<(), Failure> {
+    match (call.get("fingerprint").as_str(), now) {
+        (Some(_), _) if !is_absent(call) => Err(refused(attempted(call), "fingerprint goes with state: absent")),
+        (Some(meant), Some(now)) if now.fingerprint != meant => {
+            let remedy = "it comes back by nothing, and its key neither: look whose it is";
+            Err(refused(attempted(call), format!("it is {}, not {meant}", now.fingerprint)).remedy(remedy))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Seconds since 1970 by the node's own clock, which its certificate is judged by.
@@ -169,14 +182,21 @@ fn decide(call: &Call, now: Option<&Certificate>, names: &[String], time: i64) -
 /// What to change in the configuration where a certificate is not believed by it.
 pub(super) fn advice(node: &NodeName, shown: &ShownCertificate) -> Option<String> {
     let print = &shown.fingerprint;
-    let write = format!("give {node} `fingerprint: \"{print}\"` there");
+    let pin = format!("`fingerprint: \"{print}\"`");
     let why = match shown.by.as_str() {
         _ if shown.trusted => return None,
-        "fingerprint" => "cluster-config.yaml pins the certificate of before",
+        "fingerprint" => {
+            return Some(format!(
+                "{node}: cluster-config.yaml pins the certificate of before: give {node} {pin} there"
+            ));
+        }
         "ca_file" => "the authority of tls.ca_file in cluster-config.yaml has not issued it",
         _ => "this machine does not know its issuer, and cluster-config.yaml pins nothing",
     };
-    Some(format!("{node}: {why}: {write}"))
+    // A name that it does not have is refused in the same way as an issuer that is not known.
+    let host = &shown.host;
+    let write = format!("give {node} a `host` that is one of its names, or {pin}, there");
+    Some(format!("{node}: {why}, or it is not for {host}: {write}"))
 }
 
 /// What a person must know of it before.
@@ -229,6 +249,7 @@ impl Act for CertificateOrder {
             return Err(refused(attempted(call), format!("{node} is offline")).into());
         }
         let now = certificates(world, &node).await?.remove(CUSTOM);
+        is_meant(call, now.as_ref())?;
         let (how, why) = if is_absent(call) {
             match now.is_some() {
                 true => (How::Remove, "its custom certificate and key are removed, and it shows its own again".into()),
@@ -281,6 +302,12 @@ impl Act for CertificateOrder {
         }
     }
 
+    fn nothing_done(&self, before: &Value, site: &Site) {
+        if let Ok(Before { node, .. }) = look::before(before) {
+            site.expect_no_certificate(&node);
+        }
+    }
+
     fn ended(&self, before: &Value, outputs: &Value, site: &Site, mutate: &Mutate) -> Result<(), Failure> {
         let Before { node, .. } = look::before(before)?;
         if outputs["trusted"].is_null() {
@@ -296,7 +323,13 @@ impl Act for CertificateOrder {
         Ok(())
     }
 
-    async fn judge(&self, call: &Call, was: &Value, _: Option<&Value>, world: &dyn World) -> Result<Seen, Failure> {
+    async fn judge(
+        &self,
+        call: &Call,
+        was: &Value,
+        answer: Option<&Value>,
+        world: &dyn World,
+    ) -> Result<Seen, Failure> {
         let was: Before = look::before(was)?;
         let node = &was.node;
         let mut all = certificates(world, node).await.map_err(look::settled)?;
@@ -318,6 +351,12 @@ impl Act for CertificateOrder {
         let Some(current) = now.or_else(|| all.remove(OWN)) else {
             return Ok(Seen::Strange(format!("{node} has no certificate at all")));
         };
+        // Whoever looks again later, as a rollback does, must not take one that came since for its own.
+        if let Some(given) = answer.and_then(|outputs| outputs["fingerprint"].as_str())
+            && given != current.fingerprint
+        {
+            return Ok(Seen::Strange(format!("{node} was given {given}, and has {} now", current.fingerprint)));
+        }
         let shown = shown(world, node).await.map_err(look::settled)?;
         if let Some(shown) = shown.as_ref().filter(|shown| shown.fingerprint != current.fingerprint) {
             let said = format!("{node} still shows {} to new connections", shown.fingerprint);
@@ -351,9 +390,12 @@ impl Act for CertificateOrder {
     }
 
     /// One that was there before is gone with its key.
-    fn undo(&self, _: &Call, before: &Value, _: Option<&Value>) -> Option<Invocation> {
+    fn undo(&self, _: &Call, before: &Value, outputs: Option<&Value>) -> Option<Invocation> {
         let Before { node, how, .. } = look::before(before).ok()?;
-        let with = json!({"node": node, "state": "absent"});
+        let mut with = json!({"node": node, "state": "absent"});
+        if let Some(given) = outputs.and_then(|outputs| outputs["fingerprint"].as_str()) {
+            with["fingerprint"] = json!(given);
+        }
         (how == How::Order).then(|| Invocation { uses: self.spec.name.clone(), with })
     }
 
@@ -372,103 +414,5 @@ impl Act for CertificateOrder {
         let Before { node, .. } = look::before(before).ok()?;
         let path = format!("pvesh get /nodes/{}/certificates/info", seg(&node));
         Some(typed::check(&path, &format!("{CUSTOM} with the names, another fingerprint and a later notafter")))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::actions::proxmox::testing::{FakeWorld, call, node};
-
-    const NOW: i64 = 1_800_000_000;
-
-    fn certificate(names: &[&str], days: i64, print: &str) -> Value {
-        json!({"subject": "/CN=x", "issuer": "/C=US/O=Let's Encrypt/CN=R13", "san": names, "notbefore": NOW - 100,
-            "notafter": NOW + days * DAY, "fingerprint": print})
-    }
-
-    fn world(custom: Value) -> FakeWorld {
-        let own = certificate(&["pve1"], 300, "OWN");
-        let mut all = json!({"pve-ssl.pem": own});
-        if !custom.is_null() {
-            all[CUSTOM] = custom;
-        }
-        FakeWorld::default()
-            .with("proxmox/node/pve1", node("pve1"))
-            .with("proxmox/node/pve1/certificates", all)
-            .with("proxmox/node/pve1/config", json!({"values": {"acmedomain0": "pve1.example.org,plugin=cf"}}))
-            .with("proxmox/api/nodes/pve1/time", json!({"time": NOW}))
-            .with("proxmox/node/pve1/shown", Value::Null)
-    }
-
-    fn asked(more: Value) -> Call {
-        let mut with = json!({"node": "pve1", "days": 30, "state": "present", "force": false, "replace": false});
-        with.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        call(with)
-    }
-
-    fn act() -> CertificateOrder {
-        CertificateOrder::new(Timing::default())
-    }
-
-    #[tokio::test]
-    async fn it_orders_renews_or_leaves_alone() {
-        let request = async |custom: Value, more: Value| {
-            let (act, call) = (act(), asked(more));
-            let probe = act.look(&call, &world(custom)).await.unwrap();
-            let request = act.request(&call, &probe.before).unwrap();
-            (probe.satisfied, request.verb, request.params)
-        };
-        let (forced, plain) = (Params::new().set("force", "1"), Params::new());
-        let right = |days| certificate(&["pve1.example.org"], days, "A");
-        assert_eq!(request(Value::Null, json!({})).await, (false, Verb::Post, plain.clone()));
-        assert!(request(right(40), json!({})).await.0);
-        assert_eq!(request(right(10), json!({})).await, (false, Verb::Put, plain));
-        assert_eq!(request(right(40), json!({"days": 60})).await, (false, Verb::Put, forced.clone()));
-        assert_eq!(request(right(80), json!({"force": true})).await, (false, Verb::Put, forced.clone()));
-        let other = certificate(&["other.example.org"], 80, "A");
-        assert_eq!(request(other, json!({"replace": true})).await, (false, Verb::Post, forced));
-        assert!(request(certificate(&["*.example.org"], 80, "A"), json!({})).await.0);
-    }
-
-    #[tokio::test]
-    async fn what_is_not_right_is_not_written_over_unasked() {
-        let refusal =
-            async |custom: Value, more: Value| act().look(&asked(more), &world(custom)).await.unwrap_err().to_string();
-        let other = certificate(&["*.sub.example.org"], 80, "A");
-        assert!(refusal(other, json!({})).await.contains("it is not for pve1.example.org"));
-        let issuer = refusal(certificate(&["pve1.example.org"], 80, "A"), json!({"issuer": "O=Own CA"})).await;
-        assert!(issuer.contains("its issuer is /C=US/O=Let's Encrypt"), "{issuer}");
-    }
-
-    #[tokio::test]
-    async fn it_is_done_when_new_connections_are_shown_it() {
-        let (act, call) = (act(), asked(json!({})));
-        let before = json!({"node": "pve1", "how": "order"});
-        let judge = async |world: FakeWorld| act.judge(&call, &before, None, &world).await.unwrap();
-        assert!(matches!(judge(world(Value::Null)).await, Seen::Untouched(_)));
-        let new = || world(certificate(&["pve1.example.org"], 89, "NEW"));
-        let shown = |print: &str, trusted| json!({"fingerprint": print, "by": "fingerprint", "trusted": trusted, "others": true});
-        let old = judge(new().with("proxmox/node/pve1/shown", shown("OWN", true))).await;
-        assert!(matches!(&old, Seen::Partial(said) if said.contains("still shows OWN")), "{old:?}");
-        let Seen::Done(outputs) = judge(new().with("proxmox/node/pve1/shown", shown("NEW", false))).await else {
-            panic!()
-        };
-        assert_eq!(outputs["trusted"], false);
-        let advice = outputs["advice"].as_str().unwrap();
-        assert!(advice.contains("give pve1 `fingerprint: \"NEW\"`"), "{advice}");
-        let wrong = judge(world(certificate(&["other.example.org"], 89, "NEW"))).await;
-        assert!(matches!(wrong, Seen::Strange(_)), "{wrong:?}");
-    }
-
-    #[tokio::test]
-    async fn a_pinned_node_is_told_of_in_the_plan() {
-        let note = async |others: bool| {
-            let shown = json!({"fingerprint": "OWN", "by": "fingerprint", "trusted": true, "others": others});
-            let probe = act().look(&asked(json!({})), &world(Value::Null).with("proxmox/node/pve1/shown", shown)).await;
-            probe.unwrap().notes.remove(0)
-        };
-        assert!(note(true).await.contains("other commands refuse the node"));
-        assert!(note(false).await.contains("this run may stop then"));
     }
 }

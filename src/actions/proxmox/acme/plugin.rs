@@ -61,7 +61,7 @@ impl AcmePlugin {
                 pattern: Some("[A-Za-z][A-Za-z0-9_-]+".into()),
                 ..own("id", ValueType::String).required().help("What it is called here")
             })
-            .param(own("api", ValueType::String).help("The DNS provider as acme.sh calls it: cf, hetzner, route53"))
+            .param(own("api", ValueType::String).help("The DNS provider as Proxmox VE calls it: cf, hetzner, aws"))
             .param(
                 own("data", ValueType::Secret)
                     .help("Where the lines NAME=VALUE are that the provider is logged in to with; shown nowhere"),
@@ -347,6 +347,7 @@ impl Act for AcmePlugin {
 mod tests {
     use super::*;
     use crate::actions::proxmox::testing::{FakeWorld, call};
+    use crate::contracts::{VERSIONS, check_call};
 
     const DATA: &str = "secret/pass%3Alab%2Fdns/acme/dns";
 
@@ -381,6 +382,20 @@ mod tests {
         assert_eq!(undo.with, json!({"id": "dns", "state": "absent"}));
         let check = act().check(&with, &probe.before).unwrap();
         assert!(check.starts_with("# its data is missing: pvenode acme plugin set dns --data FILE\n"), "{check}");
+    }
+
+    #[test]
+    fn the_providers_that_are_named_are_known_to_every_version() {
+        let spec = act().spec;
+        let api = spec.params.iter().find(|param| param.name == "api").unwrap();
+        let (_, names) = api.help.as_deref().unwrap().rsplit_once(": ").unwrap();
+        assert!(names.split(", ").count() > 2, "{names}");
+        for (version, name) in
+            VERSIONS.into_iter().flat_map(|version| names.split(", ").map(move |name| (version, name)))
+        {
+            let params = [("id", "dns"), ("type", "dns"), ("api", name)].map(|(k, v)| (k.to_owned(), v.to_owned()));
+            check_call(version, Verb::Post, LISTED, &params.into()).unwrap();
+        }
     }
 
     #[tokio::test]

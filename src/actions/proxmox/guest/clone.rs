@@ -20,6 +20,7 @@ use crate::model::effect::Effect;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{GuestKind, NodeName, StorageId};
 use crate::model::param::{Param, ValueType};
+use crate::model::shell;
 use crate::model::site::VmidRanges;
 
 /// The act.
@@ -38,8 +39,8 @@ impl GuestClone {
                  other is full",
             ))
             .param(Param::new("target", ValueType::Node).help(
-                "Another node for the clone, where all its volumes are on shared storage; else clone it on its own \
-                 node and move the clone",
+                "Another node for the clone, where all its volumes are on shared storage; for any other guest the \
+                 runbook `guest-clone` clones it on its own node and moves the clone",
             ))
             .param(Param::new("storage", ValueType::String).help("Where the copies go; full clones only"))
             .param(Param::new("snapshot", ValueType::String).help("The snapshot that is cloned"));
@@ -78,7 +79,9 @@ async fn possible(call: &Call, source: &Guest, node: &NodeName, world: &dyn Worl
         let local = source.disks.iter().find(|(_, disk)| disk.storage.as_ref().is_some_and(|id| !shared(id)));
         if let Some((key, disk)) = local {
             let failure = fail(format!("{key} ({}) is on no shared storage", disk.volid));
-            let remedy = format!("clone it on {}, then move the clone: proxmox.guest_migrate", source.node);
+            let name = call.get("name").as_str().unwrap_or_default();
+            let command = shell::line(["runbook", "run", "guest-clone", &source.vmid.to_string(), name, node.as_str()]);
+            let remedy = format!("clone it on {} and move the clone: {command}", source.node);
             return Err(failure.remedy(remedy).into());
         }
     }

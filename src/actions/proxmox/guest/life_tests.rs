@@ -206,7 +206,7 @@ async fn a_clone_for_another_node_needs_shared_volumes() {
         act.look(&call(but(json!({"guest": 104, "name": "copy"}), with)), &world).await.map_err(settled)
     };
     let failure = look(false, json!({"target": "pve3"})).await.unwrap_err();
-    assert!(failure.remedy.unwrap().contains("proxmox.guest_migrate"));
+    assert!(failure.remedy.unwrap().ends_with("move the clone: runbook run guest-clone 104 copy pve3"));
     let probe = look(true, json!({"target": "pve3"})).await.unwrap();
     let request = act.request(&call(json!({"target": "pve3"})), &probe.before).unwrap();
     assert!(request.params.as_slice().contains(&("target".to_owned(), "pve3".to_owned())));

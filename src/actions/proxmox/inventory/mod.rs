@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::actions::inventory::{Collected, Collector};
 use crate::actions::proxmox::failures;
 use crate::clients::proxmox::{GuestRow, Resources, Site};
-use crate::inventory::{Choice, Memory, without_noise};
+use crate::inventory::{Choice, Memory};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{NodeName, Vmid};
 use crate::model::inventory::{DiscoveredHost, Missing, Reason, Unknown};
@@ -164,9 +164,11 @@ impl ProxmoxCollector {
                 return Ok(());
             }
             let resources = self.site.resources().await.map_err(|error| self.failed(&error))?;
-            // One that is in no list any more is gone, and no part of the inventory.
-            let rows = moved.iter().filter_map(|row| resources.guest(row.vmid).cloned()).collect();
-            let more = self.ask(asking, &offline(&resources), rows).await?;
+            let offline = offline(&resources);
+            // One that is in no list any more is gone, and no part of the inventory; nor is one that is not asked for where it is now.
+            let mut rows = self.wanted(resources);
+            rows.retain(|row| moved.iter().any(|old| old.vmid == row.vmid));
+            let more = self.ask(asking, &offline, rows).await?;
             found.join(more);
         }
         for row in std::mem::take(&mut found.moved) {
@@ -226,7 +228,11 @@ impl Collector for ProxmoxCollector {
         let (resources, rights) = self.begin().await?;
         let offline = offline(&resources);
         let rows = self.wanted(resources);
-        let notes = rights.notes(&failures::we(&self.site), &rows);
+        let we = failures::we(&self.site);
+        let notes = rights.notes(&we, &rows);
+        // Who takes it for the whole site would take all others for gone.
+        let part = || (self.how.choice != Choice::default()).then(|| "only some guests were asked for".to_owned());
+        let hidden = rights.hidden(&we).or_else(part);
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let asking = Arc::new(Asking { site: self.site.clone(), how: self.how.clone(), rights, memory });
         let (kept, rows) = self.unchanged(rows);
@@ -241,9 +247,6 @@ impl Collector for ProxmoxCollector {
         }
         found.hosts.sort_by_key(|host| host.vmid);
         found.missing.sort_by(|a, b| (&a.node, a.vmid).cmp(&(&b.node, b.vmid)));
-        if !self.how.all_addresses {
-            found.hosts.iter_mut().for_each(without_noise);
-        }
-        Ok(Collected { hosts: found.hosts, missing: found.missing, notes })
+        Ok(Collected { hosts: found.hosts, missing: found.missing, notes, hidden })
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::read::{Answered, Why, facts, of_config, of_guest};
+use super::read::{Answered, OfNode, Why, facts, of_config, of_guest};
 use super::{ATTEMPTED, Asking};
 use crate::actions::proxmox::failures;
-use crate::clients::proxmox::{GuestConfig, GuestRow};
-use crate::inventory::{Agenda, Boot, Next, Told, host};
+use crate::clients::proxmox::GuestRow;
+use crate::inventory::{Agenda, Boot, Next, Told, host, without_noise};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{NodeName, Vmid};
 use crate::model::inventory::{DiscoveredHost, Missing, Reason, Unknown};
@@ -37,10 +37,10 @@ pub struct Kept {
 }
 
 /// A guest whose configuration is known.
-type Known = (GuestRow, GuestConfig);
+type Known = (GuestRow, OfNode);
 
 enum Ended {
-    Config(GuestRow, Result<GuestConfig, Why>),
+    Config(GuestRow, Result<OfNode, Why>),
     Guest(Known, Result<Told, Why>),
 }
 
@@ -84,7 +84,7 @@ impl Work {
         let asking = self.asking.clone();
         match next {
             Next::Config(row) => self.running.spawn(async move {
-                let read = of_config(&asking.site, asking.how.deadline, &row).await;
+                let read = of_config(&asking.site, asking.how.deadline, &row, asking.how.details).await;
                 Ended::Config(row, read)
             }),
             Next::Guest(known) => self.running.spawn(async move {
@@ -97,38 +97,41 @@ impl Work {
     fn end(&mut self, ended: Ended) -> Result<(), Failure> {
         self.agenda.ended(matches!(ended, Ended::Guest(..)));
         match ended {
-            Ended::Config(row, Ok(config)) => {
+            Ended::Config(row, Ok(of_node)) => {
                 self.silent = 0;
-                self.configured(row, config);
+                self.configured(row, of_node);
             }
             Ended::Config(row, Err(why)) => self.not_read(row, None, why, "configuration")?,
             Ended::Guest(known, Ok(told)) => {
                 self.silent = 0;
                 self.told(known, told);
             }
-            Ended::Guest((row, config), Err(why)) => self.not_read(row, Some(config), why, "addresses")?,
+            Ended::Guest((row, of_node), Err(why)) => self.not_read(row, Some(of_node), why, "addresses")?,
         }
         Ok(())
     }
 
     /// The configuration is there: is the guest to be asked itself?
-    fn configured(&mut self, row: GuestRow, config: GuestConfig) {
-        match self.asking.is_answered(&row, &config) {
-            Answered::Ask => self.agenda.then((row, config)),
+    fn configured(&mut self, row: GuestRow, of_node: OfNode) {
+        if let Some(why) = &of_node.lacking {
+            self.out.missing.push(missing(&row, &Unknown::new(Reason::NotRead, why), "snapshots and status"));
+        }
+        match self.asking.is_answered(&row, &of_node.config) {
+            Answered::Ask => self.agenda.then((row, of_node)),
             Answered::Told(told) => {
                 self.note_missing(&row, &told);
-                self.host(&row, Some(&config), told, None);
+                self.host(&row, Some(of_node), told, None);
             }
-            Answered::Remembered(told, age) => self.host(&row, Some(&config), told, Some(age)),
+            Answered::Remembered(told, age) => self.host(&row, Some(of_node), told, Some(age)),
         }
     }
 
-    fn told(&mut self, (row, config): Known, told: Told) {
-        if let (Some(digest), Some(boot)) = (&config.digest, self.asking.boot(&row)) {
+    fn told(&mut self, (row, of_node): Known, told: Told) {
+        if let (Some(digest), Some(boot)) = (&of_node.config.digest, self.asking.boot(&row)) {
             self.out.kept.push(Kept { vmid: row.vmid, digest: digest.clone(), boot, told: told.clone() });
         }
         self.note_missing(&row, &told);
-        self.host(&row, Some(&config), told, None);
+        self.host(&row, Some(of_node), told, None);
     }
 
     fn note_missing(&mut self, row: &GuestRow, told: &Told) {
@@ -139,20 +142,26 @@ impl Work {
         }
     }
 
-    fn host(&mut self, row: &GuestRow, config: Option<&GuestConfig>, told: Told, cached: Option<u64>) {
-        let mut host = host(facts(self.asking.site.name(), row), config.map(|config| &config.values), told);
+    fn host(&mut self, row: &GuestRow, of_node: Option<OfNode>, told: Told, cached: Option<u64>) {
+        let config = of_node.as_ref().map(|of_node| &of_node.config.values);
+        let mut host = host(facts(self.asking.site.name(), row), config, told);
         host.cached = cached;
         if !self.asking.how.details {
             // Of ten thousand guests this is more than all the rest.
             (host.lines, host.seen) = Default::default();
         }
+        if !self.asking.how.all_addresses {
+            without_noise(&mut host);
+        }
+        (host.snapshots, host.qmpstatus) =
+            of_node.map(|of_node| (of_node.snapshots, of_node.qmpstatus)).unwrap_or_default();
         self.out.hosts.push(host);
     }
 
     fn not_read(
         &mut self,
         row: GuestRow,
-        config: Option<GuestConfig>,
+        of_node: Option<OfNode>,
         why: Why,
         what: &'static str,
     ) -> Result<(), Failure> {
@@ -170,7 +179,8 @@ impl Work {
                 Unknown::new(Reason::NodeSilent, text)
             }
             Why::Late => {
-                self.silent += 1;
+                // A guest that is slow to answer says nothing about its node.
+                self.silent += u32::from(what == "configuration");
                 let text = format!("no answer within {} s", self.asking.how.deadline.as_secs_f64());
                 Unknown::new(Reason::Deadline, text)
             }
@@ -180,7 +190,7 @@ impl Work {
             }
         };
         self.out.missing.push(missing(&row, &unknown, what));
-        self.host(&row, config.as_ref(), Told::Nothing(unknown), None);
+        self.host(&row, of_node, Told::Nothing(unknown), None);
         if self.silent >= PATIENCE {
             self.give_up();
         }
@@ -192,9 +202,9 @@ impl Work {
         let (rows, known) = self.agenda.give_up();
         let text = format!("{} does not answer", self.node);
         let unknown = Unknown::new(Reason::NodeSilent, text);
-        for (row, config) in known {
+        for (row, of_node) in known {
             self.out.missing.push(missing(&row, &unknown, "addresses"));
-            self.host(&row, Some(&config), Told::Nothing(unknown.clone()), None);
+            self.host(&row, Some(of_node), Told::Nothing(unknown.clone()), None);
         }
         let rest = self.asking.unread(rows, &unknown, "configuration");
         self.out.hosts.extend(rest.hosts);

@@ -32,10 +32,47 @@ pub enum Answered {
     Remembered(Told, u64),
 }
 
-/// The guest's configuration in force.
-pub async fn of_config(site: &Site, deadline: Duration, row: &GuestRow) -> Result<GuestConfig, Why> {
+/// What a node says of one of its guests.
+pub struct OfNode {
+    /// The one in force.
+    pub config: GuestConfig,
+    /// Of what is asked for its details alone.
+    pub snapshots: Option<Vec<String>>,
+    pub qmpstatus: Option<String>,
+    /// Why some of the details are not there.
+    pub lacking: Option<String>,
+}
+
+/// Asks the node for a guest's configuration, and for what only Ansible is told if `details`.
+pub async fn of_config(site: &Site, deadline: Duration, row: &GuestRow, details: bool) -> Result<OfNode, Why> {
     let read = site.guest_config(&row.node, row.kind, row.vmid, true);
-    tokio::time::timeout(deadline, read).await.map_err(|_| Why::Late)?.map_err(why)
+    let config = in_time(deadline, read).await?.map_err(why)?;
+    let mut all = OfNode { config, snapshots: None, qmpstatus: None, lacking: None };
+    if !details {
+        return Ok(all);
+    }
+    // A detail that is not to be had takes nothing else along.
+    let late = || format!("no answer within {} s", deadline.as_secs_f64());
+    match in_time(deadline, site.snapshots(&row.node, row.kind, row.vmid)).await {
+        Ok(Ok(mut snapshots)) => {
+            snapshots.sort_by_key(|snapshot| snapshot.snaptime);
+            all.snapshots = Some(snapshots.into_iter().map(|snapshot| snapshot.name).collect());
+        }
+        Ok(Err(error)) => all.lacking = Some(error.to_string()),
+        Err(_) => all.lacking = Some(late()),
+    }
+    if row.kind == GuestKind::Qemu && !row.template {
+        match in_time(deadline, site.guest_status(&row.node, row.kind, row.vmid)).await {
+            Ok(Ok(status)) => all.qmpstatus = status.qmpstatus,
+            Ok(Err(error)) => all.lacking = Some(error.to_string()),
+            Err(_) => all.lacking = Some(late()),
+        }
+    }
+    Ok(all)
+}
+
+async fn in_time<T>(deadline: Duration, read: impl Future<Output = T>) -> Result<T, Why> {
+    tokio::time::timeout(deadline, read).await.map_err(|_| Why::Late)
 }
 
 /// What the guest says of itself: the agent in a VM, the node for a container.
@@ -45,10 +82,9 @@ pub async fn of_guest(site: &Site, deadline: Duration, row: &GuestRow) -> Result
         GuestKind::Qemu => format!("/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces"),
         GuestKind::Lxc => format!("/nodes/{node}/lxc/{vmid}/interfaces"),
     };
-    let answer = match tokio::time::timeout(deadline, site.get(&path, &[])).await {
-        Err(_) => return Err(Why::Late),
-        Ok(Err(error)) => return no(error),
-        Ok(Ok(answer)) => answer,
+    let answer = match in_time(deadline, site.get(&path, &[])).await? {
+        Err(error) => return no(error),
+        Ok(answer) => answer,
     };
     told(row.kind, &answer).map_err(|bad| Why::Said(Unknown::new(Reason::NotRead, bad.to_string())))
 }

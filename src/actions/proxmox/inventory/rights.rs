@@ -19,16 +19,19 @@ impl Rights {
         (!self.0.may("/vms/0", "VM.Audit")).then(|| "/vms".to_owned())
     }
 
+    /// Why there may be guests that no list shows.
+    pub fn hidden(&self, we: &str) -> Option<String> {
+        let lacks = |path: String| failures::lacks(we, "VM.Audit", &path);
+        self.hides_guests().map(|path| format!("{}: guests that it may not see are left out", lacks(path)))
+    }
+
     pub fn may_ask_agent(&self, vmid: Vmid) -> bool {
         AGENT.iter().any(|right| self.0.may(&format!("/vms/{vmid}"), right))
     }
 
     /// What is missing that a person may not know of.
     pub fn notes(&self, we: &str, rows: &[GuestRow]) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.hides_guests().is_some() {
-            notes.push(format!("{}: guests that it may not see are left out", failures::lacks(we, "VM.Audit", "/vms")));
-        }
+        let mut notes: Vec<String> = self.hidden(we).into_iter().collect();
         let asks = |row: &&GuestRow| row.kind == GuestKind::Qemu && row.status == "running" && !row.template;
         let silent = rows.iter().filter(asks).filter(|row| !self.may_ask_agent(row.vmid)).count();
         if silent > 0 {
@@ -67,5 +70,9 @@ mod tests {
         assert!(only.may_ask_agent(Vmid(104)) && !only.may_ask_agent(Vmid(105)));
         assert_eq!(only.hides_guests().as_deref(), Some("/vms"));
         assert_eq!(rights("/", &["VM.Audit"]).hides_guests(), None);
+        assert_eq!(rights("/vms", &["VM.Audit"]).hidden("the token"), None);
+        let hidden = only.hidden("the token").unwrap();
+        assert!(hidden.contains("lacks VM.Audit on /vms: guests that it may not see are left out"), "{hidden}");
+        assert_eq!(only.notes("the token", &[]), [hidden], "a token that is narrow on purpose is told, and no more");
     }
 }

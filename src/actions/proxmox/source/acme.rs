@@ -69,6 +69,7 @@ impl ProxmoxSource {
             by: shown.by.to_owned(),
             trusted: shown.trusted,
             others: shown.others,
+            host: shown.host,
         }))
     }
 

@@ -102,7 +102,12 @@ async fn a_node_that_gets_another_certificate_is_asked_about_elsewhere_until_it_
     site.expect_certificate(&"pve1".into());
     site.get("/version", &[]).await.unwrap();
     assert_eq!((server.calls().len(), other.calls().len()), (0, 1), "nothing was said to whoever is not known");
+    site.expect_no_certificate(&"pve1".into());
+    let error = site.get("/nodes/pve1/status", &[]).await.unwrap_err();
+    assert!(matches!(error, ProxmoxError::Tls { .. }), "nobody answers in the place of a stranger: {error:?}");
+    site.expect_certificate(&"pve1".into());
     let shown = site.shown(&"pve1".into()).await.unwrap().unwrap();
+    assert_eq!(shown.host, "127.0.0.1");
     assert_eq!((shown.fingerprint, shown.by, shown.trusted), (server.fingerprint, "fingerprint", false));
     site.believe(&"pve1".into(), server.fingerprint).unwrap();
     site.get("/nodes/pve1/status", &[]).await.unwrap();

@@ -11,6 +11,7 @@ use crate::lab::world::task::TaskKey;
 
 #[derive(Debug, Clone)]
 pub(in crate::lab::world) struct Account {
+    /// As the authority has answered last, which is what is kept of it.
     contact: Vec<String>,
     pub(super) directory: String,
     tos: Option<String>,
@@ -42,6 +43,7 @@ pub(in crate::lab::world) enum Change {
 }
 
 impl Account {
+    /// Registered when Let's Encrypt still kept contacts.
     pub fn known(contact: &str, now: i64) -> Self {
         let location = authority::url(STAGING, "acct", 1_000);
         let contact = vec![format!("mailto:{contact}")];
@@ -58,10 +60,16 @@ fn name_of(call: &Call) -> String {
     given(call, "name").unwrap_or("default").to_owned()
 }
 
-/// `a@b,c@d` as an authority has it.
+/// `a@b,c@d` as an authority has it; none where there is no word.
 fn contact(call: &Call) -> Option<Vec<String>> {
     let words = given(call, "contact")?.split([',', ';', ' ', '\0']).filter(|word| !word.is_empty());
-    Some(words.map(|word| format!("mailto:{word}")).collect())
+    let all: Vec<String> = words.map(|word| format!("mailto:{word}")).collect();
+    (!all.is_empty()).then_some(all)
+}
+
+/// What the authority answers to it.
+fn kept(directory: &str, contact: Vec<String>) -> Vec<String> {
+    if authority::keeps_contacts(directory) { contact } else { Vec::new() }
 }
 
 fn missing(name: &str) -> PveError {
@@ -76,8 +84,11 @@ pub(in crate::lab::world) fn read(world: &mut World, call: &Call) -> Result<Repl
     let name = name_of(call);
     let of = world.acme.accounts.get(&name).ok_or_else(|| missing(&name))?;
     let made = jiff::Timestamp::from_second(of.made).map_or_else(|_| String::new(), |time| time.to_string());
-    let mut data = json!({"account": {"contact": of.contact, "status": "valid", "createdAt": made},
+    let mut data = json!({"account": {"status": "valid", "createdAt": made},
         "directory": of.directory, "location": of.location});
+    if !of.contact.is_empty() {
+        data["account"]["contact"] = json!(of.contact);
+    }
     if let Some(tos) = &of.tos {
         data["tos"] = json!(tos);
     }
@@ -98,8 +109,10 @@ pub(in crate::lab::world) fn register(world: &mut World, call: &Call) -> Result<
 pub(in crate::lab::world) fn change(world: &mut World, call: &Call) -> Result<Reply, PveError> {
     let name = name_of(call);
     world.acme.accounts.get(&name).ok_or_else(|| missing(&name))?;
-    let work = Work::Account(Change::Update { name, contact: contact(call), step: 0 });
-    Ok(forked(world, call, &call.via.clone(), "acmeupdate", work))
+    let contact = contact(call);
+    let kind = if contact.is_some() { "acmeupdate" } else { "acmerefresh" };
+    let work = Work::Account(Change::Update { name, contact, step: 0 });
+    Ok(forked(world, call, &call.via.clone(), kind, work))
 }
 
 pub(in crate::lab::world) fn remove(world: &mut World, call: &Call) -> Result<Reply, PveError> {
@@ -153,15 +166,14 @@ pub(super) fn step(world: &mut World, key: TaskKey, change: &mut Change) -> Next
             let location = authority::url(directory, "acct", 1_000 + world.acme.accounts.len() as u64);
             world.say(key, format!("Registration successful, account URL: '{location}'"));
             let made = world.seconds();
-            let (contact, directory, tos) = (contact.clone(), directory.clone(), tos.clone());
+            let (contact, directory, tos) = (kept(directory, contact.clone()), directory.clone(), tos.clone());
             world.acme.accounts.insert(name.clone(), Account { contact, directory, tos, location, made });
             Ok(())
         }
         Change::Update { name, contact, .. } => match world.acme.accounts.get_mut(name) {
             Some(account) => {
-                if let Some(contact) = contact {
-                    account.contact.clone_from(contact);
-                }
+                let now = contact.clone().unwrap_or_else(|| account.contact.clone());
+                account.contact = kept(&account.directory, now);
                 Ok(())
             }
             None => Err(none(name)),

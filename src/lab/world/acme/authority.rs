@@ -14,6 +14,11 @@ fn is_lets_encrypt(directory: &str) -> bool {
     host(directory).ends_with("letsencrypt.org")
 }
 
+/// Let's Encrypt keeps none since 2025, and its answers have none (boulder #8198, #8247).
+pub(super) fn keeps_contacts(directory: &str) -> bool {
+    !is_lets_encrypt(directory)
+}
+
 /// The address of what one has to agree to.
 pub(super) fn terms(directory: &str) -> String {
     match is_lets_encrypt(directory) {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::authority::{self, LIFETIME};
+use super::plugin::Plugin;
 use super::{Work, forked};
 use crate::lab::call::{Call, PveError, Reply};
 use crate::lab::scenario::CertificateSpec;
@@ -40,7 +41,15 @@ impl Certificate {
 pub(in crate::lab::world) struct Change {
     node: NodeName,
     what: What,
-    step: u8,
+    step: usize,
+    /// Names with the plugin of each, as they were when it began.
+    domains: Vec<(String, String)>,
+}
+
+impl Change {
+    fn new(node: NodeName, what: What) -> Self {
+        Self { node, what, step: 0, domains: Vec::new() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +114,7 @@ pub(in crate::lab::world) fn order(world: &mut World, call: &Call) -> Result<Rep
     }
     not_without_domains(world, &name)?;
     let what = What::Order { force: force(call) };
-    Ok(forked(world, call, &name.clone(), "acmenewcert", Work::Certificate(Change { node: name, what, step: 0 })))
+    Ok(forked(world, call, &name.clone(), "acmenewcert", Work::Certificate(Change::new(name, what))))
 }
 
 pub(in crate::lab::world) fn renew(world: &mut World, call: &Call) -> Result<Reply, PveError> {
@@ -117,7 +126,7 @@ pub(in crate::lab::world) fn renew(world: &mut World, call: &Call) -> Result<Rep
         return Err(PveError::parameter("force", text));
     }
     not_without_domains(world, &name)?;
-    let work = Work::Certificate(Change { node: name.clone(), what: What::Renew, step: 0 });
+    let work = Work::Certificate(Change::new(name.clone(), What::Renew));
     Ok(forked(world, call, &name, "acmerenew", work))
 }
 
@@ -128,7 +137,7 @@ pub(in crate::lab::world) fn revoke(world: &mut World, call: &Call) -> Result<Re
         return Err(PveError::die(format!("can't open '{file}' - No such file or directory")));
     }
     not_without_domains(world, &name)?;
-    let work = Work::Certificate(Change { node: name.clone(), what: What::Revoke, step: 0 });
+    let work = Work::Certificate(Change::new(name.clone(), What::Revoke));
     Ok(forked(world, call, &name, "acmerevoke", work))
 }
 
@@ -156,47 +165,68 @@ pub(super) fn step(world: &mut World, key: TaskKey, change: &mut Change) -> Next
     match (change.step, change.what) {
         (1, _) => {
             world.say(key, "Loading ACME account details");
-            Next::In(1000)
+            change.domains = domains;
+            return Next::In(1000);
         }
         (_, What::Revoke) => {
             world.say(key, "Revoking old certificate");
             world.say(key, "Deleting certificate files");
             world.say(key, "Restarting pveproxy to revert to self-signed certificates");
             show(world, &change.node.clone(), None);
-            Next::Done(Ok(()))
+            return Next::Done(Ok(()));
         }
         (2, _) => {
             world.say(key, "Placing ACME order");
             world.say(key, format!("Order URL: {}", authority::url(&directory, "order", world.acme.issued + 1)));
-            match domains.iter().try_for_each(|(name, plugin)| challenge(world, key, &directory, name, plugin)) {
-                Ok(()) => Next::In(8000),
-                Err(why) => Next::Done(Err(why)),
-            }
         }
-        (_, what) => {
-            for line in
-                ["All domains validated!", "Creating CSR", "Checking order status", "valid!", "Downloading certificate"]
-            {
-                world.say(key, line);
+        (step, _) => {
+            let checked =
+                change.domains.get(step - 3).map(|(name, plugin)| validated(world, key, &directory, name, plugin));
+            if let Some(Err(why)) = checked {
+                return Next::Done(Err(why));
             }
-            Next::Done(issue(world, key, change, what, &directory, domains))
         }
     }
+    if let Some((name, plugin)) = change.domains.get(change.step - 2) {
+        return match prepared(world, key, &directory, name, plugin) {
+            Ok(seconds) => Next::In((CHECK + seconds) * 1000),
+            Err(why) => Next::Done(Err(why)),
+        };
+    }
+    for line in ["All domains validated!", "Creating CSR", "Checking order status", "valid!", "Downloading certificate"]
+    {
+        world.say(key, line);
+    }
+    Next::Done(issue(world, key, change, &directory))
 }
 
-/// What an authority finds when it looks for the answer to its challenge.
-fn challenge(world: &mut World, key: TaskKey, directory: &str, name: &str, plugin: &str) -> Result<(), String> {
+/// Seconds from the trigger until the authority has looked, and it was asked whether it has.
+const CHECK: u64 = 8;
+
+/// Puts the answer to a challenge where the authority looks for it: seconds until it is asked to.
+fn prepared(world: &mut World, key: TaskKey, directory: &str, name: &str, plugin: &str) -> Result<u64, String> {
     let at = authority::url(directory, "authz", world.acme.issued + 1);
     world.say(key, format!("Getting authorization details from '{at}'"));
     world.say(key, format!("The validation for {name} is pending!"));
     let by_dns = world.acme_plugin(plugin);
-    let by_dns = by_dns.ok_or_else(|| format!("plugin '{plugin}' for domain '{name}' not found!"))?;
+    if !by_dns.ok_or_else(|| format!("plugin '{plugin}' for domain '{name}' not found!"))? {
+        world.say(key, "Setting up webserver");
+        return Ok(0);
+    }
+    world.say(key, format!("Add TXT record: _acme-challenge.{name}"));
+    let delay = world.acme.plugins.get(plugin).map_or(0, Plugin::delay);
+    if delay > 0 {
+        world.say(key, format!("Sleeping {delay} seconds to wait for TXT record propagation"));
+    }
+    Ok(delay)
+}
+
+/// What the authority finds when it looks.
+fn validated(world: &mut World, key: TaskKey, directory: &str, name: &str, plugin: &str) -> Result<(), String> {
+    let at = authority::url(directory, "authz", world.acme.issued + 1);
+    let by_dns = world.acme_plugin(plugin) == Some(true);
     let failing = world.acme.failing.iter().position(|failing| failing == name);
     failing.map(|place| world.acme.failing.remove(place));
-    world.say(
-        key,
-        if by_dns { format!("Add TXT record: _acme-challenge.{name}") } else { "Setting up webserver".into() },
-    );
     world.say(key, "Triggering validation");
     if by_dns {
         world.say(key, format!("Remove TXT record: _acme-challenge.{name}"));
@@ -208,14 +238,8 @@ fn challenge(world: &mut World, key: TaskKey, directory: &str, name: &str, plugi
     Ok(())
 }
 
-fn issue(
-    world: &mut World,
-    key: TaskKey,
-    change: &Change,
-    what: What,
-    directory: &str,
-    domains: Vec<(String, String)>,
-) -> Result<(), String> {
+fn issue(world: &mut World, key: TaskKey, change: &Change, directory: &str) -> Result<(), String> {
+    let what = change.what;
     let there = world.nodes.get(&change.node).is_some_and(|node| node.certificate.is_some());
     if there && what == (What::Order { force: false }) {
         let file = format!("/etc/pve/nodes/{}/{CUSTOM}", change.node);
@@ -225,7 +249,7 @@ fn issue(
     let (now, number) = (world.seconds(), world.acme.issued);
     let certificate = Certificate {
         issuer: authority::issuer(directory),
-        san: domains.into_iter().map(|(name, _)| name).collect(),
+        san: change.domains.iter().map(|(name, _)| name.clone()).collect(),
         from: now - 3600,
         until: now - 3600 + LIFETIME,
         fingerprint: fingerprint(&format!("{directory}/{}/{number}", change.node)),

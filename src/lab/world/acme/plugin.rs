@@ -41,6 +41,11 @@ impl Plugin {
         Value::Object(state)
     }
 
+    /// Seconds from the entry until the authority is asked to look.
+    pub fn delay(&self) -> u64 {
+        self.0.get("validation-delay").and_then(|value| value.parse().ok()).unwrap_or(30)
+    }
+
     fn set(&mut self, call: &Call) {
         for name in OPTIONS {
             if let Some(value) = given(call, name) {

@@ -36,8 +36,8 @@ pub(in crate::lab::world) struct Copy {
     path: String,
     size: u64,
     from: String,
-    /// What is expected, and what it is, where that is known.
-    checksum: Option<(String, Option<String>)>,
+    /// What is expected, and what it is.
+    checksum: Option<(String, String)>,
 }
 
 /// A file that is to go.
@@ -169,8 +169,14 @@ pub(in crate::lab::world) fn upload(world: &mut World, call: &Call) -> Result<Re
     if !world.storages.get(storage.as_str()).is_some_and(|storage| storage.has_content(&content)) {
         return Err(PveError::die(format!("storage '{storage}' does not support '{content}' content")));
     }
-    let wanted = call.params.get("checksum").map(|sum| sum.to_lowercase());
-    let checksum = wanted.map(|sum| (sum, file.sums.get(param("checksum-algorithm").as_str()).cloned()));
+    let algorithm = param("checksum-algorithm");
+    let checksum = match call.params.get("checksum").map(|sum| sum.to_lowercase()) {
+        Some(wanted) => match file.sums.get(algorithm.as_str()).cloned() {
+            Some(got) => Some((wanted, got)),
+            None => return Err(PveError::die(format!("the lab computes no {algorithm}"))),
+        },
+        None => None,
+    };
     let work = Copy { node, storage, path: format!("{content}/{name}"), size: file.size, from, checksum };
     let via = call.via.clone();
     Ok(forked(world, call, &via, "imgcopy", String::new(), Work::Copy(work)))
@@ -179,7 +185,7 @@ pub(in crate::lab::world) fn upload(world: &mut World, call: &Call) -> Result<Re
 pub(super) fn copy_step(world: &mut World, key: TaskKey, job: &mut Copy, first: bool) -> Next {
     if first {
         world.say(key, format!("starting file import from: {}", job.from));
-        if let Some((wanted, Some(got))) = job.checksum.as_ref().filter(|(wanted, got)| got.as_ref() != Some(wanted)) {
+        if let Some((wanted, got)) = job.checksum.as_ref().filter(|(wanted, got)| got != wanted) {
             world.say(key, "calculating checksum...");
             return Next::Done(Err(format!("checksum mismatch: got '{got}' != expect '{wanted}'")));
         }

@@ -95,18 +95,46 @@ fn a_challenge_that_fails_leaves_everything_as_it_was() {
 #[test]
 fn an_account_is_registered_by_whoever_agrees() {
     let mut world = site("tiny");
-    let mut ends = |params: &[(&str, &str)]| {
+    let ends = |world: &mut World, params: &[(&str, &str)]| {
         let task = upid(world.handle(&call(Verb::Post, "/cluster/acme/account", params)).unwrap().data);
-        run(&mut world, 60);
-        outcome(&mut world, &task).0
+        run(world, 60);
+        outcome(world, &task).0
     };
     let contact = ("contact", "ops@lab.example");
-    assert!(ends(&[contact]).contains("must agree to terms of service"));
-    assert_eq!(ends(&[contact, ("tos_url", "https://x")]), "OK");
+    assert!(ends(&mut world, &[contact]).contains("must agree to terms of service"));
+    assert_eq!(ends(&mut world, &[contact, ("tos_url", "https://x")]), "OK");
     let account = get(&mut world, "/cluster/acme/account/default");
+    assert_eq!(account["account"]["contact"], Value::Null, "Let's Encrypt keeps none");
+    let own = [contact, ("name", "own"), ("directory", "https://ca.lab.example/directory"), ("tos_url", "https://x")];
+    assert_eq!(ends(&mut world, &own), "OK");
+    let account = get(&mut world, "/cluster/acme/account/own");
     assert_eq!(account["account"]["contact"][0], "mailto:ops@lab.example");
     let again = refusal(&mut world, Verb::Post, "/cluster/acme/account", &[contact]);
     assert_eq!(again, "ACME account config file 'default' already exists.");
+}
+
+#[test]
+fn an_account_is_read_anew_where_no_contact_is_given() {
+    let mut world = site("acme");
+    let path = "/cluster/acme/account/default";
+    let contact = |world: &mut World| get(world, path)["account"]["contact"].clone();
+    assert_eq!(contact(&mut world)[0], "mailto:ops@lab.example", "from when contacts were kept");
+    let task = upid(world.handle(&call(Verb::Put, path, &[])).unwrap().data);
+    run(&mut world, 60);
+    assert!(task.contains(":acmerefresh::") && contact(&mut world).is_null(), "{task}");
+}
+
+#[test]
+fn each_name_that_is_checked_by_dns_takes_its_delay() {
+    let mut world = site("acme");
+    world.handle(&call(Verb::Put, "/cluster/acme/plugins/dns", &[("validation-delay", "100")])).unwrap();
+    let more = [("acmedomain1", "a.lab.example,plugin=dns")];
+    world.handle(&call(Verb::Put, "/nodes/pve1/config", &more)).unwrap();
+    upid(world.handle(&call(Verb::Post, ORDER, &[])).unwrap().data);
+    run(&mut world, 210);
+    assert_eq!(custom(&mut world, "pve1"), Value::Null);
+    run(&mut world, 10);
+    assert!(custom(&mut world, "pve1").is_object());
 }
 
 #[test]
