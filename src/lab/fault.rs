@@ -3,11 +3,14 @@
 //! Faults of the transport are kept and counted here; faults of the world are handed on to it.
 
 mod board;
+mod kind;
+mod talos;
 
 use std::str::FromStr;
 use std::time::Duration;
 
 pub(crate) use self::board::FaultBoard;
+pub use self::talos::{SnapshotFault, TalosFault};
 
 use crate::model::ids::{NodeName, Vmid};
 
@@ -425,8 +428,5 @@ fn path_matches(pattern: &str, path: &str) -> bool {
     segments.next().is_none()
 }
 
-mod kind;
 #[cfg(test)]
 mod tests;
-
-pub use talos::{SnapshotFault, TalosFault};
