@@ -28,7 +28,8 @@ use super::proxmox::storage::{Orphans, Storages, VolumeDelete};
 use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
 use super::talos::{
-    EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, TalosPlanUpgrade, TalosStatus,
+    EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, TalosPlanUpgrade,
+    TalosStatus, TalosUpgradeNode,
 };
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
@@ -131,6 +132,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(EtcdSnapshot::new(deps.files.clone())),
         Arc::new(EtcdVerify::new(deps.files.clone())),
         Arc::new(TalosStatus::default()),
+        Arc::new(TalosUpgradeNode::new(deps.timing)),
         Arc::new(TaskRun::new(deps.taskfile.clone())),
         Arc::new(YamlSet::new(deps.folder.clone())),
     ];
@@ -248,6 +250,7 @@ mod tests {
                 "talos.etcd_verify",
                 "talos.plan_upgrade",
                 "talos.status",
+                "talos.upgrade_node",
                 "task.run",
                 "wait.tcp",
                 "yaml.set",

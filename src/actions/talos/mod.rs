@@ -5,8 +5,10 @@ mod plan;
 mod source;
 mod status;
 mod survey;
+mod upgrade;
 
 pub use backup::{BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify};
 pub use plan::TalosPlanUpgrade;
 pub use source::{Machine, TalosSource};
 pub use status::TalosStatus;
+pub use upgrade::TalosUpgradeNode;

@@ -52,7 +52,7 @@ impl Default for TalosPlanUpgrade {
             .output(
                 "hops",
                 ValueType::List,
-                "Maps of what (talos or kubernetes), version, and for talos nodes: maps of name, address, control_plane, image, in the order in which they go",
+                "Maps of what (talos or kubernetes), version, and for talos nodes: maps of name, address, control_plane, kubernetes_name, image, in the order in which they go",
             )
             .output("from", ValueType::Map, "talos (the oldest that runs), kubernetes")
             .output("to", ValueType::Map, "talos, kubernetes")
@@ -171,9 +171,11 @@ impl Action for TalosPlanUpgrade {
                     // In the middle of an upgrade some are there already.
                     let due = order.iter().filter(|(_, node)| node.version < *version);
                     let node = |known: &Known<'_>| -> Result<Value, Failure> {
-                        let (machine, _) = known;
+                        let (machine, node) = known;
+                        let in_kubernetes = node.kubernetes_name.as_ref().unwrap_or(&machine.name);
                         Ok(json!({"name": machine.name, "address": machine.address,
-                            "control_plane": machine.control_plane, "image": image(call, *known, version)?}))
+                            "control_plane": machine.control_plane, "kubernetes_name": in_kubernetes,
+                            "image": image(call, *known, version)?}))
                     };
                     let nodes = due.map(node).collect::<Result<Vec<_>, _>>()?;
                     json!({"what": "talos", "version": version, "nodes": nodes})

@@ -87,7 +87,7 @@ impl TalosSource {
     }
 }
 
-async fn node(talos: &Talos, address: &str) -> Result<Node, TalosError> {
+pub(super) async fn node(talos: &Talos, address: &str) -> Result<Node, TalosError> {
     let version = talos.version(address).await?;
     let minor = Some(version.version.minor());
     let (stage, extensions, boot_id, kubernetes_name) = tokio::try_join!(

@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use change::{Applied, DryRun, Mode, Upgraded};
 pub use backup::Said;
+pub use change::{Applied, DryRun, Mode, Upgraded};
 pub use direct::{SharedStandIn, StandIn};
 pub use read::{Alarm, Extension, Member, MemberStatus, NodeVersion, Service, Stage};
 

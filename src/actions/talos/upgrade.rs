@@ -1,0 +1,363 @@
+//! `talos.upgrade_node`: one node gets another Talos, and is whole again before the step is over. What talosctl says counts for nothing here: the node runs
+//! the wanted version, with the wanted schematic, since another boot than before.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::source::{Machine, Node, TalosSource, node as ask_node};
+use super::survey::{Answer, Survey};
+use crate::actions::deps::Timing;
+use crate::clients::talos::{Talos, TalosError, Upgraded};
+use crate::engine::ports::{Action, Call, Mutate, Probe, Recovery, Unreadable, World};
+use crate::event::Intent;
+use crate::model::action_spec::ActionSpec;
+use crate::model::effect::{Done, Effect};
+use crate::model::failure::{Class, Failure};
+use crate::model::param::{Param, ValueType};
+use crate::model::talos::Version;
+use crate::placement::quorum;
+
+/// The act.
+pub struct TalosUpgradeNode {
+    spec: ActionSpec,
+    timing: Timing,
+}
+
+/// The node before it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Before {
+    cluster: String,
+    name: String,
+    address: String,
+    control_plane: bool,
+    version: Version,
+    schematic: Option<String>,
+    boot_id: String,
+}
+
+/// How far it is: told to the journal before each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Phase {
+    /// The image is written to the other slot; what runs still runs.
+    Install,
+    /// The node has been asked to boot it, or does so by itself.
+    Boot,
+}
+
+/// What was seen of a node that is waited for.
+enum Seen {
+    /// As wanted and whole.
+    Whole,
+    /// It may still become so.
+    NotYet(String),
+    /// It never will by itself.
+    Never(Failure),
+}
+
+fn text<'a>(call: &'a Call, name: &str) -> &'a str {
+    call.get(name).as_str().unwrap_or_default()
+}
+
+fn attempted(call: &Call) -> String {
+    format!("upgrade {} of {} to Talos {}", text(call, "node"), text(call, "cluster"), text(call, "version"))
+}
+
+fn wanted(call: &Call) -> Result<Version, Failure> {
+    text(call, "version").parse().map_err(|e: crate::model::talos::BadVersion| {
+        Failure::new(Class::Precondition, attempted(call), e.to_string()).remedy("give it as 1.13.9")
+    })
+}
+
+/// The schematic that an image carries: `factory.talos.dev/nocloud-installer/SCHEMATIC:v1.13.9`.
+fn schematic_of(image: &str) -> Option<&str> {
+    let (path, _) = image.rsplit_once(':')?;
+    let last = path.rsplit('/').next()?;
+    (last.len() == 64 && last.bytes().all(|b| b.is_ascii_hexdigit())).then_some(last)
+}
+
+fn meant(intent: &Intent) -> Result<Before, Failure> {
+    let before = Before::deserialize(&intent.before);
+    before.map_err(|e| Failure::new(Class::Internal, "read the intent of an upgrade", e.to_string()))
+}
+
+impl TalosUpgradeNode {
+    pub fn new(timing: Timing) -> Self {
+        let spec = ActionSpec::new("talos.upgrade_node", Effect::Disrupt, "Upgrade one node of a Talos cluster")
+            .param(Param::new("cluster", ValueType::String).required().help("Its profile's name"))
+            .param(Param::new("node", ValueType::String).required().help("The machine's name in the profile"))
+            .param(Param::new("version", ValueType::Version).required().help("The Talos that is wanted"))
+            .param(
+                Param::new("image", ValueType::String).required().help("Its installer, as talos.plan_upgrade names it"),
+            )
+            .param(
+                Param::new("legacy", ValueType::Bool)
+                    .default_value(false)
+                    .help("By the older call, where the newer one would lose kernel arguments"),
+            )
+            .param(
+                Param::new("within", ValueType::Duration)
+                    .default_value(json!(1_200_000))
+                    .help("How long it may take from its reboot until it is whole"),
+            )
+            .output("node", ValueType::String, "Its name")
+            .output("version", ValueType::String, "What runs there")
+            .output("from", ValueType::String, "What ran there")
+            .output("boot_id", ValueType::String, "Of its present boot")
+            .needs_privilege("none of Proxmox: the role os:admin of a talosconfig");
+        Self { spec, timing }
+    }
+
+    /// Until the node is as wanted.
+    async fn settled(&self, call: &Call, before: &Before, talos: &Talos, mutate: &Mutate) -> Result<Value, Failure> {
+        let within = Duration::from_millis(call.arg("within")?);
+        let until = Instant::now() + within;
+        loop {
+            let why = match seen(call, before, talos).await? {
+                Seen::Whole => break,
+                Seen::Never(failure) => return Err(failure),
+                Seen::NotYet(why) => why,
+            };
+            mutate.progress(&why, None);
+            let stopped = mutate.stop.sleep(self.timing.poll).await;
+            if stopped || Instant::now() >= until {
+                let (class, when) = match stopped {
+                    true => (Class::Failed, "when it was stopped".to_owned()),
+                    false => (Class::Timeout, format!("after {} s", within.as_secs())),
+                };
+                return Err(Failure::new(class, attempted(call), format!("{when} {why}")).done(Done::Unknown).remedy(
+                    format!("see `runbook run talos-status --cluster {}`, and the node's console", before.cluster),
+                ));
+            }
+        }
+        let boot_id = talos.boot_id(None, &before.address).await.map_err(|e| broken(call, &e, Done::Whole))?;
+        Ok(json!({"node": before.name, "version": text(call, "version"), "from": before.version, "boot_id": boot_id}))
+    }
+}
+
+fn broken(call: &Call, error: &TalosError, done: Done) -> Failure {
+    let class = match error {
+        TalosError::Program(_) => Class::Precondition,
+        error if error.is_denied() => Class::Refused,
+        error if error.is_unreachable() => Class::Unreachable,
+        _ => Class::Failed,
+    };
+    Failure::new(class, attempted(call), error.to_string()).done(done)
+}
+
+/// One look at a node that was told to boot.
+async fn seen(call: &Call, before: &Before, talos: &Talos) -> Result<Seen, Failure> {
+    let node = match ask_node(talos, &before.address).await {
+        Ok(node) => node,
+        Err(error @ TalosError::Program(_)) => return Err(broken(call, &error, Done::Unknown)),
+        Err(error) => return Ok(Seen::NotYet(format!("{} does not answer: {error}", before.name))),
+    };
+    if node.boot_id == before.boot_id {
+        return Ok(Seen::NotYet(format!("{} has not rebooted yet", before.name)));
+    }
+    if node.version != wanted(call)? {
+        let cause = match node.version == before.version {
+            true => format!(
+                "it rebooted and runs {} again: the new one did not come up, and it went back by itself",
+                node.version
+            ),
+            false => format!("it rebooted, and runs {}", node.version),
+        };
+        let remedy = format!("see why: `talosctl --nodes {} dmesg`; nothing else was begun", before.address);
+        return Ok(Seen::Never(Failure::new(Class::Verify, attempted(call), cause).done(Done::Partial).remedy(remedy)));
+    }
+    if let Some(expected) = schematic_of(text(call, "image"))
+        && node.schematic.as_deref() != Some(expected)
+    {
+        let has = node.schematic.as_deref().unwrap_or("none");
+        let cause =
+            format!("it runs {} with schematic {has}, not {expected}: its extensions may be gone", node.version);
+        return Ok(Seen::Never(Failure::new(Class::Verify, attempted(call), cause).done(Done::Whole)));
+    }
+    if node.stage.stage != "running" || !node.stage.ready {
+        let unmet = node.stage.unmet.join(", ");
+        return Ok(Seen::NotYet(format!("{} is {}, waits for {unmet}", before.name, node.stage.stage)));
+    }
+    if before.control_plane {
+        match talos.etcd_status(Some(node.version.minor()), &before.address).await {
+            Ok(status) if !status.errors.is_empty() => {
+                return Ok(Seen::NotYet(format!("{}: etcd says {}", before.name, status.errors)));
+            }
+            Ok(status) if status.learner || status.leader.trim_start_matches('0').is_empty() => {
+                return Ok(Seen::NotYet(format!("{}: its etcd has no leader yet, or does not vote", before.name)));
+            }
+            Ok(_) => {}
+            Err(error) => return Ok(Seen::NotYet(format!("{}: etcd: {error}", before.name))),
+        }
+    }
+    Ok(Seen::Whole)
+}
+
+/// The way to the machine.
+fn way<'a>(call: &Call, source: &'a TalosSource) -> Result<(&'a Talos, &'a str), Failure> {
+    let (talos, address) = source.machine(text(call, "cluster"), text(call, "node"))?;
+    let address = address.map_err(|why| Failure::new(Class::Precondition, attempted(call), why))?;
+    Ok((talos, address))
+}
+
+#[async_trait]
+impl Action for TalosUpgradeNode {
+    fn spec(&self) -> &ActionSpec {
+        &self.spec
+    }
+
+    async fn probe(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
+        let version = wanted(call)?;
+        let survey = Survey::of(world, text(call, "cluster")).await?;
+        let name = text(call, "node");
+        let refused = |cause: String| Failure::new(Class::Precondition, attempted(call), cause);
+        let found = survey.nodes.iter().find(|(machine, _)| machine.name == name);
+        let (machine, node): (&Machine, &Node) = match found {
+            Some((machine, Answer::Said(node))) => (machine, node),
+            Some((_, Answer::Not(why))) => {
+                return Err(Failure::new(Class::Unreachable, attempted(call), why.clone()).into());
+            }
+            None => return Err(refused(format!("the profile has no machine {name:?}")).into()),
+        };
+        let before = Before {
+            cluster: text(call, "cluster").to_owned(),
+            name: name.to_owned(),
+            address: machine.address.clone().unwrap_or_default(),
+            control_plane: machine.control_plane,
+            version: node.version.clone(),
+            schematic: node.schematic.clone(),
+            boot_id: node.boot_id.clone(),
+        };
+        let expected = schematic_of(text(call, "image"));
+        let same = node.version == version && (expected.is_none() || node.schematic.as_deref() == expected);
+        let mut probe =
+            Probe::new(format!("{name}: Talos {} -> {version}, with a reboot", node.version), json!(before));
+        probe.satisfied = same && node.stage.ready;
+        if probe.satisfied {
+            probe.summary = format!("{name}: runs Talos {version} already");
+            return Ok(probe);
+        }
+        if node.version > version {
+            let failure = refused(format!("{name} runs {}, which is newer", node.version));
+            return Err(failure.remedy("going back is no upgrade").into());
+        }
+        if machine.control_plane && survey.told.len() > 1 {
+            quorum::goes_on_without(&survey.told, name)
+                .map_err(|cause| refused(cause).remedy("mend etcd first: see `runbook run talos-status`"))?;
+        }
+        Ok(probe)
+    }
+
+    async fn apply(&self, call: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
+        let before = meant(intent)?;
+        let source = mutate.client::<TalosSource>()?;
+        let (talos, address) = way(call, &source)?;
+        let server = before.version.minor();
+        mutate.checkpoint(json!(Phase::Install)).await?;
+        let legacy = call.get("legacy") == true;
+        let installed = talos.upgrade(server, address, text(call, "image"), legacy).await;
+        match installed {
+            Ok(Upgraded::Begun) => mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Unknown))?,
+            Ok(Upgraded::Installed) => {
+                mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Partial))?;
+                talos.reboot(server, address, false).await.map_err(|e| broken(call, &e, Done::Unknown))?;
+            }
+            // A call that hangs although the node is back: only the node itself says how it is.
+            Err(TalosError::Deadline { .. }) => {
+                mutate.log("talosctl did not end; the node itself is asked");
+                mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Unknown))?;
+            }
+            Err(error) => {
+                let done = if error.is_unreachable() { Done::Unknown } else { Done::None };
+                return Err(broken(call, &error, done));
+            }
+        }
+        self.settled(call, &before, talos, mutate).await
+    }
+
+    async fn attach(&self, call: &Call, intent: &Intent, _: &Value, mutate: &Mutate) -> Result<Value, Failure> {
+        let before = meant(intent)?;
+        let source = mutate.client::<TalosSource>()?;
+        let (talos, _) = way(call, &source)?;
+        self.settled(call, &before, talos, mutate).await
+    }
+
+    async fn verify(&self, call: &Call, before: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
+        let survey = Survey::of(world, text(call, "cluster")).await.map_err(|why| match why {
+            Unreadable::Failed(failure) => failure,
+            Unreadable::Unknown(why) | Unreadable::Later(why) => Failure::new(Class::Internal, attempted(call), why),
+        })?;
+        let name = text(call, "node");
+        let verify = |cause: String| Err(Failure::new(Class::Verify, attempted(call), cause));
+        match survey.nodes.iter().find(|(machine, _)| machine.name == name) {
+            Some((_, Answer::Said(node))) if node.version != wanted(call)? => {
+                verify(format!("{name} runs {}", node.version))
+            }
+            Some((_, Answer::Said(node))) if before["boot_id"] == node.boot_id.as_str() => {
+                verify(format!("{name} has not been booted since"))
+            }
+            Some((_, Answer::Said(node))) if outputs["boot_id"] != node.boot_id.as_str() => {
+                verify(format!("{name} has been booted again since it was whole"))
+            }
+            Some((_, Answer::Said(_))) => {
+                let found = quorum::findings(&survey.told);
+                found.first().map_or(Ok(()), |first| verify(first.clone()))
+            }
+            Some((_, Answer::Not(why))) => verify(why.clone()),
+            None => verify(format!("the profile has no machine {name:?}")),
+        }
+    }
+
+    async fn recover(
+        &self,
+        _: &Call,
+        intent: &Intent,
+        handle: Option<&Value>,
+        world: &dyn World,
+    ) -> Result<Recovery, Failure> {
+        let before = meant(intent)?;
+        let phase = handle.and_then(|handle| Phase::deserialize(handle).ok());
+        let Some(phase) = phase else {
+            return Ok(Recovery::Unseen { done: Done::None, evidence: "nothing had been asked of the node".into() });
+        };
+        let survey = Survey::of(world, &before.cluster).await;
+        let node = match &survey {
+            Ok(survey) => {
+                survey.nodes.iter().find(|(machine, _)| machine.name == before.name).map(|(_, answer)| answer)
+            }
+            Err(_) => None,
+        };
+        Ok(match (phase, node) {
+            (Phase::Install, Some(Answer::Said(node))) if node.boot_id == before.boot_id => Recovery::Partial(format!(
+                "the image was being written to the other slot of {}; it still runs {}, and was not rebooted",
+                before.name, node.version
+            )),
+            // It is down, or has booted: what it comes back as is waited for.
+            _ => Recovery::Running(json!(Phase::Boot)),
+        })
+    }
+
+    fn commands(&self, call: &Call, before: &Probe) -> Vec<String> {
+        let address = before.before["address"].as_str().unwrap_or_default();
+        let words = ["talosctl", "--endpoints", address, "--nodes", address, "upgrade", "--image", text(call, "image")];
+        vec![crate::model::shell::line(words)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schematic_is_read_from_the_image() {
+        let id = "ce4c980550dd2ab1b17bbf2b08801c7eb59418eafe8f279833297925d67c7515";
+        assert_eq!(schematic_of(&format!("factory.talos.dev/nocloud-installer/{id}:v1.13.9")), Some(id));
+        for image in ["ghcr.io/siderolabs/installer:v1.12.0", "", "registry:5000/installer"] {
+            assert_eq!(schematic_of(image), None, "{image}");
+        }
+    }
+}
