@@ -167,7 +167,8 @@ pub fn refuse_if_over(header: &RunHeader, short: &str) -> Result<(), AppError> {
         doing::NAME => "runbook do …".to_owned(),
         name => format!("runbook plan {name} …"),
     };
-    let hint = format!("to do the rest, plan anew: what is done already shows as unchanged (`{again}`)");
+    let done = "what is done already shows as unchanged, but a guest that was made would be made again";
+    let hint = format!("to do the rest, plan anew (`{again}`): {done}");
     Err(AppError::new(Exit::Gate, "run::over", message).hint(hint))
 }
 

@@ -5,6 +5,10 @@
 
 use std::collections::VecDeque;
 
+/// So many guests wait for their turn before more configurations are read: what waits is kept in memory, and where
+/// guests are slower than configurations reading ahead ends nothing sooner.
+const AHEAD: usize = 32;
+
 /// Calls that wait for their turn: configurations, and the guests themselves.
 #[derive(Debug)]
 pub struct Agenda<C, G> {
@@ -46,6 +50,7 @@ impl<C, G> Agenda<C, G> {
                 self.running_protected += 1;
                 Next::Guest(guest)
             }
+            None if self.guests.len() >= AHEAD => return None,
             None => Next::Config(self.configs.pop_front()?),
         };
         self.running += 1;
@@ -87,5 +92,22 @@ mod tests {
         assert_eq!(agenda.begin(), Some(Next::Guest(2)));
         let (configs, guests) = agenda.give_up();
         assert_eq!((configs.len(), guests.len()), (6, 0));
+    }
+
+    #[test]
+    fn configurations_are_not_read_far_ahead_of_slow_guests() {
+        let mut agenda: Agenda<u32, u32> = Agenda::new(0..100, 3, 2);
+        (0..2).for_each(|guest| agenda.then(guest));
+        assert_eq!((agenda.begin(), agenda.begin()), (Some(Next::Guest(0)), Some(Next::Guest(1))));
+        let mut read = 0;
+        while let Some(Next::Config(config)) = agenda.begin() {
+            agenda.ended(false);
+            agenda.then(config);
+            read += 1;
+        }
+        assert_eq!(read, AHEAD);
+        agenda.ended(true);
+        assert_eq!(agenda.begin(), Some(Next::Guest(0)));
+        assert_eq!(agenda.begin(), Some(Next::Config(AHEAD as u32)));
     }
 }

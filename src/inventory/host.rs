@@ -94,6 +94,11 @@ fn none_of(kind: GuestKind) -> &'static str {
     }
 }
 
+/// Whether a line of a configuration says anything to an inventory.
+pub fn is_read(key: &str) -> bool {
+    matches!(key, "name" | "hostname" | "agent") || is_network(key)
+}
+
 fn is_network(key: &str) -> bool {
     let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
     matches!(stem, "net" | "ipconfig") && stem.len() < key.len()

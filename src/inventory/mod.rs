@@ -21,7 +21,7 @@ pub use agenda::{Agenda, Next};
 pub use body::{AgentSaid, BadBody, agent, container};
 pub use choice::Choice;
 pub use diff::{Change, Diff, diff};
-pub use host::{Facts, Told, host, without_noise};
+pub use host::{Facts, Told, host, is_read, without_noise};
 pub use memory::{Boot, MEMORY_VERSION, Memory};
 pub use merge::merge;
 pub use names::unique_names;

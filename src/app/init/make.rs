@@ -120,34 +120,42 @@ impl Maker {
     }
 
     /// What it would do, for a person to say yes to.
-    pub fn says(&self, wish: &Wish) -> Vec<String> {
-        let (user, role) = (&wish.user, wish.role());
-        let mut lines = Vec::new();
-        if !is_root(user) {
-            lines.push(format!("user {user}, where there is none yet: without a password"));
-            lines.push(format!("role {role}: {}", self.privileges(wish).join(", ")));
-            lines.push(format!("this role on / for {user} and for the token"));
-        } else {
-            lines.push(format!("role {role}: {}", self.privileges(wish).join(", ")));
+    ///
+    /// # Errors
+    /// As [`Maker::privileges`].
+    pub fn says(&self, wish: &Wish) -> Result<Vec<String>, AppError> {
+        let user = &wish.user;
+        let mut lines = vec![format!("role {}: {}", wish.role(), self.privileges(wish)?.join(", "))];
+        if is_root(user) {
             lines.push("this role on / for the token".to_owned());
+        } else {
+            lines.insert(0, format!("user {user}, where there is none yet: without a password"));
+            lines.push(format!("this role on / for {user} and for the token"));
         }
         lines.push(format!("API token {}, its secret in {} and shown nowhere", wish.id(), wish.reference));
-        lines
+        Ok(lines)
     }
 
     /// As the runbook `rbac-bootstrap` has them, by the names of the site's version.
-    fn privileges(&self, wish: &Wish) -> Vec<String> {
+    ///
+    /// # Errors
+    /// It has none for this purpose, which is our own fault: a role of nothing would be made.
+    fn privileges(&self, wish: &Wish) -> Result<Vec<String>, AppError> {
         let book = shipped::source("rbac-bootstrap").map(|source| source.text.clone()).unwrap_or_default();
-        let of = |purpose: &str| match yaml_edit::get(&book, &format!("vars.{purpose}")) {
-            Ok(Some(Value::String(words))) => words.split(' ').map(str::to_owned).collect::<Vec<_>>(),
-            _ => Vec::new(),
-        };
         let upto = PURPOSES.iter().position(|purpose| *purpose == wish.purpose).unwrap_or_default();
-        let mut all: Vec<String> = PURPOSES[..=upto].iter().flat_map(|purpose| of(purpose)).collect();
-        if upto > 0 {
-            all.push(if self.version.starts_with("8.") { "VM.Monitor" } else { "VM.GuestAgent.Audit" }.to_owned());
+        let by_version = if self.version.starts_with("8.") { "operate_8" } else { "operate_9" };
+        let vars = PURPOSES[..=upto].iter().chain((upto > 0).then_some(&by_version));
+        let mut all = Vec::new();
+        for var in vars {
+            match yaml_edit::get(&book, &format!("vars.{var}")) {
+                Ok(Some(Value::String(words))) => all.extend(words.split(' ').map(str::to_owned)),
+                other => {
+                    let message = format!("rbac-bootstrap does not say what {var} is: {other:?}");
+                    return Err(AppError::new(Exit::Failed, "init::token", message));
+                }
+            }
         }
-        all
+        Ok(all)
     }
 
     /// Makes what is not there. What the login may not do is told as the commands that do it.
@@ -233,7 +241,7 @@ impl Maker {
 
     /// Makes the role, or looks whether the one that is there holds enough; it is never taken anything from.
     async fn role(&self, wish: &Wish, missing: &mut Vec<String>) -> Result<(), AppError> {
-        let (role, wanted) = (wish.role(), self.privileges(wish));
+        let (role, wanted) = (wish.role(), self.privileges(wish)?);
         let listed = self.site.get("/access/roles", &[]).await.map_err(|e| failed(&e))?;
         let there = listed.data.as_array().into_iter().flatten().find(|row| row["roleid"] == role.as_str());
         if let Some(row) = there {

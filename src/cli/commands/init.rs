@@ -92,7 +92,7 @@ async fn made(face: &Face, args: &Init, place: &Place, pinned: Fingerprint) -> R
     let purpose = or(&format!("What for: {}", init::PURPOSES.join(", ")), "operate");
     let reference = or("Keep it in pass:PATH or file:PATH", &init::own_file(&face.settings, &id)?);
     let wish = Wish::new(&id, &purpose, &reference, &face.redactor).await?;
-    let lines: String = maker.says(&wish).iter().map(|line| format!("\n  {line}")).collect();
+    let lines: String = maker.says(&wish)?.iter().map(|line| format!("\n  {line}")).collect();
     face.printer.note(&format!("To be made on the site:{lines}"));
     if !ask::yes("Make it?") {
         return Err(AppError::new(Exit::Gate, "init::unconfirmed", "nobody has said yes: nothing was made"));

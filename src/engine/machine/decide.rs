@@ -219,15 +219,30 @@ impl State {
                 self.flow.put_back(point);
             }
         }
-        while let Some(point) = self.flow.pop_ready() {
-            let Some(ix) = self.by_point.get(&point).copied() else { continue };
-            let node = self.node(ix);
-            if node.kind.is_scope() && point == node.leave {
-                if self.part_must_wait(ix) { self.held.push(point) } else { self.scope_over(ix, commands) }
-            } else if node.region == Region::Main && (self.holds() || self.main_is_closed()) {
-                self.held.push(point);
-            } else {
-                self.start(ix, commands);
+        let mut due = Vec::new();
+        loop {
+            // What ends a scope comes first: its failure may be why nothing else is to begin.
+            while let Some(point) = self.flow.pop_ready() {
+                let Some(ix) = self.by_point.get(&point).copied() else { continue };
+                let node = self.node(ix);
+                if !(node.kind.is_scope() && point == node.leave) {
+                    due.push((point, ix));
+                } else if self.part_must_wait(ix) {
+                    self.held.push(point);
+                } else {
+                    self.scope_over(ix, commands);
+                }
+            }
+            if due.is_empty() {
+                return;
+            }
+            for (point, ix) in due.drain(..) {
+                // One that is not to run any more was settled meanwhile.
+                if self.node(ix).region == Region::Main && (self.holds() || self.main_is_closed()) {
+                    self.held.push(point);
+                } else if !self.flow.is_settled(point) {
+                    self.start(ix, commands);
+                }
             }
         }
     }

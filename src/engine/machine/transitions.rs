@@ -362,6 +362,11 @@ impl State {
     }
 
     fn signalled(&mut self, signal: &Signal, commands: &mut Vec<Command>) {
+        // All is over but giving the lock back: nothing is left to stop or to go on with.
+        let over = matches!(self.stage, Stage::Unlocking | Stage::Finishing(_) | Stage::Finished(_));
+        if over && *signal != Signal::RollBack {
+            return;
+        }
         match signal {
             Signal::Cancel { level, rollback } => {
                 self.parked = false;
@@ -459,9 +464,6 @@ impl State {
 
     /// Gives the run up: what is in doubt is looked at once more, nothing is undone, `finally` runs.
     fn abandon(&mut self, commands: &mut Vec<Command>) {
-        if matches!(self.stage, Stage::Unlocking | Stage::Finishing(_) | Stage::Finished(_)) {
-            return;
-        }
         (self.abandoned, self.parked, self.unwind.paused) = (true, false, false);
         for of in std::mem::take(&mut self.unwind.left) {
             self.nodes[of.0].undo = UndoStatus::Listed("not undone: the run was given up".into());

@@ -9,9 +9,9 @@ use super::read::{Answered, OfNode, Why, facts, of_config, of_guest};
 use super::{ATTEMPTED, Asking};
 use crate::actions::proxmox::failures;
 use crate::clients::proxmox::GuestRow;
-use crate::inventory::{Agenda, Boot, Next, Told, host, without_noise};
+use crate::inventory::{Agenda, Next, Told, host, without_noise};
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::{NodeName, Vmid};
+use crate::model::ids::NodeName;
 use crate::model::inventory::{DiscoveredHost, Missing, Reason, Unknown};
 
 /// After so many calls in a row without an answer the node's other guests are not asked any more: each would cost its
@@ -25,15 +25,6 @@ pub struct Outcome {
     pub missing: Vec<Missing>,
     /// Not on this node any more.
     pub moved: Vec<GuestRow>,
-    pub kept: Vec<Kept>,
-}
-
-/// An answer for later runs.
-pub struct Kept {
-    pub vmid: Vmid,
-    pub digest: String,
-    pub boot: Boot,
-    pub told: Told,
 }
 
 /// A guest whose configuration is known.
@@ -128,7 +119,7 @@ impl Work {
 
     fn told(&mut self, (row, of_node): Known, told: Told) {
         if let (Some(digest), Some(boot)) = (&of_node.config.digest, self.asking.boot(&row)) {
-            self.out.kept.push(Kept { vmid: row.vmid, digest: digest.clone(), boot, told: told.clone() });
+            self.asking.remembering().keep(row.vmid, digest, boot, &told);
         }
         self.note_missing(&row, &told);
         self.host(&row, Some(of_node), told, None);

@@ -1,5 +1,6 @@
 //! One call about one guest, and what its error means.
 
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Asking;
@@ -7,7 +8,9 @@ use super::rights::Rights;
 use crate::actions::proxmox::failures;
 use crate::clients::Class;
 use crate::clients::proxmox::{Answer, GuestConfig, GuestRow, ProxmoxError, Site, seg};
-use crate::inventory::{AgentSaid, BadBody, Boot, Facts, Told, agent, agent_enabled, container, refusal};
+use crate::inventory::{
+    AgentSaid, BadBody, Boot, Facts, Memory, Told, agent, agent_enabled, container, is_read, refusal,
+};
 use crate::model::ids::GuestKind;
 use crate::model::inventory::{Reason, Unknown};
 
@@ -46,7 +49,9 @@ pub struct OfNode {
 /// Asks the node for a guest's configuration, and for what only Ansible is told if `details`.
 pub async fn of_config(site: &Site, deadline: Duration, row: &GuestRow, details: bool) -> Result<OfNode, Why> {
     let read = site.guest_config(&row.node, row.kind, row.vmid, true);
-    let config = in_time(deadline, read).await?.map_err(why)?;
+    let mut config = in_time(deadline, read).await?.map_err(why)?;
+    // Configurations wait for a worker that asks their guest: of thousands of guests whole ones would be the largest thing of all.
+    config.values.retain(|key, _| is_read(key));
     let mut all = OfNode { config, snapshots: None, qmpstatus: None, lacking: None };
     if !details {
         return Ok(all);
@@ -167,8 +172,14 @@ impl Asking {
             }
         }
         let known = config.digest.as_ref().zip(self.boot(row));
-        let known = known.and_then(|(digest, boot)| self.memory.recall(row.vmid, digest, boot, self.how.max_age));
+        let known =
+            known.and_then(|(digest, boot)| self.remembering().recall(row.vmid, digest, boot, self.how.max_age));
         known.map_or(Answered::Ask, |(told, age)| Answered::Remembered(told, age))
+    }
+
+    /// What guests have said so far.
+    pub fn remembering(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn boot(&self, row: &GuestRow) -> Option<Boot> {

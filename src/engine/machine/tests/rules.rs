@@ -1,10 +1,12 @@
 //! The language's rules, one small graph each.
 
-use super::puppet::{Switches, action, created, for_each, retry, step};
+use serde_json::Value;
+
+use super::puppet::{Switches, action, call, created, created_with, for_each, procedure, retry, step};
 use crate::engine::drivers::memory::MemoryDriver;
-use crate::engine::machine::Kind;
-use crate::event::{Ending, Fact, RunStatus, Signal};
-use crate::model::effect::Done;
+use crate::engine::machine::{self, Command, Kind, Stage, State};
+use crate::event::{Ending, Fact, Intent, Invocation, RunStatus, Signal, Verdict};
+use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::StepPath;
 use crate::model::runbook::{OnFailure, Step, Verb};
@@ -248,6 +250,67 @@ fn a_second_cancel_pauses_an_unwinding_and_loses_no_undo() {
     tell(&mut driver, "r", Signal::Resume);
     drive(&mut driver);
     assert_eq!(outcomes(&driver), "a ok, b failed, a/undo ok, run rolled_back");
+}
+
+#[test]
+fn nothing_begins_while_the_lock_is_given_back() {
+    let mut driver = begun(vec![action("a", "works", &[])], vec![action("tidy", "works", &[])], OnFailure::Stop);
+    drive_to(&mut driver, "finally/tidy", "evaluated");
+    tell(&mut driver, "a", Signal::Abandon);
+    tell(&mut driver, "c2", cancel(2));
+    while !matches!(driver.state.stage, Stage::Unlocking) {
+        driver.advance(0).unwrap();
+    }
+    tell(&mut driver, "r", Signal::Resume);
+    drive(&mut driver);
+    assert_eq!(outcomes(&driver), "a ok, finally/tidy cancelled, run failed");
+}
+
+/// A step's answer; what it begins with is said where it is needed.
+fn told(path: &str, attempt: u32, ending: Ending) -> Fact {
+    Fact::Finished { path: path.into(), attempt, ending }
+}
+
+fn evaluated(path: &str) -> Fact {
+    let invocation = Some(Invocation { uses: "works".into(), with: Value::Null });
+    let verdict = Verdict::Run { invocation, effect: Effect::Change, question: None };
+    Fact::Evaluated { path: path.into(), verdict }
+}
+
+fn started(path: &str) -> Fact {
+    let intent = Intent { before: Value::Null, prepared: Value::Null, effect: Effect::Change };
+    Fact::Started { path: path.into(), attempt: 1, intent }
+}
+
+#[test]
+fn nothing_begins_in_the_moment_in_which_a_scope_is_found_to_have_failed() {
+    // The call fails for its `finally`, which was in doubt; `b` has waited for that to be known.
+    let inner = procedure(vec![], vec![action("x", "works", &[])], vec![action("tidy", "works", &[])]);
+    let steps = vec![call("c", "local.c", &[]), action("a", "works", &[]), action("b", "works", &["a"])];
+    let ok = || Ending::Ok { outputs: Value::Null };
+    let mut state = State::default();
+    let mut commands = Vec::new();
+    for fact in [
+        created_with(&[("local.c", inner)], steps, vec![], OnFailure::Stop),
+        Fact::LockGranted,
+        evaluated("c"),
+        evaluated("c/x"),
+        started("c/x"),
+        told("c/x", 1, ok()),
+        evaluated("c/finally/tidy"),
+        started("c/finally/tidy"),
+        Fact::DriverRestarted { host: "elsewhere".into(), process: 2 },
+        evaluated("a"),
+        told("c/finally/tidy", 2, Ending::InDoubt { evidence: "it does not say".into() }),
+        started("a"),
+        told("a", 1, ok()),
+        Fact::Signalled { key: "r".into(), signal: Signal::Resolve { path: "c/finally/tidy".into(), done: false } },
+    ] {
+        commands = machine::step(&mut state, 1_000, &fact).unwrap();
+    }
+    let b = state.find(&"b".into()).unwrap();
+    assert!(!commands.contains(&Command::Evaluate(b)), "{commands:?}");
+    assert!(matches!(state.stage, Stage::Unlocking), "{:?}", state.stage);
 }
 
 #[test]

@@ -22,7 +22,8 @@
 //! - all needs of up to four steps without scopes, under each policy of the run; 3 disturbances for one step, 2 for
 //!   two, 1 for more [one more];
 //! - every shape of up to four steps in one scope and in two, side by side and one in the other; 1 [2, with four
-//!   steps 1]. Of four steps in two scopes every order of an undisturbed run, and 1 in every eighth graph. A scope is of
+//!   steps 1]. Of four steps in two scopes every order of an undisturbed run, and 1 in every eighth graph (in each with
+//!   `MODEL_EVERY=1`, see `make model`). A scope is of
 //!   one of six kinds (group, fan-outs in sequence, side by side and in waves with gates, calls with and without
 //!   requirements and `finally`), under one of six policies (none, stop, continue, rollback, ask, optional), in a run
 //!   under one of four. One scope round or beside up to two [three] steps is of all kinds with all policies [and so are two

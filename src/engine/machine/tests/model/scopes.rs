@@ -182,11 +182,13 @@ fn by_turns(graphs: &[List], scopes: usize, times: usize, most: usize) -> Vec<(u
     out
 }
 
-/// Of the largest graphs every eighth is disturbed [each, once], which is what time there is for.
+/// Of the largest graphs every eighth is disturbed [each, once], which is what time there is for; `MODEL_EVERY=1`
+/// disturbs each of the same graphs.
 fn disturbances(steps: usize, scopes: usize, place: usize) -> u8 {
+    let every = || std::env::var("MODEL_EVERY").ok().and_then(|n| n.parse().ok()).unwrap_or(8);
     match (steps, scopes) {
         (4, _) if torture() => 0,
-        (4, 2) => u8::from(place.is_multiple_of(8)),
+        (4, 2) => u8::from(place.is_multiple_of(every())),
         _ => 1,
     }
 }
