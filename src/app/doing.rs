@@ -164,6 +164,7 @@ mod tests {
             let target = match spec.name.split('.').next() {
                 Some("proxmox") => Target::Proxmox,
                 Some("talos") if !spec.name.starts_with("talos.etcd_") => Target::Talos,
+                Some("kubernetes") => Target::Talos,
                 _ => Target::None,
             };
             assert_eq!(book.target, target, "{}", spec.name);

@@ -241,11 +241,14 @@ fn doctor_in_json() {
     let findings = findings["findings"].as_array().unwrap();
     assert!(findings.iter().all(|f| f["ok"] == true && f["state"] == "ok"), "{findings:?}");
     let asked: Vec<&str> = findings.iter().map(|f| f["what"].as_str().unwrap()).collect();
+    let (tools, asked): (Vec<&str>, Vec<&str>) = asked.into_iter().partition(|what| what.contains("/bin/talosctl-"));
+    assert_eq!(tools.len(), 5, "{tools:?}");
     assert_eq!(
         asked,
         [
             "configuration",
             "journal",
+            "kubectl",
             "ssh",
             "credential",
             "site",

@@ -46,4 +46,5 @@ mod ssh_acts;
 mod ssh_files;
 mod takeover;
 mod talos_backup;
+mod talos_upgrade;
 mod yaml_errors;

@@ -477,7 +477,7 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab nor anybody over the network, and where their own faults are met. Those that meet others
 /// than the lab have rows in `matrix/outside.rs`.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
@@ -492,6 +492,7 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("talos.etcd_encrypt", "tests/suite/talos_backup.rs"),
     ("talos.etcd_prune", "tests/suite/talos_backup.rs"),
     ("talos.etcd_snapshot", "tests/suite/talos_backup.rs"),
+    ("talos.upgrade_node", "tests/suite/talos_upgrade.rs"),
     ("task.run", "tests/suite/delegation.rs"),
     ("yaml.set", "tests/suite/files.rs"),
 ];
@@ -512,6 +513,12 @@ type Column = Vec<Laid>;
 
 fn laid(fault: impl Into<String>, when: When) -> Laid {
     Laid { fault: fault.into(), when }
+}
+
+/// Nothing in Proxmox asks how Talos and Kubernetes are: tests/suite/talos_upgrade.rs, talos_backup.rs, kubernetes.rs.
+fn is_of_a_cluster(kind: &str) -> bool {
+    ["talos-", "etcd-", "snapshot-"].iter().any(|of| kind.starts_with(of))
+        || matches!(kind, "upgrade-hangs" | "drain-blocked" | "node-not-ready" | "storage-degraded")
 }
 
 /// All that one kind of fault can do to this action.
@@ -565,8 +572,7 @@ fn columns(kind: &str, row: &Row) -> Vec<Column> {
         "challenge-fails" if row.tasks.contains(&"acmenewcert") => each(&["pve1.lab.example"]),
         "challenge-fails" => Vec::new(),
         "set-lock" => once(vec![format!("set-lock:{}=backup", row.vmid)]),
-        // Nothing in Proxmox asks how Kubernetes is: tests/suite/kubernetes.rs.
-        "drain-blocked" | "node-not-ready" | "storage-degraded" => Vec::new(),
+        kind if is_of_a_cluster(kind) => Vec::new(),
         other => panic!("the lab has a new kind of fault, {other}: say here what it may do to an action"),
     }
 }
@@ -697,7 +703,7 @@ async fn the_examples_are_whole() {
                 || (kind == "STATUS-after" && row.changes.is_empty())
                 || (kind.starts_with("task-") && row.tasks.is_empty())
                 || (kind == "challenge-fails" && !row.tasks.contains(&"acmenewcert"))
-                || matches!(kind, "drain-blocked" | "node-not-ready" | "storage-degraded")
+                || is_of_a_cluster(kind)
                 // Only what is gone can come back: it is met as a fault with its time.
                 || matches!(kind, "node-up" | "quorum-back");
             assert!(some || needless, "{}: {kind} is not met", row.action);

@@ -33,6 +33,9 @@ fn story(report: &Report) -> String {
     report.findings().map(one).collect()
 }
 
+/// Those that change nothing: they end where they began.
+const ONLY_LOOK: [&str; 1] = ["talos-status"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shipped_runbook_ends_well_or_says_what_it_left() {
     for name in lint::shipped_names() {
@@ -41,6 +44,10 @@ async fn every_shipped_runbook_ends_well_or_says_what_it_left() {
         let report = rehearsed(wanted).await.unwrap_or_else(|e| panic!("{name}: {e}: {:?}", e.details));
         assert_eq!(report.findings().count(), 0, "{name}:\n{}", story(&report));
         let ends = |kind: Kind, end: End| report.ended.iter().filter(|e| (e.kind, e.end) == (kind, Some(end))).count();
+        if ONLY_LOOK.contains(&name) {
+            assert!(report.ended.iter().all(|e| e.end == Some(End::Start)), "{name} changes something");
+            continue;
+        }
         assert!(ends(Kind::Undisturbed, End::Goal) > 0, "{name}: no case reaches its goal");
         assert!(ends(Kind::Crash, End::Goal) > 5, "{name}: hardly a place to crash at");
     }
@@ -55,7 +62,8 @@ async fn every_shipped_runbook_asks_only_for_what_either_version_has() {
         let wanted = Wanted { name: name.into(), version: Some(version.into()), only, jobs: 2, ..Wanted::default() };
         let report = rehearsed(wanted).await.unwrap_or_else(|e| panic!("{name}, {version}: {e}: {:?}", e.details));
         assert_eq!(report.findings().count(), 0, "{name}, {version}:\n{}", story(&report));
-        assert!(report.ended.iter().any(|e| e.end == Some(End::Goal)), "{name}, {version}: no case reaches its goal");
+        let goal = if ONLY_LOOK.contains(&name) { End::Start } else { End::Goal };
+        assert!(report.ended.iter().any(|e| e.end == Some(goal)), "{name}, {version}: no case reaches its goal");
     }
 }
 

@@ -32,6 +32,17 @@ pub struct Rig {
     pub house: House,
 }
 
+/// The lab's talosctl asks the program that has started the lab to answer: here that would be the suite.
+#[allow(clippy::disallowed_methods, reason = "the files are there, and keep their mode")]
+fn its_talosctl_is_the_program(house: &House) {
+    let this = std::env::current_exe().unwrap().display().to_string();
+    let bin = house.folder().join("bin");
+    for name in runbook::sys::files::names(bin.clone()).unwrap().iter().filter(|name| name.starts_with("talosctl-")) {
+        let text = std::fs::read_to_string(bin.join(name)).unwrap();
+        std::fs::write(bin.join(name), text.replace(&this, env!("CARGO_BIN_EXE_runbook"))).unwrap();
+    }
+}
+
 /// What a process left behind.
 #[derive(Debug)]
 pub struct Output {
@@ -45,7 +56,9 @@ impl Rig {
         let faults = faults.iter().map(|f| (*f).to_owned()).collect();
         // The suite is no `runbook`, so the lab's sshd would have no helper to run: SSH is answered on the socket.
         let request = LabRequest { time_scale, faults, sshd: false, ..LabRequest::new(scenario) };
-        Self { house: House::start(&request, None).await.unwrap() }
+        let house = House::start(&request, None).await.unwrap();
+        its_talosctl_is_the_program(&house);
+        Self { house }
     }
 
     pub fn fault(&self, text: &str) {

@@ -2,6 +2,7 @@
 
 use super::On;
 use crate::clients::kubernetes::{Budget, Pod};
+use crate::engine::ports::Call;
 
 /// What the operator allows to be lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -10,6 +11,12 @@ pub(super) struct Allowed {
     pub bare: bool,
     /// What is in an emptyDir.
     pub emptydir: bool,
+}
+
+impl Allowed {
+    pub fn of(call: &Call) -> Self {
+        Self { bare: call.get("bare") == true, emptydir: call.get("emptydir") == true }
+    }
 }
 
 /// What becomes of a pod.

@@ -1,5 +1,6 @@
 //! `kubernetes.cordon` and `kubernetes.uncordon`. A cordon says in an annotation which run has made it, and an uncordon
-//! takes back what this run has made and nothing else: a node that somebody has taken out of service stays so.
+//! takes back what this run has made, or an earlier one in the same place that failed after it, and nothing else: a node
+//! that somebody has taken out of service stays so.
 
 use std::time::Duration;
 
@@ -87,6 +88,14 @@ fn is_own(call: &Call, by: Option<&str>) -> bool {
     by.is_some_and(|by| by.starts_with(&run))
 }
 
+/// Whether an earlier run has done it in the very scope that this step is in: `hop[1.13.9]/node[cp2]` of an upgrade that
+/// failed there, and is run again. At the top of a runbook any other one could have.
+fn is_of_an_earlier_run(call: &Call, by: Option<&str>) -> bool {
+    let scope = call.path.as_str().rsplit_once('/').map(|(scope, _)| scope);
+    let theirs = by.and_then(|by| by.split_once('/')).and_then(|(_, path)| path.rsplit_once('/'));
+    scope.is_some() && theirs.map(|(scope, _)| scope) == scope
+}
+
 /// The undo of whatever has cordoned a node that took pods before.
 pub(super) fn uncordon(before: &Before) -> Option<Invocation> {
     let with = json!({"cluster": before.cluster, "node": before.node});
@@ -170,7 +179,7 @@ impl Cordon {
         let spec = ActionSpec::new(
             UNCORDON,
             Effect::Change,
-            "Have a Kubernetes node take pods again, if this run has cordoned it",
+            "Have a Kubernetes node take pods again, if this run has cordoned it, or an earlier one that failed here",
         )
         .param(cluster())
         .param(Param::new("node", ValueType::String).required().help("Its name in Kubernetes"))
@@ -213,6 +222,9 @@ impl Cordon {
             (true, false) => (true, format!("{node}: cordoned already, by {who}")),
             (false, true) => (true, format!("{node}: takes pods already")),
             (false, false) if is_own(call, by) => (false, format!("{node}: takes pods again")),
+            (false, false) if is_of_an_earlier_run(call, by) => {
+                (false, format!("{node}: takes pods again; {who} had cordoned it, and failed there"))
+            }
             (false, false) if call.get("force") == true => {
                 (false, format!("{node}: takes pods again; {who} had cordoned it"))
             }

@@ -18,7 +18,9 @@ use crate::event::{Intent, Invocation};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
+use crate::model::ids::ResourceKey;
 use crate::model::param::{Param, ValueType};
+use crate::model::world::Delta;
 
 const PRIVILEGES: &str = "none of Proxmox: get and update of nodes, list of pods and budgets, create of pods/eviction, by the cluster's kubeconfig";
 /// How many pods a line names.
@@ -36,10 +38,6 @@ fn named(pods: &[&Pod]) -> String {
         names.push(format!("and {} more", pods.len() - NAMED));
     }
     names.join(", ")
-}
-
-fn allowed(call: &Call) -> Allowed {
-    Allowed { bare: call.get("bare") == true, emptydir: call.get("emptydir") == true }
 }
 
 /// How a round of evictions went.
@@ -90,7 +88,7 @@ impl Drain {
     /// # Errors
     /// Pods that must not be evicted without leave.
     fn check(call: &Call, on: &On) -> Result<(), Failure> {
-        let stop = blocks::forbidden(on, allowed(call));
+        let stop = blocks::forbidden(on, Allowed::of(call));
         if stop.is_empty() {
             return Ok(());
         }
@@ -106,7 +104,7 @@ impl Drain {
         let name = call.get("node").as_str().unwrap_or_default();
         let on = On { pods: kube.pods(Some(name)).await?, budgets: kube.budgets().await? };
         let mut round = Round { left: Vec::new(), sent: false };
-        for pod in blocks::leaving(&on, allowed(call)) {
+        for pod in blocks::leaving(&on, Allowed::of(call)) {
             if pod.ending {
                 round.left.push((pod.clone(), Some("it has not ended yet".into())));
                 continue;
@@ -183,7 +181,7 @@ impl Drain {
     async fn state(call: &Call, world: &dyn World) -> Result<(bool, Vec<String>), Failure> {
         let node = node(call, world).await.map_err(settled)?;
         let on = Self::on(call, world).await.map_err(settled)?;
-        let left = blocks::leaving(&on, allowed(call)).into_iter().map(Pod::title).collect();
+        let left = blocks::leaving(&on, Allowed::of(call)).into_iter().map(Pod::title).collect();
         Ok((!node.schedulable, left))
     }
 }
@@ -197,9 +195,17 @@ impl Action for Drain {
     async fn probe(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
         let node = node(call, world).await?;
         let before = Before::of(call, &node)?;
-        let on = Self::on(call, world).await?;
+        let on = match Self::on(call, world).await {
+            Ok(on) => on,
+            // An earlier drain moves pods: which ones are here then is known when its turn comes.
+            Err(Unreadable::Unknown(_)) => {
+                let summary = format!("{}: takes no new pods; those that are there then are evicted", node.name);
+                return Ok(Probe::new(summary, json!(before)));
+            }
+            Err(why) => return Err(why),
+        };
         Self::check(call, &on)?;
-        let leaving = blocks::leaving(&on, allowed(call));
+        let leaving = blocks::leaving(&on, Allowed::of(call));
         let stays = on.pods.len() - leaving.len();
         let summary = match (leaving.is_empty(), node.schedulable) {
             (true, false) => format!("{}: cordoned, no pod on it but {stays} of daemons and its own", node.name),
@@ -208,7 +214,10 @@ impl Action for Drain {
         };
         let mut value = json!(before);
         value["leaving"] = json!(leaving.iter().map(|pod| pod.title()).collect::<Vec<_>>());
+        let lost: Vec<String> = leaving.iter().filter(|pod| pod.owner.is_none()).map(|pod| pod.title()).collect();
+        value["lost"] = json!(lost);
         let mut probe = Probe::new(summary, value);
+        probe.notes.extend(lost.iter().map(|pod| format!("{pod} is lost: nothing makes it again")));
         probe.satisfied = leaving.is_empty() && !node.schedulable;
         probe.identities = vec![before.identity()];
         for pod in &leaving {
@@ -233,9 +242,15 @@ impl Action for Drain {
         }
         // Where the pods go is the scheduler's business.
         let why = format!("{} is drained", before.node);
-        let taints = vec![(crate::model::ids::ResourceKey::new(format!("kubernetes/{}/pods", before.cluster)), why)];
+        let taints = vec![(ResourceKey::new(format!("kubernetes/{}/pods", before.cluster)), why)];
         let mark = cordon::mark(call);
-        let deltas = if before.schedulable { vec![before.cordoned(Some(&mark))] } else { Vec::new() };
+        let mut deltas = if before.schedulable { vec![before.cordoned(Some(&mark))] } else { Vec::new() };
+        let lost = probe.before["lost"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let lost: serde_json::Map<String, Value> = lost.map(|pod| (pod.to_owned(), Value::Null)).collect();
+        if !lost.is_empty() {
+            let resource = ResourceKey::new(format!("kubernetes/{}/pods", before.cluster));
+            deltas.push(Delta { resource, patch: Value::Object(lost) });
+        }
         Prediction { deltas, taints, outputs }
     }
 
@@ -292,7 +307,11 @@ impl Action for Drain {
         })
     }
 
+    /// A pod that nothing makes again is not brought back by taking pods again: that is for a person to know.
     fn undo(&self, _: &Call, was: &Value, _: Option<&Value>) -> Option<Invocation> {
+        if was["lost"].as_array().is_some_and(|lost| !lost.is_empty()) {
+            return None;
+        }
         cordon::uncordon(&Before::from(was).ok()?)
     }
 
@@ -301,8 +320,8 @@ impl Action for Drain {
         let seconds = call.get("within").as_u64().unwrap_or_default() / 1000;
         let within = format!("--timeout={seconds}s");
         let mut words = vec!["kubectl", "drain", node, "--ignore-daemonsets", &within];
-        words.extend(allowed(call).bare.then_some("--force"));
-        words.extend(allowed(call).emptydir.then_some("--delete-emptydir-data"));
+        words.extend(Allowed::of(call).bare.then_some("--force"));
+        words.extend(Allowed::of(call).emptydir.then_some("--delete-emptydir-data"));
         vec![crate::model::shell::line(words)]
     }
 

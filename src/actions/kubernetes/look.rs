@@ -86,6 +86,16 @@ impl Default for Pods {
                     .default_value(false)
                     .help("Only those that would stop a drain of their node, with why"),
             )
+            .param(
+                Param::new("bare", ValueType::Bool)
+                    .default_value(false)
+                    .help("With blocking: pods that nothing makes again may be evicted"),
+            )
+            .param(
+                Param::new("emptydir", ValueType::Bool)
+                    .default_value(false)
+                    .help("With blocking: pods with an emptyDir may be evicted"),
+            )
             .output(
                 "pods",
                 ValueType::List,
@@ -98,8 +108,8 @@ impl Default for Pods {
 }
 
 /// Why a drain of its node would stop at it.
-fn why(pod: &Pod, on: &On) -> Option<String> {
-    match blocks::verdict(pod, Allowed::default()) {
+fn why(pod: &Pod, on: &On, allowed: Allowed) -> Option<String> {
+    match blocks::verdict(pod, allowed) {
         blocks::Verdict::Stays => None,
         blocks::Verdict::Forbidden(why) => Some(why),
         blocks::Verdict::Evict if pod.ending => None,
@@ -128,7 +138,9 @@ impl Action for Pods {
         let on: On = read(world, &pods_key(&cluster, node.as_deref().unwrap_or("*")), "the pods").await?;
         let place = node.as_ref().map_or(String::new(), |node| format!(" on {node}"));
         let (rows, summary) = if call.get("blocking") == true {
-            let found: Vec<(&Pod, String)> = on.pods.iter().filter_map(|pod| Some((pod, why(pod, &on)?))).collect();
+            let allowed = Allowed::of(call);
+            let found: Vec<(&Pod, String)> =
+                on.pods.iter().filter_map(|pod| Some((pod, why(pod, &on, allowed)?))).collect();
             let names: Vec<String> = found.iter().map(|(pod, _)| pod.title()).collect();
             let what = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             let rows: Vec<Value> = found.into_iter().map(|(pod, why)| row(pod, Some(why))).collect();

@@ -87,25 +87,34 @@ impl TalosSource {
     }
 }
 
+/// All that it says of itself during one and the same boot: the version from before a reboot beside the boot that came after
+/// it would look like a node that has gone back.
 pub(super) async fn node(talos: &Talos, address: &str) -> Result<Node, TalosError> {
-    let version = talos.version(address).await?;
-    let minor = Some(version.version.minor());
-    let (stage, extensions, boot_id, kubernetes_name) = tokio::try_join!(
-        talos.stage(minor, address),
-        talos.extensions(minor, address),
-        talos.boot_id(minor, address),
-        talos.kubernetes_name(minor, address),
-    )?;
-    let (schematic, extensions): (Vec<_>, Vec<_>) = extensions.into_iter().partition(|one| one.name == SCHEMATIC);
-    Ok(Node {
-        version: version.version,
-        platform: version.platform,
-        stage,
-        schematic: schematic.into_iter().next().map(|one| one.version),
-        extensions,
-        boot_id,
-        kubernetes_name,
-    })
+    let mut boot_id = talos.boot_id(None, address).await?;
+    loop {
+        let version = talos.version(address).await?;
+        let minor = Some(version.version.minor());
+        let (stage, extensions, kubernetes_name) = tokio::try_join!(
+            talos.stage(minor, address),
+            talos.extensions(minor, address),
+            talos.kubernetes_name(minor, address),
+        )?;
+        let after = talos.boot_id(minor, address).await?;
+        if after != boot_id {
+            boot_id = after;
+            continue;
+        }
+        let (schematic, extensions): (Vec<_>, Vec<_>) = extensions.into_iter().partition(|one| one.name == SCHEMATIC);
+        return Ok(Node {
+            version: version.version,
+            platform: version.platform,
+            stage,
+            schematic: schematic.into_iter().next().map(|one| one.version),
+            extensions,
+            boot_id,
+            kubernetes_name,
+        });
+    }
 }
 
 async fn etcd(talos: &Talos, address: &str) -> Result<Etcd, TalosError> {

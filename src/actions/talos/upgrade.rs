@@ -12,13 +12,15 @@ use super::source::{Machine, Node, TalosSource, node as ask_node};
 use super::survey::{Answer, Survey};
 use crate::actions::deps::Timing;
 use crate::clients::talos::{Talos, TalosError, Upgraded};
-use crate::engine::ports::{Action, Call, Mutate, Probe, Recovery, Unreadable, World};
+use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
+use crate::model::ids::ResourceKey;
 use crate::model::param::{Param, ValueType};
 use crate::model::talos::Version;
+use crate::model::world::Delta;
 use crate::placement::quorum;
 
 /// The act.
@@ -48,6 +50,9 @@ enum Phase {
     /// The node has been asked to boot it, or does so by itself.
     Boot,
 }
+
+/// So often a node is looked at before it is asked once more.
+const LOOKS: u32 = 6;
 
 /// What was seen of a node that is waited for.
 enum Seen {
@@ -110,6 +115,52 @@ impl TalosUpgradeNode {
             .output("boot_id", ValueType::String, "Of its present boot")
             .needs_privilege("none of Proxmox: the role os:admin of a talosconfig");
         Self { spec, timing }
+    }
+
+    /// Asks for the upgrade, and for the reboot where the node does not do that by itself.
+    async fn send(&self, call: &Call, before: &Before, source: &TalosSource, mutate: &Mutate) -> Result<(), Failure> {
+        let (talos, address) = way(call, source)?;
+        let server = before.version.minor();
+        mutate.checkpoint(json!(Phase::Install)).await?;
+        let legacy = call.get("legacy") == true;
+        let installed = talos.upgrade(server, address, text(call, "image"), legacy).await;
+        match installed {
+            Ok(Upgraded::Begun) => mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Unknown))?,
+            Ok(Upgraded::Installed) => {
+                mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Partial))?;
+                talos.reboot(server, address, false).await.map_err(|e| broken(call, &e, Done::Unknown))?;
+            }
+            // A call that hangs although the node is back: only the node itself says how it is.
+            Err(TalosError::Deadline { .. }) => {
+                mutate.log("talosctl did not end; the node itself is asked");
+                mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Unknown))?;
+            }
+            Err(error) => {
+                let done = if error.is_unreachable() { Done::Unknown } else { Done::None };
+                return Err(broken(call, &error, done));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a node of which nobody knows if it was asked goes on as if it had not been.
+    async fn stands_still(
+        &self,
+        call: &Call,
+        before: &Before,
+        talos: &Talos,
+        mutate: &Mutate,
+    ) -> Result<bool, Failure> {
+        for _ in 0..LOOKS {
+            match ask_node(talos, &before.address).await {
+                Ok(node) if node.boot_id == before.boot_id && node.stage.stage == "running" => {}
+                _ => return Ok(false),
+            }
+            if mutate.stop.sleep(self.timing.poll).await {
+                return Err(Failure::new(Class::Failed, attempted(call), "it was stopped").done(Done::Unknown));
+            }
+        }
+        Ok(true)
     }
 
     /// Until the node is as wanted.
@@ -252,37 +303,39 @@ impl Action for TalosUpgradeNode {
         Ok(probe)
     }
 
+    fn predict(&self, call: &Call, probe: &Probe) -> Prediction {
+        let (Ok(before), Ok(version)) = (Before::deserialize(&probe.before), wanted(call)) else {
+            return Prediction::default();
+        };
+        let mut patch = json!({"version": version});
+        if let Some(schematic) = schematic_of(text(call, "image")) {
+            patch["schematic"] = json!(schematic);
+        }
+        let outputs = [("node", json!(before.name)), ("version", json!(version)), ("from", json!(before.version))];
+        let resource = ResourceKey::new(format!("talos/{}/node/{}", before.cluster, before.name));
+        Prediction {
+            deltas: vec![Delta { resource, patch }],
+            outputs: outputs.map(|(name, value)| (name.to_owned(), value)).into(),
+            ..Prediction::default()
+        }
+    }
+
     async fn apply(&self, call: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
         let before = meant(intent)?;
         let source = mutate.client::<TalosSource>()?;
-        let (talos, address) = way(call, &source)?;
-        let server = before.version.minor();
-        mutate.checkpoint(json!(Phase::Install)).await?;
-        let legacy = call.get("legacy") == true;
-        let installed = talos.upgrade(server, address, text(call, "image"), legacy).await;
-        match installed {
-            Ok(Upgraded::Begun) => mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Unknown))?,
-            Ok(Upgraded::Installed) => {
-                mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Partial))?;
-                talos.reboot(server, address, false).await.map_err(|e| broken(call, &e, Done::Unknown))?;
-            }
-            // A call that hangs although the node is back: only the node itself says how it is.
-            Err(TalosError::Deadline { .. }) => {
-                mutate.log("talosctl did not end; the node itself is asked");
-                mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Unknown))?;
-            }
-            Err(error) => {
-                let done = if error.is_unreachable() { Done::Unknown } else { Done::None };
-                return Err(broken(call, &error, done));
-            }
-        }
-        self.settled(call, &before, talos, mutate).await
+        self.send(call, &before, &source, mutate).await?;
+        self.settled(call, &before, way(call, &source)?.0, mutate).await
     }
 
-    async fn attach(&self, call: &Call, intent: &Intent, _: &Value, mutate: &Mutate) -> Result<Value, Failure> {
+    async fn attach(&self, call: &Call, intent: &Intent, handle: &Value, mutate: &Mutate) -> Result<Value, Failure> {
         let before = meant(intent)?;
         let source = mutate.client::<TalosSource>()?;
         let (talos, _) = way(call, &source)?;
+        let asked_for_a_boot = Phase::deserialize(handle).is_ok_and(|phase| phase == Phase::Boot);
+        if !asked_for_a_boot && self.stands_still(call, &before, talos, mutate).await? {
+            mutate.log("nothing came of the request: it is sent again, and writes the same slot");
+            self.send(call, &before, &source, mutate).await?;
+        }
         self.settled(call, &before, talos, mutate).await
     }
 
@@ -332,10 +385,10 @@ impl Action for TalosUpgradeNode {
             Err(_) => None,
         };
         Ok(match (phase, node) {
-            (Phase::Install, Some(Answer::Said(node))) if node.boot_id == before.boot_id => Recovery::Partial(format!(
-                "the image was being written to the other slot of {}; it still runs {}, and was not rebooted",
-                before.name, node.version
-            )),
+            // It may have been asked and not show it yet.
+            (Phase::Install, Some(Answer::Said(node))) if node.boot_id == before.boot_id => {
+                Recovery::Running(json!(Phase::Install))
+            }
             // It is down, or has booted: what it comes back as is waited for.
             _ => Recovery::Running(json!(Phase::Boot)),
         })

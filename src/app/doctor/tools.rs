@@ -66,7 +66,9 @@ fn wanted(settings: &Settings, config: &Config) -> Vec<Tool> {
     if *talos != Tools::default() {
         talos.talosctl.values().for_each(|path| want(path, &["version", "--client", "--short"], "`talos.tools`"));
         want(&talos.kubectl, &["version", "--client"], "`talos.tools`");
-        want(&talos.flux, &["--version"], "`talos.tools`");
+        if talos.flux != Tools::default().flux {
+            want(&talos.flux, &["--version"], "`talos.tools`");
+        }
     }
     tools.into_values().collect()
 }

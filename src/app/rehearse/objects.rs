@@ -133,6 +133,7 @@ pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
                         entries(of).for_each(|(k, v)| put(format!("kubernetes/node/{node}"), k, v));
                     }
                 }
+                ("kubernetes", "pods") => entries(fields).for_each(|(of, n)| put("kubernetes/pods".to_owned(), of, n)),
                 ("secret", _) => entries(fields).for_each(|(k, v)| put(format!("secret/{name}"), k, v)),
                 ("ha", "maintenance_asked") => {
                     for node in fields.as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -247,6 +248,9 @@ fn by_object(delta: Delta) -> Vec<(String, Option<Fields>)> {
         object if object.starts_with("secret/") && object.contains("/acme/") => Vec::new(),
         nodes if nodes.starts_with("kubernetes/") && nodes.ends_with("/nodes") => {
             entries(&delta.patch).map(|(name, patch)| (format!("kubernetes/node/{name}"), fields(patch))).collect()
+        }
+        pods if pods.starts_with("kubernetes/") && pods.ends_with("/pods") => {
+            vec![("kubernetes/pods".to_owned(), fields(&delta.patch))]
         }
         object if object.ends_with("/config") => vec![(object.to_owned(), lines(&delta.patch))],
         object if object.ends_with("/snapshots") => vec![(object.to_owned(), fields(&delta.patch["list"]))],

@@ -322,13 +322,19 @@ impl World {
     /// A fault: this budget never allows anything; whether it is there.
     pub(in crate::lab) fn block_budget(&mut self, namespace: &str, name: &str) -> bool {
         let there = self.kubernetes.objects.contains_key(&Key::new("policy/poddisruptionbudgets", namespace, name));
-        there && (self.kubernetes.blocked.insert((namespace.to_owned(), name.to_owned())) || there)
+        if there {
+            self.kubernetes.blocked.insert((namespace.to_owned(), name.to_owned()));
+        }
+        there
     }
 
     /// A fault: its kubelet says nothing any more; whether there is such a node.
     pub(in crate::lab) fn silence_kubelet(&mut self, node: &str) -> bool {
         let there = self.kubernetes.objects.contains_key(&Key::new("nodes", "", node));
-        there && (self.kubernetes.silent.insert(node.to_owned()) || there)
+        if there {
+            self.kubernetes.silent.insert(node.to_owned());
+        }
+        there
     }
 
     /// A fault: a replica is missing, and Ceph warns; whether there is any storage of the kind.
