@@ -122,7 +122,7 @@ impl Maker {
     /// What it would do, for a person to say yes to.
     ///
     /// # Errors
-    /// As [`Maker::privileges`].
+    /// Our own book does not say what it gives.
     pub fn says(&self, wish: &Wish) -> Result<Vec<String>, AppError> {
         let user = &wish.user;
         let mut lines = vec![format!("role {}: {}", wish.role(), self.privileges(wish)?.join(", "))];

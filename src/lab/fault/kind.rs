@@ -3,7 +3,7 @@
 use super::{CommandFault, Effect, Fault, SnapshotFault, WorldFault};
 
 impl Fault {
-    /// Its word in [`KINDS`].
+    /// Its word in [`super::KINDS`].
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Request(fault) => match &fault.effect {
