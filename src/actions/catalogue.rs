@@ -50,6 +50,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(kubernetes::Nodes::default()),
         Arc::new(kubernetes::Pods::default()),
         Arc::new(StorageHealth::default()),
+        Arc::new(kubernetes::Versions::default()),
         Arc::new(LocalRun::new(deps.folder.clone())),
         Arc::new(NetboxCompare::new(deps.netbox.clone())),
         Arc::new(NetboxGuest::default()),
