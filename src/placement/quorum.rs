@@ -81,7 +81,7 @@ pub fn goes_on_without(told: &[Told], name: &str) -> Result<(), String> {
         .filter(|one| one.unknown.is_none())
         .flat_map(|one| one.members.iter().filter(|id| !one.learners.contains(id)))
         .collect();
-    let well = told.iter().filter(|one| one.unknown.is_none() && of_member(one).is_empty() && voters.contains(&one.id));
+    let well = told.iter().filter(|one| one.has_leader() && of_member(one).is_empty() && voters.contains(&one.id));
     let left = well.filter(|one| one.name != name).count();
     let needed = voters.len() / 2 + 1;
     if voters.is_empty() {

@@ -32,7 +32,7 @@ use crate::model::ids::ResourceKey;
 pub struct Clusters(pub BTreeMap<String, Kubernetes>);
 
 impl Clusters {
-    fn of(&self, name: &str, attempted: &str) -> Result<&Kubernetes, Failure> {
+    pub(in crate::actions) fn of(&self, name: &str, attempted: &str) -> Result<&Kubernetes, Failure> {
         self.0.get(name).ok_or_else(|| {
             let cause = format!("there is no profile of a Talos cluster {name:?}");
             Failure::new(Class::Precondition, attempted, cause)

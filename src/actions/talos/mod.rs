@@ -1,6 +1,7 @@
 //! Acts on the nodes of a Talos cluster, and the source of what they say.
 
 mod backup;
+mod gate;
 mod plan;
 mod source;
 mod status;

@@ -27,6 +27,36 @@ pub(super) async fn ask<T: for<'de> Deserialize<'de>>(world: &dyn World, key: St
     Ok(Answer::Said(read?))
 }
 
+/// What the control planes say of etcd.
+pub(super) struct Members {
+    pub planes: Vec<Machine>,
+    /// In the order of `planes`, as `told`.
+    pub etcd: Vec<Answer<Etcd>>,
+    pub told: Vec<Told>,
+}
+
+impl Members {
+    /// Asks the control planes of a cluster at once.
+    pub async fn of(world: &dyn World, cluster: &str) -> Result<Self, Unreadable> {
+        let planes = machines(world, cluster).await?.into_iter().filter(|machine| machine.control_plane).collect();
+        Self::among(world, cluster, planes).await
+    }
+
+    async fn among(world: &dyn World, cluster: &str, planes: Vec<Machine>) -> Result<Self, Unreadable> {
+        let each = planes.iter().map(|machine| ask::<Etcd>(world, format!("talos/{cluster}/etcd/{}", machine.name)));
+        let etcd = try_join_all(each).await?;
+        let told = planes.iter().zip(&etcd).map(|(machine, answer)| told(machine, answer)).collect();
+        Ok(Self { planes, etcd, told })
+    }
+}
+
+async fn machines(world: &dyn World, cluster: &str) -> Result<Vec<Machine>, Unreadable> {
+    let key = ResourceKey::new(format!("talos/{cluster}/nodes"));
+    let machines = world.read(&key).await?.known("the nodes of the cluster")?;
+    let read = serde_json::from_value((*machines).clone());
+    Ok(read.map_err(|e| Failure::new(Class::Internal, format!("read {key}"), e.to_string()))?)
+}
+
 /// A cluster as it is now.
 pub struct Survey {
     pub nodes: Vec<(Machine, Answer<Node>)>,
@@ -38,15 +68,11 @@ pub struct Survey {
 impl Survey {
     /// Asks all machines at once: one that is gone costs its time-out, and not one after another.
     pub async fn of(world: &dyn World, cluster: &str) -> Result<Self, Unreadable> {
-        let key = ResourceKey::new(format!("talos/{cluster}/nodes"));
-        let machines = world.read(&key).await?.known("the nodes of the cluster")?;
-        let machines: Vec<Machine> = serde_json::from_value((*machines).clone())
-            .map_err(|e| Failure::new(Class::Internal, format!("read {key}"), e.to_string()))?;
+        let machines = machines(world, cluster).await?;
         let nodes = machines.iter().map(|machine| ask::<Node>(world, format!("talos/{cluster}/node/{}", machine.name)));
-        let planes = machines.iter().filter(|machine| machine.control_plane);
-        let etcd = planes.clone().map(|machine| ask::<Etcd>(world, format!("talos/{cluster}/etcd/{}", machine.name)));
-        let (nodes, etcd) = tokio::try_join!(try_join_all(nodes), try_join_all(etcd))?;
-        let told = planes.zip(&etcd).map(|(machine, answer)| told(machine, answer)).collect();
+        let planes = machines.iter().filter(|machine| machine.control_plane).cloned().collect();
+        let (nodes, members) = tokio::try_join!(try_join_all(nodes), Members::among(world, cluster, planes))?;
+        let Members { etcd, told, .. } = members;
         Ok(Self { nodes: machines.into_iter().zip(nodes).collect(), etcd, told })
     }
 

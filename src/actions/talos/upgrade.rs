@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::gate;
 use super::source::{Machine, Node, TalosSource, node as ask_node};
 use super::survey::{Answer, Survey};
 use crate::actions::deps::Timing;
@@ -113,7 +114,8 @@ impl TalosUpgradeNode {
             .output("version", ValueType::String, "What runs there")
             .output("from", ValueType::String, "What ran there")
             .output("boot_id", ValueType::String, "Of its present boot")
-            .needs_privilege("none of Proxmox: the role os:admin of a talosconfig");
+            .needs_privilege("none of Proxmox: the role os:admin of a talosconfig")
+            .needs_privilege(gate::PRIVILEGE);
         Self { spec, timing }
     }
 
@@ -122,12 +124,14 @@ impl TalosUpgradeNode {
         let (talos, address) = way(call, source)?;
         let server = before.version.minor();
         mutate.checkpoint(json!(Phase::Install)).await?;
+        gate::may_go_down(mutate, &before.cluster, &before.name, &attempted(call), Done::None).await?;
         let legacy = call.get("legacy") == true;
         let installed = talos.upgrade(server, address, text(call, "image"), legacy).await;
         match installed {
             Ok(Upgraded::Begun) => mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Unknown))?,
             Ok(Upgraded::Installed) => {
                 mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Partial))?;
+                gate::may_go_down(mutate, &before.cluster, &before.name, &attempted(call), Done::Partial).await?;
                 talos.reboot(server, address, false).await.map_err(|e| broken(call, &e, Done::Unknown))?;
             }
             // A call that hangs although the node is back: only the node itself says how it is.

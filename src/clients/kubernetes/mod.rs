@@ -177,6 +177,15 @@ impl Kubernetes {
             .map_err(|e| KubernetesError::Strange { attempted, why: format!("it is no JSON: {e}") })
     }
 
+    /// Whether the API server at this very address answers from etcd, whoever else does.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn answers_at(&self, address: &str) -> Result<(), KubernetesError> {
+        let path = "/api/v1/nodes?limit=1".to_owned();
+        self.once(&Raw { server: Some(address.to_owned()), verb: Verb::Get, path, body: None }).await.map(drop)
+    }
+
     async fn items(&self, path: &str) -> Result<Vec<Value>, KubernetesError> {
         let list = self.send(Verb::Get, path, None).await?;
         let strange = || KubernetesError::Strange { attempted: format!("GET {path}"), why: "it is no list".into() };

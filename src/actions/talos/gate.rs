@@ -1,0 +1,179 @@
+//! Asked immediately before each request that takes a node down: whether etcd keeps its quorum without that node, and
+//! another control plane's own address has an API server that answers. What a plan, a probe or an earlier step has seen may
+//! be minutes old by then: a drain lies in between, or an installer.
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::source::{Machine, TalosSource};
+use super::survey::Members;
+use crate::actions::kubernetes::Clusters;
+use crate::clients::kubernetes::Kubernetes;
+use crate::engine::ports::{Mutate, Observed, Source, Unreadable, World};
+use crate::model::effect::Done;
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::ResourceKey;
+use crate::placement::quorum::{self, Told};
+
+/// Of whoever calls [`may_go_down`].
+pub(super) const PRIVILEGE: &str = "none of Proxmox: list of nodes, by the cluster's kubeconfig";
+
+/// What is asked of the cluster at this very moment: an action that acts has no World.
+struct Now<'a>(&'a TalosSource);
+
+#[async_trait]
+impl World for Now<'_> {
+    async fn read(&self, resource: &ResourceKey) -> Result<Observed, Failure> {
+        self.0.fetch(resource).await.map(|value| Observed::Known(value.into()))
+    }
+}
+
+/// Whether this node may be taken down now. The only control plane of a cluster may: there it cannot be helped.
+///
+/// # Errors
+/// It may not, or that cannot be found out; nothing has been asked of the node. `done`: what was, before this.
+pub(super) async fn may_go_down(
+    mutate: &Mutate,
+    cluster: &str,
+    name: &str,
+    attempted: &str,
+    done: Done,
+) -> Result<(), Failure> {
+    let (source, clusters) = (mutate.client::<TalosSource>()?, mutate.client::<Clusters>()?);
+    let kubernetes = clusters.of(cluster, attempted).map_err(|failure| failure.done(done))?;
+    let asked = ask(&source, kubernetes, cluster, name).await;
+    asked.map_err(|why| refused(attempted, cluster, name, why).done(done))
+}
+
+fn refused(attempted: &str, cluster: &str, name: &str, why: String) -> Failure {
+    Failure::new(Class::Precondition, attempted, format!("{name} must not go down now: {why}"))
+        .remedy(format!("mend that first: `runbook run talos-status --cluster {cluster}` says what is not well"))
+}
+
+async fn ask(source: &TalosSource, kubernetes: &Kubernetes, cluster: &str, name: &str) -> Result<(), String> {
+    let members = Members::of(&Now(source), cluster).await.map_err(|why| match why {
+        Unreadable::Failed(failure) => failure.cause,
+        Unreadable::Unknown(why) | Unreadable::Later(why) => why,
+    })?;
+    if matches!(&members.planes[..], [only] if only.name == name) {
+        return Ok(());
+    }
+    goes_on(&members.told, name)?;
+    is_served(kubernetes, &members.planes, name).await
+}
+
+/// Whether etcd does; else with whatever is not well on the others.
+fn goes_on(told: &[Told], name: &str) -> Result<(), String> {
+    quorum::goes_on_without(told, name).map_err(|why| {
+        let own = format!("{name}:");
+        let found: Vec<String> = quorum::findings(told).into_iter().filter(|line| !line.starts_with(&own)).collect();
+        if found.is_empty() { why } else { format!("{why} ({})", found.join("; ")) }
+    })
+}
+
+/// Whether another control plane's API server answers, at its own address: the one that they share may be this node's, or
+/// go away with it. One is enough, and a silent one is not waited for.
+async fn is_served(kubernetes: &Kubernetes, planes: &[Machine], name: &str) -> Result<(), String> {
+    let others = planes.iter().filter(|one| one.name != name);
+    let mut servers: FuturesUnordered<_> = others.map(|one| server(kubernetes, one)).collect();
+    let mut silent = Vec::new();
+    while let Some(answer) = servers.next().await {
+        match answer {
+            Ok(()) => return Ok(()),
+            Err(why) => silent.push(why),
+        }
+    }
+    silent.sort();
+    Err(format!("no other control plane's API server answers: {}", silent.join("; ")))
+}
+
+async fn server(kubernetes: &Kubernetes, plane: &Machine) -> Result<(), String> {
+    let address = plane.address.as_deref().ok_or_else(|| format!("{}: its address is not known", plane.name))?;
+    kubernetes.answers_at(address).await.map_err(|error| format!("{}: {error}", plane.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::clients::kubernetes::{Output, Raw, SharedStandIn, StandIn, Via};
+
+    fn told(n: usize) -> Told {
+        let id = |n: usize| format!("{n:016x}");
+        Told {
+            name: format!("cp{n}"),
+            unknown: None,
+            id: id(n),
+            members: (1..=3).map(id).collect(),
+            learners: Vec::new(),
+            leader: id(1),
+            raft_index: 10,
+            raft_applied: 10,
+            alarms: Vec::new(),
+            errors: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_control_plane_goes_only_where_the_others_are_well_and_it_is_said_who_is_not() {
+        let mut all: Vec<Told> = (1..=3).map(told).collect();
+        assert_eq!((goes_on(&all, "cp2"), goes_on(&all, "w1")), (Ok(()), Ok(())));
+        all[2].unknown = Some("no answer".into());
+        let why = goes_on(&all, "cp2").unwrap_err();
+        assert!(why.contains("without cp2, 1 are well (cp3: nothing is known of its etcd: no answer"), "{why}");
+        assert_eq!((goes_on(&all, "cp3"), goes_on(&all, "w1")), (Ok(()), Ok(())), "two of three go on");
+        all[1].leader = String::new();
+        assert!(goes_on(&all, "cp3").is_err() && goes_on(&all, "w1").is_err(), "one that sees no leader is not well");
+        assert!(goes_on(&[], "w1").unwrap_err().contains("not known who the members"));
+    }
+
+    /// API servers of which only these answer; it keeps who was asked.
+    struct Servers(&'static [&'static str], Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl StandIn for Servers {
+        async fn kubectl(&self, raw: &Raw) -> Output {
+            let server = raw.server.clone().unwrap_or_default();
+            let answers = self.0.contains(&server.as_str());
+            let stderr = format!("The connection to the server {server}:6443 was refused\n");
+            self.1.lock().unwrap().push(server);
+            match answers {
+                true => Output { exit: 0, stdout: r#"{"items": []}"#.into(), stderr: String::new() },
+                false => Output { exit: 1, stdout: String::new(), stderr },
+            }
+        }
+    }
+
+    async fn served(up: &'static [&'static str], name: &str) -> (Result<(), String>, Vec<String>) {
+        let lab = Arc::new(Servers(up, Mutex::default()));
+        let kubernetes = Kubernetes::new(Via::Direct(SharedStandIn(lab.clone())), None, vec!["10.0.0.9".into()]);
+        let machine = |n: usize| Machine {
+            name: format!("cp{n}"),
+            vmid: None,
+            address: Some(format!("10.0.0.{n}")),
+            control_plane: true,
+        };
+        let answer = is_served(&kubernetes, &[machine(1), machine(2), machine(3)], name).await;
+        let asked = lab.1.lock().unwrap().clone();
+        (answer, asked)
+    }
+
+    #[tokio::test]
+    async fn an_api_server_answers_on_another_control_planes_own_address() {
+        assert_eq!(served(&["10.0.0.3"], "cp2").await.0, Ok(()), "one of the others is enough");
+        let (answer, asked) = served(&["10.0.0.2", "10.0.0.9"], "cp2").await;
+        let why = answer.unwrap_err();
+        assert!(why.contains("cp1: ") && why.contains("; cp3: ") && !why.contains("cp2"), "{why}");
+        assert!(!asked.contains(&"10.0.0.2".to_owned()) && !asked.contains(&"10.0.0.9".to_owned()), "{asked:?}");
+        assert_eq!(served(&["10.0.0.2"], "w1").await.0, Ok(()), "for a worker any will do");
+    }
+
+    #[test]
+    fn a_refusal_names_the_node_and_what_to_look_at() {
+        let failure = refused("upgrade cp2", "prod", "cp2", "no other API server".into());
+        assert_eq!(failure.cause, "cp2 must not go down now: no other API server");
+        assert!(failure.remedy.unwrap().contains("talos-status --cluster prod"));
+    }
+}
