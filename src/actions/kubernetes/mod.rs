@@ -18,7 +18,7 @@ pub use look::{Nodes, Pods};
 pub use source::KubernetesSource;
 pub use storage::StorageHealth;
 pub use versions::Versions;
-pub(in crate::actions) use versions::{Running, running};
+pub(in crate::actions) use versions::{Running, look_at_versions, running};
 
 use super::class;
 use crate::clients::kubernetes::{Budget, Kubernetes, KubernetesError, Node, Pod};

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::look::{PRIVILEGES, cluster};
-use super::{nodes_key, read};
-use crate::clients::kubernetes::{Component, Node};
+use super::{failed, nodes_key, read};
+use crate::clients::kubernetes::{Component, Kubernetes, Node};
 use crate::engine::ports::{Action, Call, Reading, Unreadable, World};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::ResourceKey;
-use crate::model::param::{Param, ValueType};
+use crate::model::param::ValueType;
 use crate::model::talos::Version;
 
 const KUBELET: &str = "kubelet";
@@ -55,13 +55,16 @@ impl Running {
         others.map(told).collect()
     }
 
-    fn of(nodes: &BTreeMap<String, Node>, components: &[Component]) -> Result<Self, String> {
+    fn of<'a>(
+        nodes: impl IntoIterator<Item = &'a Node>,
+        components: &BTreeMap<String, Component>,
+    ) -> Result<Self, String> {
         let version = |of: &str, text: Option<&str>| -> Result<Version, String> {
             let text = text.ok_or_else(|| format!("the image of {of} does not say a version"))?;
             text.parse().map_err(|e| format!("{of}: {e}"))
         };
         let mut parts = Vec::new();
-        for node in nodes.values() {
+        for node in nodes {
             parts.push(Part {
                 node: node.name.clone(),
                 name: KUBELET.to_owned(),
@@ -69,7 +72,7 @@ impl Running {
                 ready: node.ready == "True",
             });
             for name in STATIC.iter().filter(|_| node.roles.iter().any(|role| role == PLANE)) {
-                let own = components.iter().find(|one| one.node == node.name && one.name == *name);
+                let own = components.get(&format!("{}/{name}", node.name));
                 let own = own.ok_or_else(|| format!("nothing is known of {name} of {}", node.name))?;
                 let version = version(&format!("{name} of {}", node.name), own.version.as_deref())?;
                 parts.push(Part { node: node.name.clone(), name: own.name.clone(), version, ready: own.ready });
@@ -89,9 +92,25 @@ impl Running {
 pub(in crate::actions) async fn running(world: &dyn World, cluster: &str) -> Result<Running, Unreadable> {
     let key = ResourceKey::new(format!("kubernetes/{cluster}/components"));
     let nodes: BTreeMap<String, Node> = read(world, &nodes_key(cluster), "the nodes of the cluster").await?;
-    let components: Vec<Component> = read(world, &key, "the static pods of the cluster").await?;
+    let components: BTreeMap<String, Component> = read(world, &key, "the static pods of the cluster").await?;
     let attempted = format!("see which Kubernetes {cluster} runs");
-    Ok(Running::of(&nodes, &components).map_err(|why| Failure::new(Class::Precondition, attempted, why))?)
+    Ok(Running::of(nodes.values(), &components).map_err(|why| Failure::new(Class::Precondition, attempted, why))?)
+}
+
+/// The same at once, for what acts.
+///
+/// # Errors
+/// As [`running`].
+pub(in crate::actions) async fn look_at_versions(kube: &Kubernetes, cluster: &str) -> Result<Running, Failure> {
+    let attempted = format!("see which Kubernetes {cluster} runs");
+    let said = tokio::try_join!(kube.nodes(), kube.components());
+    let (nodes, components) = said.map_err(|e| failed(&attempted, &e))?;
+    Running::of(&nodes, &by_place(components)).map_err(|why| Failure::new(Class::Precondition, attempted, why))
+}
+
+/// `NODE/NAME` of each.
+pub(super) fn by_place(components: Vec<Component>) -> BTreeMap<String, Component> {
+    components.into_iter().map(|one| (format!("{}/{}", one.node, one.name), one)).collect()
 }
 
 /// The reading.
@@ -128,7 +147,8 @@ impl Action for Versions {
             false => format!("{cluster}: Kubernetes {} on all nodes", text(highest)),
             true => format!("{cluster}: Kubernetes {} to {}", text(lowest), text(highest)),
         };
-        let row = |part: &Part| json!({"node": part.node, "name": part.name, "version": part.version, "ready": part.ready});
+        let row =
+            |part: &Part| json!({"node": part.node, "name": part.name, "version": part.version, "ready": part.ready});
         let parts: Vec<_> = running.0.iter().map(row).collect();
         let outputs = json!({"lowest": lowest, "highest": highest, "mixed": mixed, "parts": parts});
         Ok(Reading { outputs, summary, guards: Vec::new(), notes: Vec::new() })
@@ -139,8 +159,8 @@ impl Action for Versions {
 mod tests {
     use super::*;
 
-    fn node(name: &str, version: &str, roles: &[&str]) -> (String, Node) {
-        let node = Node {
+    fn node(name: &str, version: &str, roles: &[&str]) -> Node {
+        Node {
             name: name.to_owned(),
             uid: "u".into(),
             ready: "True".into(),
@@ -151,8 +171,7 @@ mod tests {
             cordoned_by: None,
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             address: None,
-        };
-        (name.to_owned(), node)
+        }
     }
 
     fn component(name: &str, version: Option<&str>) -> Component {
@@ -161,8 +180,8 @@ mod tests {
 
     #[test]
     fn each_part_counts_and_one_that_is_not_known_is_not_passed_over() {
-        let nodes: BTreeMap<_, _> = [node("cp1", "1.34.1", &[PLANE]), node("w1", "1.34.0", &[])].into();
-        let mut components: Vec<Component> = STATIC.iter().map(|name| component(name, Some("1.35.2"))).collect();
+        let nodes = [node("cp1", "1.34.1", &[PLANE]), node("w1", "1.34.0", &[])];
+        let mut components = by_place(STATIC.iter().map(|name| component(name, Some("1.35.2"))).collect());
         let running = Running::of(&nodes, &components).unwrap();
         assert_eq!(running.0.len(), 5);
         assert_eq!(running.lowest().unwrap().to_string(), "1.34.0");
@@ -171,10 +190,10 @@ mod tests {
             running.other_than(&"1.35.2".parse().unwrap()),
             ["kubelet of cp1 runs 1.34.1", "kubelet of w1 runs 1.34.0"]
         );
-        let gone = components.pop().unwrap();
+        let (place, gone) = components.pop_last().unwrap();
         assert_eq!(Running::of(&nodes, &components).unwrap_err(), "nothing is known of kube-scheduler of cp1");
-        components.push(Component { version: None, ..gone });
+        components.insert(place, Component { version: None, ..gone });
         assert!(Running::of(&nodes, &components).unwrap_err().contains("does not say a version"));
-        assert!(Running::of(&[node("w1", "1.34.0", &[])].into(), &[]).unwrap_err().contains("no control plane"));
+        assert!(Running::of(&nodes[1..], &BTreeMap::new()).unwrap_err().contains("no control plane"));
     }
 }

@@ -87,8 +87,9 @@ impl Action for TalosPullImage {
         let pulled = talos.pull_image(minor, address, text(call, "image")).await;
         // Half an image is nobody's.
         pulled.map_err(|e| {
-            broken(attempted(call), &e, Done::None)
-                .remedy("no node was touched; look at the name of the image and at the way to its registry, then run it again")
+            broken(attempted(call), &e, Done::None).remedy(
+                "no node was touched; look at the name of the image and at the way to its registry, then run it again",
+            )
         })?;
         Ok(outputs(call))
     }
@@ -116,7 +117,8 @@ impl Action for TalosPullImage {
     }
 
     fn commands(&self, call: &Call, _: &Probe) -> Vec<String> {
-        let words = ["talosctl", "--nodes", text(call, "node"), "image", "pull", "--namespace", "system", text(call, "image")];
+        let words =
+            ["talosctl", "--nodes", text(call, "node"), "image", "pull", "--namespace", "system", text(call, "image")];
         vec![crate::model::shell::line(words)]
     }
 }

@@ -328,9 +328,10 @@ pub(super) fn upgrade_kubernetes(world: &mut World, call: &Call<'_>) -> Reply {
     if let Some(flag) = flags.iter().find(|flag| call.typed.flag(flag).is_some()) {
         return Reply::failed(format_args!("the lab does not stand in for `talosctl upgrade-k8s --{flag}`"));
     }
-    let default = call.contract.command(&["upgrade-k8s"]).and_then(|command| {
-        command.flags.iter().find(|flag| flag.name == "to").and_then(|flag| flag.default.clone())
-    });
+    let default = call
+        .contract
+        .command(&["upgrade-k8s"])
+        .and_then(|command| command.flags.iter().find(|flag| flag.name == "to").and_then(|flag| flag.default.clone()));
     let to = call.typed.flag("to").map(str::to_owned).or(default).unwrap_or_default();
     let dry = call.typed.is_on("dry-run");
     match world.kubernetes_upgrade(to.trim_start_matches('v'), dry) {

@@ -209,7 +209,8 @@ impl World {
     pub(super) fn talos_state(&self) -> serde_json::Value {
         let mut state = serde_json::Map::new();
         for machine in self.machines.all.values() {
-            let digest: String = Sha256::digest(machine.config_but_versions()).iter().take(8).map(|b| format!("{b:02x}")).collect();
+            let digest: String =
+                Sha256::digest(machine.config_but_versions()).iter().take(8).map(|b| format!("{b:02x}")).collect();
             let node = serde_json::json!({"version": machine.version, "schematic": machine.schematic,
                 "kubernetes": machine.kubernetes, "config": digest, "staged": machine.staged.is_some()});
             state.insert(format!("{}/node/{}", machine.cluster, machine.hostname), node);

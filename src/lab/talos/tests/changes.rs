@@ -302,7 +302,10 @@ fn kubernetes_goes_up_part_by_part() {
     for (line, why) in [
         ("-n 10.0.0.51 upgrade-k8s --to 1.36.0", "unsupported upgrade path 1.34->1.36 (from \"1.34.4\" to \"1.36.0\")"),
         ("-n 10.0.0.51 upgrade-k8s --to 1.34.1", "unsupported upgrade path 1.34->1.34"),
-        ("-n 10.0.0.51 upgrade-k8s --to 1.35.2", "version of Kubernetes 1.35.2 is too new to be used with Talos 1.11.2"),
+        (
+            "-n 10.0.0.51 upgrade-k8s --to 1.35.2",
+            "version of Kubernetes 1.35.2 is too new to be used with Talos 1.11.2",
+        ),
         ("-n 10.0.0.61 upgrade-k8s --to 1.36.0", "no control plane nodes found"),
     ] {
         let refused = call(&mut world, "1.11", line);

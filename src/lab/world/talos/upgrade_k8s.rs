@@ -22,7 +22,10 @@ const KUBELET_MS: u64 = 60_000;
 /// One part on one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::lab) enum Part {
-    Pod { name: &'static str, of: Vmid },
+    Pod {
+        name: &'static str,
+        of: Vmid,
+    },
     Kubelet(Vmid),
     /// A kubelet that was told and goes on as it was.
     Stays(Vmid),
@@ -146,7 +149,12 @@ impl World {
     /// One part after another.
     pub(super) fn kubernetes_step(&mut self, mut upgrade: Kubernetes, id: u64) -> Task {
         let failed = |said: &str, why: String| {
-            Task::Ended(ProgramReply { exit: 1, stdout: said.to_owned(), stderr: format!("{why}\n"), ..ProgramReply::default() })
+            Task::Ended(ProgramReply {
+                exit: 1,
+                stdout: said.to_owned(),
+                stderr: format!("{why}\n"),
+                ..ProgramReply::default()
+            })
         };
         let Some(part) = upgrade.left.pop_front() else {
             upgrade.said.push_str("updating manifests\n");
@@ -155,14 +163,25 @@ impl World {
         let (Part::Pod { of, .. } | Part::Kubelet(of) | Part::Stays(of)) = part;
         let address = self.machines.all.get(&of).map(|one| one.address.clone()).unwrap_or_default();
         if !self.is_serving(of) || self.api_servers() == 0 {
-            let what = if matches!(part, Part::Pod { .. }) { "failed updating service" } else { "failed updating kubelet" };
-            return failed(&upgrade.said, format!("{what}: error updating node {address:?}: rpc error: code = Unavailable desc = {address} is gone"));
+            let what =
+                if matches!(part, Part::Pod { .. }) { "failed updating service" } else { "failed updating kubelet" };
+            return failed(
+                &upgrade.said,
+                format!(
+                    "{what}: error updating node {address:?}: rpc error: code = Unavailable desc = {address} is gone"
+                ),
+            );
         }
         let heading = self.heading(&part, &upgrade.to);
         let mut wait = PART_MS;
         match part {
             Part::Stays(_) => {
-                return failed(&upgrade.said, format!("failed updating kubelet: error updating node {address:?}: timeout waiting for node update"));
+                return failed(
+                    &upgrade.said,
+                    format!(
+                        "failed updating kubelet: error updating node {address:?}: timeout waiting for node update"
+                    ),
+                );
             }
             Part::Pod { name, of } => {
                 upgrade.said.push_str(&heading);
@@ -173,7 +192,9 @@ impl World {
             }
             Part::Kubelet(of) => {
                 upgrade.said.push_str(&heading);
-                let Some(machine) = self.machine_mut(of) else { return failed(&upgrade.said, "no such machine".into()) };
+                let Some(machine) = self.machine_mut(of) else {
+                    return failed(&upgrade.said, "no such machine".into());
+                };
                 if machine.ills.remove(&Ill::KubeletStays) {
                     upgrade.said.push_str(&format!(" > {address:?}: waiting for kubelet restart\n"));
                     upgrade.left.push_front(Part::Stays(of));
