@@ -47,6 +47,15 @@ async fn at<'a>(call: &Call, source: &'a TalosSource) -> Result<(&'a Talos, &'a 
     Ok((talos, address, version.version.minor()))
 }
 
+/// `nocloud-installer:v1.13.9`: a schematic's 64 letters tell a person nothing.
+fn short(image: &str) -> String {
+    let parts = image.rsplit_once(':').and_then(|(path, tag)| {
+        let name = path.split('/').rev().find(|part| super::upgrade::schematic_of(image) != Some(part))?;
+        Some(format!("{name}:{tag}"))
+    });
+    parts.unwrap_or_else(|| image.to_owned())
+}
+
 async fn has(call: &Call, world: &dyn World) -> Result<bool, Unreadable> {
     let key = ResourceKey::new(format!("talos/{}/images/{}", text(call, "cluster"), text(call, "node")));
     let images = world.read(&key).await?.known("which images a node has")?;
@@ -67,7 +76,7 @@ impl Action for TalosPullImage {
     }
 
     async fn probe(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
-        let (node, image) = (text(call, "node"), text(call, "image"));
+        let (node, image) = (text(call, "node"), short(text(call, "image")));
         let there = has(call, world).await?;
         let summary = if there { format!("{node}: has {image} already") } else { format!("{node}: fetches {image}") };
         let mut probe = Probe::new(summary, json!({"there": there}));
