@@ -477,7 +477,7 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab nor anybody over the network, and where their own faults are met. Those that meet others
 /// than the lab have rows in `matrix/outside.rs`.
-const ELSEWHERE: [(&str, &str); 17] = [
+const ELSEWHERE: [(&str, &str); 20] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
@@ -492,6 +492,9 @@ const ELSEWHERE: [(&str, &str); 17] = [
     ("talos.etcd_encrypt", "tests/suite/talos_backup.rs"),
     ("talos.etcd_prune", "tests/suite/talos_backup.rs"),
     ("talos.etcd_snapshot", "tests/suite/talos_backup.rs"),
+    ("talos.pull_image", "tests/suite/talos_upgrade.rs"),
+    ("talos.rollback_node", "tests/suite/talos_upgrade.rs"),
+    ("talos.upgrade_kubernetes", "tests/suite/talos_upgrade.rs"),
     ("talos.upgrade_node", "tests/suite/talos_upgrade.rs"),
     ("task.run", "tests/suite/delegation.rs"),
     ("yaml.set", "tests/suite/files.rs"),
