@@ -43,6 +43,9 @@ pub(super) struct Before {
     pub uid: String,
     pub schedulable: bool,
     pub cordoned_by: Option<String>,
+    /// What it ran: `Talos (v1.13.9)`.
+    #[serde(default)]
+    pub os: String,
 }
 
 impl Before {
@@ -53,6 +56,7 @@ impl Before {
             uid: node.uid.clone(),
             schedulable: node.schedulable,
             cordoned_by: node.cordoned_by.clone(),
+            os: node.os.clone(),
         })
     }
 
@@ -96,10 +100,24 @@ fn is_of_an_earlier_run(call: &Call, by: Option<&str>) -> bool {
     scope.is_some() && theirs.map(|(scope, _)| scope) == scope
 }
 
-/// The undo of whatever has cordoned a node that took pods before.
+/// The undo of whatever has cordoned a node that took pods before: of one that is as it was then. What has been made of it
+/// since may have gone wrong half way.
 pub(super) fn uncordon(before: &Before) -> Option<Invocation> {
-    let with = json!({"cluster": before.cluster, "node": before.node});
+    let with = json!({"cluster": before.cluster, "node": before.node, "os": before.os});
     before.schedulable.then(|| Invocation { uses: UNCORDON.to_owned(), with })
+}
+
+fn is_as_it_was(call: &Call, node: &Node) -> Result<(), Failure> {
+    let Some(os) = call.get("os").as_str().filter(|os| !os.is_empty()) else { return Ok(()) };
+    let cause = if node.os != os {
+        format!("it runs {}, and ran {os} when it was cordoned", node.os)
+    } else if node.ready != "True" {
+        format!("Kubernetes does not call it ready: {}", node.reason.as_deref().unwrap_or("it does not say why"))
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(Class::Precondition, format!("have {} take pods again", node.name), cause)
+        .remedy(format!("see that it is well, then `kubectl uncordon {}`", node.name)))
 }
 
 /// Has the node take pods, or not, with this mark; whoever changes it at the same time is not overwritten.
@@ -187,6 +205,10 @@ impl Cordon {
             Param::new("force", ValueType::Bool)
                 .default_value(false)
                 .help("Also where a person, or another run, has cordoned it"),
+        )
+        .param(
+            Param::new("os", ValueType::String)
+                .help("Only where it is ready and runs this, as Kubernetes has it: Talos (v1.13.9)"),
         );
         Self { spec: Self::outputs_of(spec), on: false }
     }
@@ -242,8 +264,12 @@ impl Action for Cordon {
     }
 
     async fn probe(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
-        let before = Before::of(call, &node(call, world).await?)?;
+        let node = node(call, world).await?;
+        let before = Before::of(call, &node)?;
         let (satisfied, summary) = self.judge(call, &before)?;
+        if !self.on && !satisfied {
+            is_as_it_was(call, &node)?;
+        }
         let mut probe = Probe::new(summary, json!(before));
         probe.satisfied = satisfied;
         probe.identities = vec![before.identity()];
