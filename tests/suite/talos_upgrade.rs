@@ -42,9 +42,9 @@ async fn cordoned(rig: &Rig) -> String {
 /// The versions of a node in the lab: Talos, Kubernetes.
 fn versions(rig: &Rig, node: &str) -> (String, String) {
     let state = rig.state();
-    let of = &state["talos"][format!("prod/node/{node}")];
-    let text = |name: &str| of[name].as_str().unwrap_or_default().to_owned();
-    (text("version"), text("kubernetes"))
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let talos = text(&state["talos"][format!("prod/node/{node}")]["version"]);
+    (talos, text(&state["kubernetes"]["nodes"][node]["version"]))
 }
 
 /// Calls of talosctl that change something and whose line has this in it.

@@ -133,6 +133,11 @@ pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
                         entries(of).for_each(|(k, v)| put(format!("kubernetes/node/{node}"), k, v));
                     }
                 }
+                ("kubernetes", "components") => {
+                    for (place, of) in entries(fields) {
+                        entries(of).for_each(|(k, v)| put(format!("kubernetes/component/{place}"), k, v));
+                    }
+                }
                 ("kubernetes", "pods") => entries(fields).for_each(|(of, n)| put("kubernetes/pods".to_owned(), of, n)),
                 ("secret", _) => entries(fields).for_each(|(k, v)| put(format!("secret/{name}"), k, v)),
                 ("ha", "maintenance_asked") => {
@@ -248,6 +253,9 @@ fn by_object(delta: Delta) -> Vec<(String, Option<Fields>)> {
         object if object.starts_with("secret/") && object.contains("/acme/") => Vec::new(),
         nodes if nodes.starts_with("kubernetes/") && nodes.ends_with("/nodes") => {
             entries(&delta.patch).map(|(name, patch)| (format!("kubernetes/node/{name}"), fields(patch))).collect()
+        }
+        parts if parts.starts_with("kubernetes/") && parts.ends_with("/components") => {
+            entries(&delta.patch).map(|(place, of)| (format!("kubernetes/component/{place}"), fields(of))).collect()
         }
         pods if pods.starts_with("kubernetes/") && pods.ends_with("/pods") => {
             vec![("kubernetes/pods".to_owned(), fields(&delta.patch))]

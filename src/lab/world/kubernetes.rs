@@ -367,10 +367,11 @@ impl World {
         self.set_storage("healthy", "HEALTH_OK");
     }
 
-    /// The comparable state: which nodes take pods, and how many pods each controller has.
+    /// The comparable state: which nodes take pods, what they run, and how many pods each controller has.
     pub(super) fn kubernetes_state(&self) -> Value {
         let node = |(key, node): (&Key, &Value)| {
-            (key.name.clone(), json!({"schedulable": node["spec"]["unschedulable"] != true}))
+            let version = self.machines().find(|(_, one)| one.hostname == key.name).map(|(_, one)| &one.kubernetes);
+            (key.name.clone(), json!({"schedulable": node["spec"]["unschedulable"] != true, "version": version}))
         };
         let nodes: serde_json::Map<String, Value> = self.kubernetes.of("nodes").map(node).collect();
         let mut pods: BTreeMap<String, u64> = BTreeMap::new();
@@ -378,6 +379,6 @@ impl World {
             let of = owner(pod).map_or(key.name.as_str(), |(_, name)| name);
             *pods.entry(format!("{}/{of}", key.namespace)).or_default() += 1;
         }
-        json!({"nodes": nodes, "pods": pods})
+        json!({"nodes": nodes, "pods": pods, "components": self.static_pods()})
     }
 }

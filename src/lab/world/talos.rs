@@ -212,7 +212,7 @@ impl World {
             let digest: String =
                 Sha256::digest(machine.config_but_versions()).iter().take(8).map(|b| format!("{b:02x}")).collect();
             let node = serde_json::json!({"version": machine.version, "schematic": machine.schematic,
-                "kubernetes": machine.kubernetes, "config": digest, "staged": machine.staged.is_some()});
+                "config": digest, "staged": machine.staged.is_some()});
             state.insert(format!("{}/node/{}", machine.cluster, machine.hostname), node);
             if let Some(etcd) = &machine.etcd {
                 let member = serde_json::json!({"member": !etcd.removed, "learner": etcd.learner, "alarm": etcd.alarm});

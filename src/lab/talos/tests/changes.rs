@@ -290,8 +290,8 @@ fn kubernetes_goes_up_part_by_part() {
     let dry = well(&mut world, "1.11", "-n 10.0.0.51 upgrade-k8s --to 1.34.4 --dry-run");
     assert!(dry.stdout.starts_with("automatically detected the lowest Kubernetes version 1.34.1\n"), "{}", dry.stdout);
     assert!(dry.stdout.contains(" > update kube-apiserver: 1.34.1 -> 1.34.4\n > skipped in dry-run\n"));
-    let versions = |world: &World| world.snapshot_state()["talos"]["prod/node/w3"]["kubernetes"].to_string();
-    assert_eq!(versions(&world), "\"1.34.1\"", "{}", world.snapshot_state()["talos"]);
+    let versions = |world: &World| world.snapshot_state()["kubernetes"]["nodes"]["w3"]["version"].to_string();
+    assert_eq!(versions(&world), "\"1.34.1\"");
     lay(&mut world, "kubelet-stays:w2");
     let stuck = ended(&mut world, "1.11", "-n 10.0.0.51 upgrade-k8s --to 1.34.4").unwrap();
     assert!(stuck.exit == 1 && stuck.stderr.contains("\"10.0.0.62\": timeout waiting for node update"), "{stuck:?}");

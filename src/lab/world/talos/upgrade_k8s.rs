@@ -128,6 +128,17 @@ impl World {
         image.rsplit_once(":v").map(|(_, version)| version.to_owned())
     }
 
+    /// What is compared of them, by `NODE/NAME`.
+    pub(in crate::lab::world) fn static_pods(&self) -> serde_json::Map<String, serde_json::Value> {
+        let planes = self.machines().filter(|(_, one)| one.control_plane);
+        let each = planes.flat_map(|(vmid, one)| {
+            STATIC_PODS
+                .iter()
+                .map(move |part| (format!("{}/{part}", one.hostname), json!({"version": self.static_pod(part, vmid)})))
+        });
+        each.collect()
+    }
+
     fn heading(&self, part: &Part, to: &str) -> String {
         let address = |vmid: &Vmid| self.machines.all.get(vmid).map_or("", |one| one.address.as_str());
         match part {
