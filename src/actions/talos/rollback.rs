@@ -219,7 +219,8 @@ impl Action for TalosRollbackNode {
 
     async fn recover(&self, _: &Call, _: &Intent, handle: Option<&Value>, _: &dyn World) -> Result<Recovery, Failure> {
         Ok(match handle {
-            None => Recovery::Unseen { done: Done::None, evidence: "nothing had been asked of the node".into() },
+            // The handle is written before the request.
+            None => Recovery::NotApplied,
             // A second one would take it to the slot that it came from: what was asked is waited for, and no more.
             Some(handle) => Recovery::Running(handle.clone()),
         })
