@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `talos/CLUSTER/nodes` | `[{name, vmid, address, control_plane}]` of its profile; address null where the profile has none |
 //! | `talos/CLUSTER/node/NAME` | [`Node`]: what runs there; `why` instead where it does not answer |
+//! | `talos/CLUSTER/look/NAME` | [`Look`](super::look::Look): its services, logs, clock and disks; `why` instead where it does not answer |
 //! | `talos/CLUSTER/etcd/NAME` | [`Etcd`] as that control plane sees it; `why` instead where it does not answer |
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::look::look;
 use crate::clients::talos::{Alarm, Extension, Member, MemberStatus, Stage, Talos, TalosError};
 use crate::engine::ports::Source;
 use crate::model::failure::{Class, Failure};
@@ -146,7 +148,7 @@ impl Source for TalosSource {
         let words: Vec<&str> = resource.as_str().split('/').collect();
         match words[..] {
             ["talos", cluster, "nodes"] => Ok(json!(self.cluster(cluster)?.1)),
-            ["talos", cluster, kind @ ("node" | "etcd"), name] => {
+            ["talos", cluster, kind @ ("node" | "etcd" | "look"), name] => {
                 let (talos, address) = self.machine(cluster, name)?;
                 let address = match address {
                     Ok(address) => address,
@@ -154,6 +156,7 @@ impl Source for TalosSource {
                 };
                 match kind {
                     "node" => told(name, node(talos, address).await),
+                    "look" => told(name, look(talos, address).await),
                     _ => told(name, etcd(talos, address).await),
                 }
             }

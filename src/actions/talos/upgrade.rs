@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::guest;
 use super::source::{Machine, Node, TalosSource, node as ask_node};
 use super::survey::{Answer, Survey};
 use crate::actions::deps::Timing;
@@ -300,6 +301,7 @@ impl Action for TalosUpgradeNode {
             quorum::goes_on_without(&survey.told, name)
                 .map_err(|cause| refused(cause).remedy("mend etcd first: see `runbook run talos-status`"))?;
         }
+        probe.identities.extend(guest::identity(machine, world).await?);
         Ok(probe)
     }
 

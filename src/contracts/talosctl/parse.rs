@@ -161,11 +161,12 @@ impl Reading<'_> {
     fn end(mut self) -> Result<Typed, Refusal> {
         let runnable = self.command.filter(|command| command.runnable);
         // A head of other commands shows its help and is content with anything.
-        self.typed.help |= runnable.is_none();
+        self.typed.help |= runnable.is_none() && !self.open;
         if !self.typed.help
             && let Some(command) = runnable
         {
             counted(command, &self.typed.args)?;
+            complete(&self.typed)?;
         }
         Ok(self.typed)
     }
@@ -212,6 +213,26 @@ fn counted(command: &Command, args: &[String]) -> Result<(), Refusal> {
             refuse(format!("accepts between {a} and {b} arg(s), received {n}"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Flags that a command does not do without, of all versions; cobra names them sorted.
+///
+/// Source: `cmd/talosctl/cmd/mgmt/gen`, `MarkFlagRequired`.
+const REQUIRED: [(&[&str], &[&str]); 5] = [
+    (&["gen", "ca"], &["organization"]),
+    (&["gen", "crt"], &["ca", "csr", "name"]),
+    (&["gen", "csr"], &["ip", "key"]),
+    (&["gen", "key"], &["name"]),
+    (&["gen", "keypair"], &["organization"]),
+];
+
+fn complete(typed: &Typed) -> Result<(), Refusal> {
+    let wanted = REQUIRED.iter().find(|(path, _)| typed.path == *path).map_or(&[][..], |(_, flags)| flags);
+    let missing: Vec<&str> = wanted.iter().copied().filter(|flag| !typed.flags.contains_key(*flag)).collect();
+    match missing[..] {
+        [] => Ok(()),
+        _ => refuse(format!("required flag(s) \"{}\" not set", missing.join("\", \""))),
     }
 }
 
