@@ -15,15 +15,8 @@ use crate::model::runbook::Template;
 pub const ACTIONS: [&str; 3] = ["local.run", "ssh.run", "ssh.wait"];
 const PROGRAM: &str = "talosctl";
 /// Commands that take a node down, or its member of etcd: since 1.13 several nodes go at the same time.
-const ONE_NODE: [&[&str]; 7] = [
-    &["upgrade"],
-    &["reboot"],
-    &["reset"],
-    &["shutdown"],
-    &["rollback"],
-    &["etcd", "defrag"],
-    &["etcd", "leave"],
-];
+const ONE_NODE: [&[&str]; 7] =
+    [&["upgrade"], &["reboot"], &["reset"], &["shutdown"], &["rollback"], &["etcd", "defrag"], &["etcd", "leave"]];
 
 /// Reports what talosctl would refuse, and what it would do to several nodes at once.
 pub fn check(reader: &mut Reader<'_>, with: Option<&Node>, given: &[(String, Template)]) {
@@ -44,7 +37,10 @@ pub fn check(reader: &mut Reader<'_>, with: Option<&Node>, given: &[(String, Tem
             Some(Ok(typed)) if typed.help && !words.iter().any(|word| word == "--help" || word == "-h") => {
                 let word = typed.args.first().map(String::as_str).unwrap_or_default();
                 let head = typed.path.join(" ");
-                refused.push((version, format!("no command {word:?} for \"talosctl {head}\": it shows its help, and does nothing")));
+                refused.push((
+                    version,
+                    format!("no command {word:?} for \"talosctl {head}\": it shows its help, and does nothing"),
+                ));
             }
             Some(Ok(typed)) => taken.push((version, typed)),
             Some(Err(refusal)) => refused.push((version, refusal.message)),
@@ -58,7 +54,11 @@ pub fn check(reader: &mut Reader<'_>, with: Option<&Node>, given: &[(String, Tem
     if taken.is_empty() {
         // Of several reasons the newest version's: older ones lack what is newer.
         if let Some((version, why)) = refused.last() {
-            let which = if refused.len() > 1 { "no known version of talosctl takes this" } else { "talosctl does not take this" };
+            let which = if refused.len() > 1 {
+                "no known version of talosctl takes this"
+            } else {
+                "talosctl does not take this"
+            };
             reader
                 .error(code::ACTION_VALUE, place(why), format!("{which}: {version} says {why:?}"))
                 .help(format!("`{PROGRAM} {} --help` says what there is", command(words)));
@@ -71,11 +71,18 @@ pub fn check(reader: &mut Reader<'_>, with: Option<&Node>, given: &[(String, Tem
             .report(Severity::Warning, code::ACTION_VALUE, place(&why), format!("talosctl {versions} does not take this: {why}"))
             .help(format!("it goes with {of} alone: word it for all versions that are in use, or see that another is never installed"));
     }
-    let warned: Vec<(&str, String)> =
-        taken.iter().flat_map(|(version, typed)| typed.warnings.iter().map(|warning| (*version, warning.clone()))).collect();
+    let warned: Vec<(&str, String)> = taken
+        .iter()
+        .flat_map(|(version, typed)| typed.warnings.iter().map(|warning| (*version, warning.clone())))
+        .collect();
     for (warning, versions) in together(&warned) {
         reader
-            .report(Severity::Warning, code::ACTION_VALUE, place(&warning), format!("talosctl {versions} says: {warning}"))
+            .report(
+                Severity::Warning,
+                code::ACTION_VALUE,
+                place(&warning),
+                format!("talosctl {versions} says: {warning}"),
+            )
             .help("leave it out");
     }
 }
