@@ -42,7 +42,7 @@ fn of(rig: &Rig, runbook: &str) -> Vec<String> {
             ]
         }
         "talos-etcd-maintenance" => vec!["run", runbook, "--cluster", "prod", "--set", &snapshots],
-        _ => vec!["run", runbook, "pve3"],
+        _ => vec!["run", runbook, "pve2"],
     };
     words.into_iter().chain(["--apply", "--yes", "--progress", "quiet"]).map(str::to_owned).collect()
 }

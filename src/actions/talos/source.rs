@@ -8,6 +8,7 @@
 //! | `talos/CLUSTER/etcd/NAME` | [`Etcd`] as that control plane sees it; `why` instead where it does not answer |
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::look::look;
 use crate::clients::talos::{Alarm, Extension, Member, MemberStatus, Stage, Talos, TalosError};
-use crate::engine::ports::Source;
+use crate::engine::ports::{Observed, Source, World};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{ResourceKey, Vmid};
 use crate::model::talos::Version;
@@ -162,5 +163,13 @@ impl Source for TalosSource {
             }
             _ => Err(Failure::new(Class::Internal, format!("read {resource}"), "it is no resource")),
         }
+    }
+}
+
+/// A run's own look between two requests, at the machines as they are now.
+#[async_trait]
+impl World for TalosSource {
+    async fn read(&self, resource: &ResourceKey) -> Result<Observed, Failure> {
+        self.fetch(resource).await.map(|value| Observed::Known(Arc::new(value)))
     }
 }

@@ -114,6 +114,7 @@ impl TalosUpgradeNode {
             .output("version", ValueType::String, "What runs there")
             .output("from", ValueType::String, "What ran there")
             .output("boot_id", ValueType::String, "Of its present boot")
+            .needs_privilege("VM.Audit on /vms")
             .needs_privilege("none of Proxmox: the role os:admin of a talosconfig");
         Self { spec, timing }
     }

@@ -15,7 +15,6 @@ use crate::actions::talos::source::TalosSource;
 use crate::actions::talos::survey::{Answer, Survey};
 use crate::clients::talos::{MemberStatus, Talos, TalosError};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
-use crate::engine::world::LiveWorld;
 use crate::event::Intent;
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::{Done, Effect};
@@ -111,6 +110,7 @@ impl EtcdDefragment {
                 .output("after", ValueType::String, "And after")
                 .output("in_use", ValueType::Int, "How much of it is in use, in percent")
                 .output("forfeited", ValueType::Bool, "Whether it led and has handed over")
+                .needs_privilege("VM.Audit on /vms")
                 .needs_privilege(ADMIN);
         Self { spec, timing }
     }
@@ -278,7 +278,7 @@ impl Action for EtcdDefragment {
         }
         // Nothing came of the request, or it was never sent. The others may not be as they were.
         let attempted = attempted(call);
-        let survey = settled(&attempted, Survey::of(&LiveWorld(source.clone()), &before.cluster).await)?;
+        let survey = settled(&attempted, Survey::of(&*source, &before.cluster).await)?;
         ready(&attempted, &survey.told, &before.name).map_err(|failure| failure.done(Done::None))?;
         mutate.log("nothing came of the request: it is sent again");
         let before = Before { leads: status.leader == status.id, ..before };

@@ -14,7 +14,6 @@ use crate::actions::talos::source::TalosSource;
 use crate::actions::talos::survey::{Answer, Survey};
 use crate::clients::talos::TalosError;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
-use crate::engine::world::LiveWorld;
 use crate::event::Intent;
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::{Done, Effect};
@@ -91,7 +90,7 @@ impl EtcdDisarm {
     ) -> Result<Value, Failure> {
         let until = Instant::now() + Duration::from_millis(call.arg("quiet")?);
         loop {
-            let survey = settled(&attempted(call), Survey::of(&LiveWorld(source.clone()), &before.cluster).await)?;
+            let survey = settled(&attempted(call), Survey::of(&**source, &before.cluster).await)?;
             let names = alarmed(&survey.told, NOSPACE);
             if !names.is_empty() {
                 return Err(rings(call, &names));
