@@ -172,7 +172,7 @@ async fn findings_of_the_status_are_warnings_each_with_its_node() {
         "Warning: w1: it does not answer",
         "Warning: cp2: nothing is known of its etcd",
         "cp1 1051 10.0.0.51 control plane ? no answer ? unknown",
-        "Nothing to change; see the warnings.",
+        "Nothing to do; see the warnings.",
     ] {
         assert!(text.contains(part), "{part}: {}", output.text);
     }

@@ -92,7 +92,7 @@ pub async fn carry_out(
         face.printer.note(match plan.warnings.is_empty() {
             true => "Nothing to do: everything is as it should be.",
             // A reading has found something: it is well only for the runbook, which has nothing to change.
-            false => "Nothing to change; see the warnings.",
+            false => "Nothing to do; see the warnings.",
         });
         if json {
             face.printer.json(&serde_json::json!({
