@@ -70,7 +70,10 @@ fn what_some_versions_do_not_take_is_a_warning_that_names_them() {
             "[talosctl, upgrade, --preserve, --image, x]",
             ["talosctl 1.13, 1.14 says: Flag --preserve has been deprecated", "leave it out"],
         ),
-        ("[talosctl, image, default]", ["1.12", "it goes with 1.9, 1.11 alone"]),
+        (
+            "[talosctl, etcd, downgrade, validate, \"3.5\"]",
+            ["talosctl 1.9 does not take this: no command \"downgrade\"", "it goes with 1.11, 1.12, 1.13, 1.14 alone"],
+        ),
     ] {
         let (broken, found) = talosctl(argv);
         assert!(!broken && parts.iter().all(|part| found.contains(part)), "{argv}: {found}");
