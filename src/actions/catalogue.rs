@@ -28,8 +28,9 @@ use super::proxmox::storage::{Orphans, Storages, VolumeDelete};
 use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
 use super::talos::{
-    EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, TalosPlanUpgrade,
-    TalosPullImage, TalosRollbackNode, TalosStatus, TalosUpgradeKubernetes, TalosUpgradeNode,
+    EtcdBackups, EtcdCopy, EtcdDefragment, EtcdDisarm, EtcdDiscard, EtcdEncrypt, EtcdMembers, EtcdPrune, EtcdSnapshot,
+    EtcdVerify, TalosDiagnose, TalosPlanUpgrade, TalosPullImage, TalosRollbackNode, TalosStatus,
+    TalosUpgradeKubernetes, TalosUpgradeNode,
 };
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
@@ -124,11 +125,15 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(SshRun::default()),
         Arc::new(SshWait::new(deps.timing)),
         Arc::new(WaitTcp::new(deps.timing)),
+        Arc::new(TalosDiagnose::default()),
         Arc::new(TalosPlanUpgrade::default()),
         Arc::new(EtcdBackups::new(deps.files.clone())),
         Arc::new(EtcdCopy::new(deps.files.clone())),
+        Arc::new(EtcdDefragment::new(deps.timing)),
+        Arc::new(EtcdDisarm::new(deps.timing)),
         Arc::new(EtcdDiscard::new(deps.files.clone())),
         Arc::new(EtcdEncrypt::new(deps.files.clone())),
+        Arc::new(EtcdMembers::default()),
         Arc::new(EtcdPrune::new(deps.files.clone())),
         Arc::new(EtcdSnapshot::new(deps.files.clone())),
         Arc::new(EtcdVerify::new(deps.files.clone())),
@@ -246,10 +251,14 @@ mod tests {
                 "ssh.copy",
                 "ssh.run",
                 "ssh.wait",
+                "talos.diagnose",
                 "talos.etcd_backups",
                 "talos.etcd_copy",
+                "talos.etcd_defragment",
+                "talos.etcd_disarm",
                 "talos.etcd_discard",
                 "talos.etcd_encrypt",
+                "talos.etcd_members",
                 "talos.etcd_prune",
                 "talos.etcd_snapshot",
                 "talos.etcd_verify",

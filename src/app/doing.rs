@@ -112,8 +112,13 @@ fn runbook(spec: &ActionSpec, effect: Effect, name: &str, params: Vec<Param>) ->
     }
 }
 
+/// Acts on etcd itself.
+const ETCD_AT_WORK: [&str; 2] = ["talos.etcd_defragment", "talos.etcd_disarm"];
+
 fn target(action: &str) -> Target {
     match action.split('.').next() {
+        // What a member does meanwhile is the site's business: its lock and its policy.
+        _ if ETCD_AT_WORK.contains(&action) => Target::Talos,
         // Files of this machine, and members of etcd that are asked by their own addresses: no site is needed.
         _ if action.starts_with("talos.etcd_") => Target::None,
         Some("proxmox") => Target::Proxmox,
@@ -164,6 +169,7 @@ mod tests {
             let target = match spec.name.split('.').next() {
                 Some("proxmox") => Target::Proxmox,
                 Some("talos") if !spec.name.starts_with("talos.etcd_") => Target::Talos,
+                _ if matches!(spec.name.as_str(), "talos.etcd_defragment" | "talos.etcd_disarm") => Target::Talos,
                 Some("kubernetes") => Target::Talos,
                 _ => Target::None,
             };

@@ -11,4 +11,4 @@ mod parse;
 mod tests;
 
 pub use data::{Command, Contract, Flag, MINORS};
-pub use parse::{Refusal, Typed};
+pub use parse::{OPEN, Refusal, Typed};

@@ -117,6 +117,7 @@ fn answer(world: &mut World, contract: &Contract, typed: &Typed, file: Option<&s
         ["image", "pull"] => change::pull(world, &call),
         ["image", "list"] => change::images(world, &call),
         ["health"] => change::health(world, &call),
+        ["mounts"] => tell::mounts(world, &call),
         ["logs"] => tell::logs(world, &call),
         ["dmesg"] => tell::dmesg(world, &call),
         ["time"] => tell::time(world, &call),

@@ -25,6 +25,7 @@ mod shape;
 pub mod shipped;
 mod site;
 mod step;
+mod talosctl_call;
 mod template;
 mod uses;
 pub mod values;

@@ -7,6 +7,7 @@ use super::diagnostic::{Span, code};
 use super::library::NoCallee;
 use super::params::{is_identifier, literal, nearest_param};
 use super::reader::Reader;
+use super::talosctl_call;
 use super::yaml::{Node, Spanned, Value};
 use crate::expr::{nearest, segments};
 use crate::model::action_spec::{ActionSpec, Catalogue};
@@ -93,6 +94,9 @@ pub fn call(
     missing(reader, uses.span, &name, params.unwrap_or_default(), entries);
     if name == api_call::ACTION {
         api_call::check(reader, with, &out);
+    }
+    if talosctl_call::ACTIONS.contains(&name.as_str()) {
+        talosctl_call::check(reader, with, &out);
     }
     Some((name, out))
 }

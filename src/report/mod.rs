@@ -2,6 +2,7 @@
 //! renders to a text or to a writer that is handed in, except the live display, which draws where it is told to.
 
 mod blocked;
+mod cluster;
 mod crowd;
 mod figures;
 mod graph;
@@ -32,6 +33,7 @@ mod terms;
 mod text;
 mod view;
 
+pub use cluster::{nodes as cluster_nodes, suspects as cluster_suspects};
 pub use figures::{bytes, clock, date, duration, speed};
 pub use graph::Graph;
 pub use human::{Human, Pause};

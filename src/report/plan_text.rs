@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::cluster;
 use super::figures::count;
 use super::placement;
 use super::question;
@@ -201,6 +202,11 @@ impl PlanText<'_> {
         }
         if !step.unknown.is_empty() {
             say("known later: ", Ink::Dim, &step.unknown.join(", "));
+        }
+        if cluster::ACTIONS.contains(&step.uses.as_str())
+            && let Some(pinned) = &step.pinned
+        {
+            out.push_str(&cluster::render(pinned, &self.look, INDENT.len()));
         }
         if step.uses == placement::ACTION
             && let Some(pinned) = &step.pinned

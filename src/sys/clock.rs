@@ -19,6 +19,11 @@ pub fn rfc3339(ms: i64) -> String {
     }
 }
 
+/// The time that a text of RFC 3339 is; nothing where it is none.
+pub fn of_rfc3339(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}
+
 /// `20261121T231538Z`: for names of files, which then sort as times do.
 pub fn stamp(ms: i64) -> String {
     match Timestamp::from_millisecond(ms) {

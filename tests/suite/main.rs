@@ -46,5 +46,8 @@ mod ssh_acts;
 mod ssh_files;
 mod takeover;
 mod talos_backup;
+mod talos_diagnose;
+mod talos_etcd;
+mod talos_hosts;
 mod talos_upgrade;
 mod yaml_errors;

@@ -477,7 +477,7 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab nor anybody over the network, and where their own faults are met. Those that meet others
 /// than the lab have rows in `matrix/outside.rs`.
-const ELSEWHERE: [(&str, &str); 20] = [
+const ELSEWHERE: [(&str, &str); 22] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
@@ -488,6 +488,8 @@ const ELSEWHERE: [(&str, &str); 20] = [
     ("netbox.guest", "tests/suite/netbox.rs"),
     ("netbox.setup", "tests/suite/netbox.rs"),
     ("talos.etcd_copy", "tests/suite/talos_backup.rs"),
+    ("talos.etcd_defragment", "tests/suite/talos_etcd.rs"),
+    ("talos.etcd_disarm", "tests/suite/talos_etcd.rs"),
     ("talos.etcd_discard", "tests/suite/talos_backup.rs"),
     ("talos.etcd_encrypt", "tests/suite/talos_backup.rs"),
     ("talos.etcd_prune", "tests/suite/talos_backup.rs"),

@@ -268,3 +268,43 @@ fn a_crash_leaves_a_whole_backup_or_none() {
         assert!(snapshot::check(&world.path("backups").join(&names[0])).is_ok(), "{after}: {}", got.both());
     }
 }
+
+/// What Prometheus is told of the last success, by the textfile that the configuration names.
+fn last_success(rig: &super::rig::Rig) -> Option<f64> {
+    let folder = rig.house.folder().join("metrics");
+    let files = runbook::sys::files::names(folder.clone()).unwrap();
+    let text: String = files.iter().map(|name| runbook::sys::files::read_text(folder.join(name)).unwrap()).collect();
+    let is_ours = |line: &&str| {
+        line.starts_with("runbook_last_success_timestamp_seconds{")
+            && line.contains("runbook=\"etcd-backup\"")
+            && line.contains("cluster=\"prod\"")
+    };
+    text.lines().find(is_ours)?.rsplit_once(' ')?.1.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_is_told_of_whole_backups_alone() {
+    let rig = super::rig::Rig::start("three-node", 1000.0, &[]).await;
+    for name in ["backups", "metrics"] {
+        runbook::sys::files::make_private_dir(rig.house.folder().join(name)).unwrap();
+    }
+    let path = rig.house.folder().join("cluster-config.yaml");
+    let text = runbook::sys::files::read_text(&path).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
+    config["metrics"]["textfile_dir"] = rig.house.folder().join("metrics").display().to_string().into();
+    runbook::sys::files::write_private(path, config.to_string().as_bytes()).unwrap();
+    let folder = format!("folder={}", rig.house.folder().join("backups").display());
+    let words = ["run", "etcd-backup", "--cluster", "prod", "--set", &folder, "--apply", "--yes"];
+    let taken = rig.run(&words).await;
+    assert_eq!(taken.code, Some(0), "{}", taken.text);
+    let first = last_success(&rig).expect("a figure after the first backup");
+    assert!(first > 1_700_000_000.0, "{first}");
+    // One that is damaged is no backup, and no success.
+    rig.fault("snapshot-damaged");
+    let damaged = rig.run(&words).await;
+    assert_eq!(damaged.code, Some(1), "{}", damaged.text);
+    assert_eq!(last_success(&rig), Some(first));
+    let again = rig.run(&words).await;
+    assert_eq!(again.code, Some(0), "{}", again.text);
+    assert!(last_success(&rig).unwrap() > first);
+}

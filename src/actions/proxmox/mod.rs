@@ -12,7 +12,7 @@ pub mod guest;
 pub mod ha;
 pub mod image;
 pub mod inventory;
-mod look;
+pub(super) mod look;
 pub mod node;
 pub mod object;
 mod one;

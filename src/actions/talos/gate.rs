@@ -2,7 +2,6 @@
 //! another control plane's own address has an API server that answers. What a plan, a probe or an earlier step has seen may
 //! be minutes old by then: a drain lies in between, or an installer.
 
-use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
@@ -10,24 +9,13 @@ use super::source::{Machine, TalosSource};
 use super::survey::Members;
 use crate::actions::kubernetes::Clusters;
 use crate::clients::kubernetes::Kubernetes;
-use crate::engine::ports::{Mutate, Observed, Source, Unreadable, World};
+use crate::engine::ports::{Mutate, Unreadable};
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::ResourceKey;
 use crate::placement::quorum::{self, Told};
 
 /// Of whoever calls [`may_go_down`].
 pub(super) const PRIVILEGE: &str = "none of Proxmox: list of nodes, by the cluster's kubeconfig";
-
-/// What is asked of the cluster at this very moment: an action that acts has no World.
-struct Now<'a>(&'a TalosSource);
-
-#[async_trait]
-impl World for Now<'_> {
-    async fn read(&self, resource: &ResourceKey) -> Result<Observed, Failure> {
-        self.0.fetch(resource).await.map(|value| Observed::Known(value.into()))
-    }
-}
 
 /// Whether this node may be taken down now. The only control plane of a cluster may: there it cannot be helped.
 ///
@@ -52,7 +40,7 @@ fn refused(attempted: &str, cluster: &str, name: &str, why: String) -> Failure {
 }
 
 async fn ask(source: &TalosSource, kubernetes: &Kubernetes, cluster: &str, name: &str) -> Result<(), String> {
-    let members = Members::of(&Now(source), cluster).await.map_err(|why| match why {
+    let members = Members::of(source, cluster).await.map_err(|why| match why {
         Unreadable::Failed(failure) => failure.cause,
         Unreadable::Unknown(why) | Unreadable::Later(why) => why,
     })?;
@@ -96,6 +84,8 @@ async fn server(kubernetes: &Kubernetes, plane: &Machine) -> Result<(), String> 
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
 
     use super::*;
     use crate::clients::kubernetes::{Output, Raw, SharedStandIn, StandIn, Via};

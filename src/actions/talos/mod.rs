@@ -1,8 +1,12 @@
 //! Acts on the nodes of a Talos cluster, and the source of what they say.
 
 mod backup;
+mod diagnose;
+mod etcd;
 mod gate;
+mod guest;
 mod left;
+mod look;
 mod plan;
 mod pull;
 mod rollback;
@@ -10,10 +14,13 @@ mod settle;
 mod source;
 mod status;
 mod survey;
+mod suspects;
 mod upgrade;
 mod upgrade_kubernetes;
 
 pub use backup::{BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify};
+pub use diagnose::TalosDiagnose;
+pub use etcd::{EtcdDefragment, EtcdDisarm, EtcdMembers};
 pub use plan::TalosPlanUpgrade;
 pub use pull::TalosPullImage;
 pub use rollback::TalosRollbackNode;

@@ -11,7 +11,7 @@ use super::left::Left;
 use super::settle::Wanted;
 use super::source::{TalosSource, way};
 use super::survey::{Answer, Survey};
-use super::{broken, gate, settled, text};
+use super::{broken, gate, guest, settled, text};
 use crate::actions::deps::Timing;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
@@ -86,6 +86,7 @@ impl TalosRollbackNode {
         .output("node", ValueType::String, "Its name")
         .output("version", ValueType::String, "What runs there")
         .output("boot_id", ValueType::String, "Of its present boot; absent where nothing was to do")
+        .needs_privilege("VM.Audit on /vms")
         .needs_privilege("none of Proxmox: the role os:admin of a talosconfig")
         .needs_privilege(gate::PRIVILEGE);
         Self { spec, timing }
@@ -163,6 +164,7 @@ impl Action for TalosRollbackNode {
             let cause = format!("{name} takes pods: they would be lost with it");
             return Err(refused(cause).remedy("drain it first: kubernetes.drain").into());
         }
+        probe.identities.extend(guest::identity(machine, world).await?);
         Ok(probe)
     }
 

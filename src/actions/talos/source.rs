@@ -5,17 +5,20 @@
 //! | `talos/CLUSTER/nodes` | `[{name, vmid, address, control_plane}]` of its profile; address null where the profile has none |
 //! | `talos/CLUSTER/node/NAME` | [`Node`]: what runs there; `why` instead where it does not answer |
 //! | `talos/CLUSTER/images/NAME` | `{images}`: installers that it has fetched; `why` instead where it does not answer |
+//! | `talos/CLUSTER/look/NAME` | [`Look`](super::look::Look): its services, logs, clock and disks; `why` instead where it does not answer |
 //! | `talos/CLUSTER/etcd/NAME` | [`Etcd`] as that control plane sees it; `why` instead where it does not answer |
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::look::look;
 use super::text;
 use crate::clients::talos::{Alarm, Extension, Member, MemberStatus, Stage, Talos, TalosError};
-use crate::engine::ports::{Call, Source};
+use crate::engine::ports::{Call, Observed, Source, World};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{ResourceKey, Vmid};
 use crate::model::talos::Version;
@@ -164,7 +167,7 @@ impl Source for TalosSource {
         let words: Vec<&str> = resource.as_str().split('/').collect();
         match words[..] {
             ["talos", cluster, "nodes"] => Ok(json!(self.cluster(cluster)?.1)),
-            ["talos", cluster, kind @ ("node" | "etcd" | "images"), name] => {
+            ["talos", cluster, kind @ ("node" | "etcd" | "images" | "look"), name] => {
                 let (talos, address) = self.machine(cluster, name)?;
                 let address = match address {
                     Ok(address) => address,
@@ -173,10 +176,19 @@ impl Source for TalosSource {
                 match kind {
                     "node" => told(name, node(talos, address).await),
                     "images" => told(name, images(talos, address).await),
+                    "look" => told(name, look(talos, address).await),
                     _ => told(name, etcd(talos, address).await),
                 }
             }
             _ => Err(Failure::new(Class::Internal, format!("read {resource}"), "it is no resource")),
         }
+    }
+}
+
+/// A run's own look between two requests, at the machines as they are now.
+#[async_trait]
+impl World for TalosSource {
+    async fn read(&self, resource: &ResourceKey) -> Result<Observed, Failure> {
+        self.fetch(resource).await.map(|value| Observed::Known(Arc::new(value)))
     }
 }

@@ -29,7 +29,7 @@ impl Default for TalosStatus {
             .output(
                 "nodes",
                 ValueType::List,
-                "Maps of name, vmid, address, control_plane, and either why (it does not answer) or version, stage, ready, schematic, extensions, boot_id, kubernetes_name",
+                "Maps of name, vmid, address, control_plane, etcd (leader, member, learner or unknown; null where there is none), and either why (it does not answer) or version, stage, ready, schematic, extensions, boot_id, kubernetes_name",
             )
             .output("etcd", ValueType::Map, "members (how many), leader (a name; null where there is none), size (of the leader's database)")
             .output("findings", ValueType::List, "What is not as it should be, in words")
@@ -39,9 +39,9 @@ impl Default for TalosStatus {
     }
 }
 
-fn row(machine: &Machine, answer: &Answer<Node>) -> Value {
+pub(super) fn row(machine: &Machine, answer: &Answer<Node>, etcd: Option<&str>) -> Value {
     let mut row = json!({"name": machine.name, "vmid": machine.vmid, "address": machine.address,
-        "control_plane": machine.control_plane});
+        "control_plane": machine.control_plane, "etcd": etcd});
     match answer {
         Answer::Not(why) => row["why"] = json!(why),
         Answer::Said(node) => {
@@ -88,10 +88,10 @@ impl Action for TalosStatus {
             return Err(failure.details(findings).remedy("`runbook run talos-status` shows it all").into());
         }
         let outputs = json!({
-            "nodes": nodes.iter().map(|(machine, answer)| row(machine, answer)).collect::<Vec<_>>(),
+            "nodes": nodes.iter().map(|(one, answer)| row(one, answer, survey.role(&one.name))).collect::<Vec<_>>(),
             "etcd": {"members": members, "leader": leader.map(|one| &one.name), "size": size},
             "healthy": findings.is_empty(), "findings": findings,
         });
-        Ok(Reading { outputs, summary, guards: Vec::new(), notes: Vec::new() })
+        Ok(Reading { outputs, summary, guards: Vec::new(), notes: findings })
     }
 }

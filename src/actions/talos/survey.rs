@@ -102,6 +102,17 @@ impl Survey {
         (versions.len() > 1).then(|| format!("the nodes do not run the same Talos: {}", each.join("; ")))
     }
 
+    /// What a control plane is in etcd; nothing for others.
+    pub fn role(&self, name: &str) -> Option<&'static str> {
+        let one = self.told.iter().find(|one| one.name == name)?;
+        Some(match one {
+            one if one.unknown.is_some() => "unknown",
+            one if one.learners.contains(&one.id) => "learner",
+            one if one.has_leader() && one.leader == one.id => "leader",
+            _ => "member",
+        })
+    }
+
     /// The control plane that leads etcd, where all that are known agree.
     pub fn leader(&self) -> Option<&Told> {
         self.told.iter().find(|one| !one.id.is_empty() && self.told.iter().all(|other| other.leader == one.id))

@@ -7,11 +7,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::gate;
 use super::settle::Wanted;
 use super::source::{Machine, Node, TalosSource, node as ask_node, way};
 use super::survey::{Answer, Survey};
-use super::{broken, settled, text};
+use super::{broken, gate, guest, settled, text};
 use crate::actions::deps::Timing;
 use crate::clients::talos::{Talos, TalosError, Upgraded};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
@@ -101,6 +100,7 @@ impl TalosUpgradeNode {
             .output("version", ValueType::String, "What runs there")
             .output("from", ValueType::String, "What ran there")
             .output("boot_id", ValueType::String, "Of its present boot")
+            .needs_privilege("VM.Audit on /vms")
             .needs_privilege("none of Proxmox: the role os:admin of a talosconfig")
             .needs_privilege(gate::PRIVILEGE);
         Self { spec, timing }
@@ -216,6 +216,7 @@ impl Action for TalosUpgradeNode {
             quorum::goes_on_without(&survey.told, name)
                 .map_err(|cause| refused(cause).remedy("mend etcd first: see `runbook run talos-status`"))?;
         }
+        probe.identities.extend(guest::identity(machine, world).await?);
         Ok(probe)
     }
 

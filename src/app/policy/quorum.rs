@@ -50,11 +50,13 @@ impl Touched<'_> {
         Some(Failure::new(Class::Precondition, attempted, cause).remedy(remedy))
     }
 
-    /// The others that do not run, as their own nodes say now. What cannot be told counts as not running.
+    /// The others that do not run or are in motion, as their own nodes say now. What cannot be told counts as not running.
     pub async fn down_now(&self, world: &dyn World) -> Vec<(String, String)> {
         let mut down = Vec::new();
         for other in &self.others {
             let state = match world.read(&Resource::Guest(other.vmid).key()).await {
+                // By whomever: a live move is over in a moment, and may fail.
+                Ok(Observed::Known(guest)) if guest["lock"] == "migrate" => "on its way to another node".to_owned(),
                 Ok(Observed::Known(guest)) => guest["status"].as_str().unwrap_or("gone").to_owned(),
                 Ok(Observed::Unknown(why)) => format!("unknown ({why})"),
                 Err(failure) => format!("unknown ({failure})"),

@@ -89,11 +89,15 @@ pub async fn carry_out(
             .hint(failed.failure.remedy.clone().unwrap_or_else(|| "see the plan above".into())));
     }
     if !plan.has_work() {
-        face.printer.note("Nothing to do: everything is as it should be.");
+        face.printer.note(match plan.warnings.is_empty() {
+            true => "Nothing to do: everything is as it should be.",
+            // A reading has found something: it is well only for the runbook, which has nothing to change.
+            false => "Nothing to do; see the warnings.",
+        });
         if json {
             face.printer.json(&serde_json::json!({
                 "format_version": crate::report::FORMAT_VERSION, "run": null, "runbook": plan.runbook,
-                "status": "succeeded", "steps": [],
+                "status": "succeeded", "steps": [], "warnings": plan.warnings,
             }));
         }
         return Ok(Exit::Done);

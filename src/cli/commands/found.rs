@@ -1,10 +1,10 @@
-//! What an action that only looks has found: lists of guests and templates as tables, all else as YAML.
+//! What an action that only looks has found: lists of guests, templates and nodes of a cluster as tables, all else as YAML.
 
 use serde_json::Value;
 
 use crate::cli::Face;
 use crate::cli::args::Output;
-use crate::report::{Cell, Column, FORMAT_VERSION, Table, bytes};
+use crate::report::{Cell, Column, FORMAT_VERSION, Table, bytes, cluster_nodes, cluster_suspects};
 
 /// Shows it.
 pub fn tell(face: &Face, action: &str, summary: &str, outputs: &Value) {
@@ -32,12 +32,20 @@ pub fn tell(face: &Face, action: &str, summary: &str, outputs: &Value) {
     if !table.is_empty() {
         face.printer.data(&table.render(face.printer.look(), 0));
     }
+    let suspects = cluster_suspects(outputs, face.printer.look(), 0);
+    if !suspects.is_empty() {
+        face.printer.data(&suspects);
+    } else {
+        let findings = outputs["findings"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        findings.for_each(|finding| face.printer.note(&format!("Warning: {finding}")));
+    }
 }
 
 /// The rows of a list, and the table of them.
 fn listed<'a>(action: &str, outputs: &'a Value) -> Option<(&'a Vec<Value>, Table)> {
     match action {
         "proxmox.guests" => Some(guests(outputs["guests"].as_array()?)),
+        "talos.status" | "talos.diagnose" => Some((outputs["nodes"].as_array()?, cluster_nodes(outputs)?)),
         "proxmox.templates" => Some(templates(outputs["templates"].as_array()?)),
         _ => None,
     }

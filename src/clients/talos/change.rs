@@ -317,14 +317,6 @@ impl Talos {
         let text = self.ask(server, node, &["dmesg"], PATIENCE).await?;
         Ok(without_node(node, &text))
     }
-
-    /// Its clock beside that of its time server, as talosctl shows them.
-    ///
-    /// # Errors
-    /// It does not answer, or its time server does not.
-    pub async fn time(&self, server: Option<Minor>, node: &str) -> Result<String, TalosError> {
-        self.ask(server, node, &["time"], PATIENCE).await
-    }
 }
 
 fn is_outcome(line: &str) -> bool {
@@ -413,6 +405,8 @@ mod tests {
                 &["etcd", "alarm", "disarm"],
                 &["get", "machineconfig", "--output", "json"],
                 &["dmesg"],
+                &["mounts"],
+                &["services"],
                 &["time"],
             ] {
                 taken(client, words);

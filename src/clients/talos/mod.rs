@@ -7,6 +7,7 @@
 pub mod backup;
 mod change;
 mod direct;
+pub mod discreet;
 mod read;
 pub mod snapshot;
 mod stream;
@@ -20,7 +21,7 @@ use std::time::Duration;
 pub use backup::Said;
 pub use change::{Applied, DryRun, Mode, Upgraded};
 pub use direct::{SharedStandIn, StandIn};
-pub use read::{Alarm, Extension, Member, MemberStatus, NodeVersion, Service, Stage};
+pub use read::{Alarm, Clock, Extension, Member, MemberStatus, Mount, NodeVersion, Service, Stage};
 
 use crate::model::talos::Minor;
 use crate::sys::process::{self, Ended, ProcessError, Spec};

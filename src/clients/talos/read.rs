@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Talos, TalosError, stream, table};
 use crate::model::talos::{Minor, Version};
+use crate::sys::clock;
 
 /// For a node to answer; there is no limit of talosctl's own but for the connection.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,6 +59,8 @@ pub struct MemberStatus {
     pub raft_applied: u64,
     /// `20 MB`
     pub size: String,
+    /// How much of that is in use, in whole percent; nothing where it is not said.
+    pub in_use: Option<u32>,
     pub errors: String,
 }
 
@@ -77,6 +80,47 @@ pub struct Service {
     /// `OK`, `Fail`, or `?` where nobody knows.
     pub health: String,
     pub event: String,
+}
+
+/// A file system of a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mount {
+    /// `/dev/sda6`
+    pub filesystem: String,
+    /// In percent.
+    pub used: f64,
+    /// `/var`
+    pub on: String,
+}
+
+impl Mount {
+    /// Whether anything can be written there that stays: the system's own images are full by their nature, and what is in
+    /// memory is another matter.
+    pub fn is_kept(&self) -> bool {
+        self.filesystem.starts_with("/dev/") && !self.filesystem.starts_with("/dev/loop")
+    }
+}
+
+/// A node's clock beside that of a time server, as it reads both at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    pub server: String,
+    /// By how many milliseconds it is ahead of the server; behind it: less than 0.
+    pub ahead_ms: i64,
+}
+
+/// `45.5` of `9.1 MB (45.50%)`, and of `45.50%`.
+fn share(text: &str) -> Option<f64> {
+    let (_, last) = text.rsplit_once('(').unwrap_or(("", text));
+    last.trim_end_matches(')').strip_suffix('%')?.parse().ok()
+}
+
+/// Milliseconds since 1970 of a time as Go writes it: `2026-11-23 01:22:21.5 +0000 UTC`.
+fn of_go(text: &str) -> Option<i64> {
+    let mut words = text.split_whitespace();
+    let (day, time, zone) = (words.next()?, words.next()?, words.next()?);
+    let zone = format!("{}:{}", zone.get(..3)?, zone.get(3..)?);
+    clock::of_rfc3339(&format!("{day}T{time}{zone}"))
 }
 
 fn strange(node: &str, what: &str, why: impl Into<String>) -> TalosError {
@@ -180,6 +224,7 @@ impl Talos {
                 raft_index: row.get("RAFT INDEX")?.parse().ok()?,
                 raft_applied: row.get("RAFT APPLIED INDEX")?.parse().ok()?,
                 size: row.get("DB SIZE")?.clone(),
+                in_use: row.get("IN USE").and_then(|text| share(text)).map(|share| share as u32),
                 errors: row.get("ERRORS")?.clone(),
             })
         };
@@ -213,5 +258,56 @@ impl Talos {
         };
         let rows = table::rows(&text);
         rows.iter().map(|row| service(row).ok_or_else(|| strange(node, "services", format!("{row:?}")))).collect()
+    }
+
+    /// The file systems that are mounted.
+    ///
+    /// # Errors
+    /// It does not answer, or its table is not understood.
+    pub async fn mounts(&self, minor: Option<Minor>, node: &str) -> Result<Vec<Mount>, TalosError> {
+        let text = self.ask(minor, node, &["mounts"], PATIENCE).await?;
+        let mount = |row: &std::collections::BTreeMap<String, String>| {
+            Some(Mount {
+                filesystem: row.get("FILESYSTEM")?.clone(),
+                used: share(row.get("PERCENT USED")?)?,
+                on: row.get("MOUNTED ON")?.clone(),
+            })
+        };
+        let rows = table::rows(&text);
+        rows.iter().map(|row| mount(row).ok_or_else(|| strange(node, "mounts", format!("{row:?}")))).collect()
+    }
+
+    /// Its clock beside that of its time server.
+    ///
+    /// # Errors
+    /// It does not answer, its time server does not, or its table is not understood.
+    pub async fn time(&self, minor: Option<Minor>, node: &str) -> Result<Clock, TalosError> {
+        let text = self.ask(minor, node, &["time"], PATIENCE).await?;
+        let rows = table::rows(&text);
+        let [row] = &rows[..] else {
+            return Err(strange(node, "time", format!("{} rows instead of one", rows.len())));
+        };
+        let read = || {
+            let at = |name: &str| of_go(row.get(name)?);
+            Some(Clock { server: row.get("NTP-SERVER")?.clone(), ahead_ms: at("NODE-TIME")? - at("NTP-SERVER-TIME")? })
+        };
+        read().ok_or_else(|| strange(node, "time", format!("{row:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_and_times_are_read() {
+        assert_eq!((share("9.1 MB (45.50%)"), share("97.00%"), share("9.1 MB")), (Some(45.5), Some(97.0), None));
+        let at = |text: &str| of_go(text).unwrap();
+        assert_eq!(at("2026-11-23 01:22:21.5 +0000 UTC") - at("2026-11-23 01:22:20 +0000 UTC"), 1500);
+        assert_eq!(at("2026-11-23 01:22:21.123456789 +0000 UTC") % 1000, 123);
+        assert_eq!(at("2026-11-23 03:22:21 +0200 CEST"), at("2026-11-23 01:22:21 +0000 UTC"));
+        for text in ["", "2026-11-23", "2026-11-23 25:00:00 +0000 UTC", "now is the time"] {
+            assert_eq!(of_go(text), None, "{text}");
+        }
     }
 }

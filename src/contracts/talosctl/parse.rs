@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use super::data::{Command, Contract, Flag};
 
+/// Stands for what is not known yet, as the whole word or a part of it: it is taken for what would be right. No argument of a
+/// program can have it.
+pub const OPEN: char = '\u{0}';
+
 /// What was typed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Typed {
@@ -52,9 +56,12 @@ impl Contract {
     /// # Errors
     /// What this version of talosctl refuses before it has spoken to anybody.
     pub fn parse(&self, words: &[String]) -> Result<Typed, Refusal> {
-        let mut reading = Reading { contract: self, typed: Typed::default(), command: None };
+        let mut reading = Reading { contract: self, typed: Typed::default(), command: None, open: false };
         let mut rest = words.iter();
         while let Some(word) = rest.next() {
+            if reading.open {
+                break;
+            }
             match word.as_str() {
                 "--" => {
                     reading.typed.args.extend(rest.cloned());
@@ -74,11 +81,17 @@ struct Reading<'a> {
     contract: &'a Contract,
     typed: Typed,
     command: Option<&'a Command>,
+    /// What comes is not to be judged.
+    open: bool,
 }
 
 impl Reading<'_> {
     /// A word that is no flag: a command, or what it is about.
     fn word(&mut self, word: &str) -> Result<(), Refusal> {
+        // Which command it will be is not known, nor then what may follow.
+        if word.contains(OPEN) && self.typed.args.is_empty() && self.contract.has_below(&self.typed.path) {
+            self.open = true;
+        }
         if self.typed.args.is_empty()
             && let Some(next) = self.below(word)
         {
@@ -86,7 +99,7 @@ impl Reading<'_> {
             self.command = self.contract.commands.iter().find(|command| command.path == self.typed.path);
             return Ok(());
         }
-        if self.typed.path.is_empty() {
+        if self.typed.path.is_empty() && !self.open {
             return refuse(format!("unknown command {word:?} for \"talosctl\""));
         }
         self.typed.args.push(word.to_owned());
@@ -114,7 +127,8 @@ impl Reading<'_> {
     fn long<'a>(&mut self, text: &str, rest: &mut impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
         let (name, given) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
         let Some(flag) = self.find(|flag| flag.name == name) else {
-            return refuse(format!("unknown flag: --{name}"));
+            self.open = name.contains(OPEN);
+            return if self.open { Ok(()) } else { refuse(format!("unknown flag: --{name}")) };
         };
         let value = match given {
             Some(value) => value.to_owned(),
@@ -133,6 +147,10 @@ impl Reading<'_> {
     fn shorthands<'a>(&mut self, text: &str, rest: &mut impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
         let mut at = text;
         while let Some(letter) = at.chars().next() {
+            if letter == OPEN {
+                self.open = true;
+                return Ok(());
+            }
             let Some(flag) = self.find(|flag| flag.short == Some(letter)) else {
                 return refuse(format!("unknown shorthand flag: '{letter}' in -{at}"));
             };
@@ -161,11 +179,15 @@ impl Reading<'_> {
     fn end(mut self) -> Result<Typed, Refusal> {
         let runnable = self.command.filter(|command| command.runnable);
         // A head of other commands shows its help and is content with anything.
-        self.typed.help |= runnable.is_none();
+        self.typed.help |= runnable.is_none() && !self.open;
+        // A word of which nothing is known may as well be a flag.
+        let countable = !self.open && !self.typed.args.iter().any(|word| word.starts_with(OPEN));
         if !self.typed.help
             && let Some(command) = runnable
+            && countable
         {
             counted(command, &self.typed.args)?;
+            complete(&self.typed)?;
         }
         Ok(self.typed)
     }
@@ -176,6 +198,7 @@ fn taken(flag: &Flag, value: &str) -> Result<(String, Vec<String>, Option<String
     let bad = |why: String| refuse(format!("invalid argument {value:?} for {:?} flag: {why}", flag.title()));
     let number = |of: &str| format!("strconv.Parse{of}: parsing {value:?}: invalid syntax");
     match flag.kind.as_str() {
+        _ if value.contains(OPEN) => {}
         "bool" if !is_bool(value) => return bad(number("Bool")),
         "int" | "int32" if value.parse::<i32>().is_err() => return bad(number("Int")),
         "uint" | "uint16" if value.parse::<u32>().is_err() => return bad(number("Uint")),
@@ -212,6 +235,26 @@ fn counted(command: &Command, args: &[String]) -> Result<(), Refusal> {
             refuse(format!("accepts between {a} and {b} arg(s), received {n}"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Flags that a command does not do without, of all versions; cobra names them sorted.
+///
+/// Source: `cmd/talosctl/cmd/mgmt/gen`, `MarkFlagRequired`.
+const REQUIRED: [(&[&str], &[&str]); 5] = [
+    (&["gen", "ca"], &["organization"]),
+    (&["gen", "crt"], &["ca", "csr", "name"]),
+    (&["gen", "csr"], &["ip", "key"]),
+    (&["gen", "key"], &["name"]),
+    (&["gen", "keypair"], &["organization"]),
+];
+
+fn complete(typed: &Typed) -> Result<(), Refusal> {
+    let wanted = REQUIRED.iter().find(|(path, _)| typed.path == *path).map_or(&[][..], |(_, flags)| flags);
+    let missing: Vec<&str> = wanted.iter().copied().filter(|flag| !typed.flags.contains_key(*flag)).collect();
+    match missing[..] {
+        [] => Ok(()),
+        _ => refuse(format!("required flag(s) \"{}\" not set", missing.join("\", \""))),
     }
 }
 

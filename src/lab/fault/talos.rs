@@ -19,6 +19,14 @@ pub enum TalosFault {
     EtcdLearner,
     /// Its database is too large: NOSPACE.
     EtcdAlarm,
+    /// Its database differs from the others': CORRUPT.
+    EtcdCorrupt,
+    /// Its clock is a minute and a half behind.
+    ClockBehind,
+    /// The file system of its containers and of etcd is nearly full.
+    DiskFull,
+    /// Its kubelet does not become healthy.
+    KubeletUnhealthy,
 }
 
 /// How a snapshot goes wrong.
@@ -31,7 +39,7 @@ pub enum SnapshotFault {
 }
 
 impl TalosFault {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 12] = [
         Self::RollsBack,
         Self::NeverReturns,
         Self::LosesExtensions,
@@ -40,6 +48,10 @@ impl TalosFault {
         Self::EtcdUnhealthy,
         Self::EtcdLearner,
         Self::EtcdAlarm,
+        Self::EtcdCorrupt,
+        Self::ClockBehind,
+        Self::DiskFull,
+        Self::KubeletUnhealthy,
     ];
 
     /// The word that a person writes for it.
@@ -53,6 +65,10 @@ impl TalosFault {
             Self::EtcdUnhealthy => "etcd-unhealthy",
             Self::EtcdLearner => "etcd-learner",
             Self::EtcdAlarm => "etcd-alarm",
+            Self::EtcdCorrupt => "etcd-corrupt",
+            Self::ClockBehind => "talos-clock-behind",
+            Self::DiskFull => "talos-disk-full",
+            Self::KubeletUnhealthy => "talos-kubelet-unhealthy",
         }
     }
 

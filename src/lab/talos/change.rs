@@ -146,7 +146,7 @@ fn legacy(world: &mut World, call: &Call<'_>, vmid: Vmid, reference: &str) -> Re
 }
 
 fn acknowledged(world: &World, call: &Call<'_>) -> String {
-    let row = [call.node.to_owned(), "Upgrade request received".to_owned(), text::time(world)];
+    let row = [call.node.to_owned(), "Upgrade request received".to_owned(), text::time(world.epoch_ms())];
     text::table(&["NODE", "ACK", "STARTED"], &[row.to_vec()])
 }
 
@@ -301,7 +301,7 @@ pub(super) fn images(world: &World, call: &Call<'_>) -> Reply {
     let Some((_, machine)) = world.machine_at(call.node) else { return call.unreachable("error listing images: ") };
     let row = |image: &String| {
         let digest = format!("sha256:{}", text::digest(image));
-        vec![call.node.to_owned(), image.clone(), digest, "160 MB".to_owned(), text::time(world)]
+        vec![call.node.to_owned(), image.clone(), digest, "160 MB".to_owned(), text::time(world.epoch_ms())]
     };
     let rows: Vec<Vec<String>> = machine.images.iter().map(row).collect();
     Reply::said(text::table(&["NODE", "IMAGE", "DIGEST", "SIZE", "CREATED"], &rows))

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Reply, text};
 use crate::lab::world::World;
-use crate::lab::world::talos::{Machine, Stage};
+use crate::lab::world::talos::{Ill, Machine, Stage};
 use crate::model::ids::Vmid;
 
 pub(super) fn version(world: &World, call: &Call<'_>) -> Reply {
@@ -88,6 +88,9 @@ fn stage(world: &World, vmid: Vmid, machine: &Machine) -> Vec<(String, Value)> {
     let unmet: Vec<Value> = match machine.stage {
         Stage::Running if machine.etcd.is_some() && !world.etcd_answers(vmid) => {
             vec![json!({"name": "services", "reason": "etcd not healthy"})]
+        }
+        Stage::Running if machine.ills.contains(&Ill::KubeletUnhealthy) => {
+            vec![json!({"name": "services", "reason": "kubelet not healthy"})]
         }
         Stage::Running | Stage::Maintenance => Vec::new(),
         _ => vec![json!({"name": "nodeReady", "reason": "node is not ready"})],
@@ -220,7 +223,8 @@ pub(super) fn service(world: &World, node: &str, name: &str) -> Option<(&'static
     if !names(machine).contains(&name) {
         return None;
     }
-    let sick = name == "etcd" && !(world.etcd_answers(vmid) && world.etcd_has_quorum());
+    let sick = name == "etcd" && !(world.etcd_answers(vmid) && world.etcd_has_quorum())
+        || name == "kubelet" && machine.ills.contains(&Ill::KubeletUnhealthy);
     Some(match name {
         _ if sick => ("Fail", "Health check failed: context deadline exceeded"),
         "dashboard" | "auditd" => ("?", "Health check successful"),

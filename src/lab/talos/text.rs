@@ -5,7 +5,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::contracts::talosctl::Contract;
-use crate::lab::world::World;
 
 /// Padding 3, spaces; the last column is not padded.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
@@ -66,9 +65,9 @@ pub(super) fn digest(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What time it is in the lab, as Go writes it.
-pub(super) fn time(world: &World) -> String {
-    let at = crate::sys::clock::rfc3339(world.epoch_ms());
+/// A time (milliseconds since 1970), as Go writes it.
+pub(super) fn time(ms: i64) -> String {
+    let at = crate::sys::clock::rfc3339(ms);
     let (day, rest) = at.split_once('T').unwrap_or((&at, ""));
     format!("{day} {} +0000 UTC", rest.trim_end_matches('Z'))
 }

@@ -215,7 +215,8 @@ impl World {
                 "config": digest, "staged": machine.staged.is_some()});
             state.insert(format!("{}/node/{}", machine.cluster, machine.hostname), node);
             if let Some(etcd) = &machine.etcd {
-                let member = serde_json::json!({"member": !etcd.removed, "learner": etcd.learner, "alarm": etcd.alarm});
+                let member = serde_json::json!({"member": !etcd.removed, "learner": etcd.learner, "alarm": etcd.alarm,
+                    "bytes": etcd.size});
                 state.insert(format!("{}/etcd/{}", machine.cluster, machine.hostname), member);
             }
         }

@@ -8,6 +8,7 @@ mod examples;
 mod notify;
 mod recursion;
 mod schema;
+mod talosctl_call;
 mod values;
 
 use super::*;

@@ -96,7 +96,9 @@ impl Unit {
         }
         if self.effect == Effect::Read {
             let reading = self.reading().await?;
-            self.say(Said::Note(Note::Log { path: self.call.path.clone(), line: reading.summary }));
+            for line in std::iter::once(reading.summary).chain(reading.notes) {
+                self.say(Said::Note(Note::Log { path: self.call.path.clone(), line }));
+            }
             self.check(None, &reading.outputs).await?;
             return Ok(Ending::Ok { outputs: reading.outputs });
         }

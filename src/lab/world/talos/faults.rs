@@ -19,6 +19,9 @@ pub(in crate::lab) enum Ill {
     KubeletStays,
     EtcdUnhealthy,
     EtcdLearner,
+    ClockBehind,
+    DiskFull,
+    KubeletUnhealthy,
     /// Its disk was wiped.
     NoSystem,
 }
@@ -38,6 +41,16 @@ impl World {
             TalosFault::KubeletStays => Ill::KubeletStays,
             TalosFault::EtcdUnhealthy => Ill::EtcdUnhealthy,
             TalosFault::EtcdLearner => Ill::EtcdLearner,
+            TalosFault::ClockBehind => Ill::ClockBehind,
+            TalosFault::DiskFull => Ill::DiskFull,
+            TalosFault::KubeletUnhealthy => Ill::KubeletUnhealthy,
+            TalosFault::EtcdCorrupt => {
+                self.member_of(vmid, node)?;
+                if let Some(etcd) = self.machine_mut(vmid).and_then(|one| one.etcd.as_mut()) {
+                    etcd.alarm = Some("CORRUPT".into());
+                }
+                return Ok(());
+            }
             TalosFault::EtcdAlarm => {
                 self.member_of(vmid, node)?;
                 self.fill_etcd(vmid);
@@ -80,8 +93,11 @@ impl World {
             let dark = machine.stage == Stage::Dark && !machine.ills.contains(&Ill::NoSystem);
             machine.ills.retain(|ill| *ill == Ill::NoSystem);
             if let Some(etcd) = &mut machine.etcd {
-                (etcd.learner, etcd.alarm) = (false, None);
-                etcd.size = etcd.used.saturating_mul(2);
+                // One that is too large would only ring again.
+                if etcd.alarm.take().is_some() {
+                    etcd.size = etcd.size.min(etcd.used.saturating_mul(2));
+                }
+                etcd.learner = false;
             }
             if on && dark {
                 self.machine_power(vmid, true);
