@@ -29,7 +29,7 @@ use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
 use super::talos::{
     EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, TalosPlanUpgrade,
-    TalosStatus, TalosUpgradeNode,
+    TalosPullImage, TalosRollbackNode, TalosStatus, TalosUpgradeKubernetes, TalosUpgradeNode,
 };
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
@@ -50,6 +50,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(kubernetes::Nodes::default()),
         Arc::new(kubernetes::Pods::default()),
         Arc::new(StorageHealth::default()),
+        Arc::new(kubernetes::Versions::default()),
         Arc::new(LocalRun::new(deps.folder.clone())),
         Arc::new(NetboxCompare::new(deps.netbox.clone())),
         Arc::new(NetboxGuest::default()),
@@ -133,6 +134,9 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(EtcdVerify::new(deps.files.clone())),
         Arc::new(TalosStatus::default()),
         Arc::new(TalosUpgradeNode::new(deps.timing)),
+        Arc::new(TalosPullImage::default()),
+        Arc::new(TalosRollbackNode::new(deps.timing)),
+        Arc::new(TalosUpgradeKubernetes::new(deps.timing)),
         Arc::new(TaskRun::new(deps.taskfile.clone())),
         Arc::new(YamlSet::new(deps.folder.clone())),
     ];

@@ -124,9 +124,15 @@ impl Config {
         })
     }
 
-    /// `config` and `cluster` as expressions see them.
+    /// `config` and `cluster` as expressions see them; `cluster.file` is the profile's file, `cluster.folder` the one it is in.
     pub fn scope(&self, cluster: Option<&Cluster>) -> BTreeMap<String, Value> {
-        scope_of(&self.site, cluster)
+        let mut scope = scope_of(&self.site, cluster);
+        if let (Some(cluster), Some(Value::Object(profile))) = (cluster, scope.get_mut("cluster")) {
+            let folder = self.folder().join("clusters");
+            profile.insert("file".into(), folder.join(format!("{}.yaml", cluster.name)).display().to_string().into());
+            profile.insert("folder".into(), folder.display().to_string().into());
+        }
+        scope
     }
 }
 

@@ -479,6 +479,7 @@ Faults:
   challenge-fails:pve1.example.org
   talos-rolls-back:cp1   its next new version does not boot   ·   talos-loses-extensions:cp1   it comes up without them
   talos-never-returns:cp1   from its next boot   ·   upgrade-hangs:cp1   talosctl never ends though the node is back
+  kubelet-stays:w1   the next kubelet that it is given does not start
   etcd-unhealthy:cp1   etcd-learner:cp1   etcd-alarm:cp1   ·   snapshot-cut   snapshot-damaged   the next one of etcd
   drain-blocked:shop/web   a disruption budget never allows anything   ·   node-not-ready:w1   ·   storage-degraded
   @40s FAULT        after so much of the lab's time

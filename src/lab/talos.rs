@@ -108,6 +108,7 @@ fn answer(world: &mut World, contract: &Contract, typed: &Typed, file: Option<&s
         ["etcd", "remove-member"] => etcd::remove(world, &call),
         ["etcd", "defrag"] => etcd::defrag(world, &call),
         ["upgrade"] => change::upgrade(world, &call),
+        ["upgrade-k8s"] => change::upgrade_kubernetes(world, &call),
         ["reboot"] => change::down(world, &call, &Down::Reboot),
         ["shutdown"] => change::down(world, &call, &Down::Shutdown),
         ["rollback"] => change::rollback(world, &call),

@@ -36,7 +36,8 @@ pub const CONFIG: [&str; 11] = [
     "vmid_ranges",
 ];
 /// What `cluster` holds.
-pub const CLUSTER: [&str; 8] = ["flux", "name", "network", "nodes", "tags", "talos", "template", "type"];
+pub const CLUSTER: [&str; 10] =
+    ["file", "flux", "folder", "name", "network", "nodes", "tags", "talos", "template", "type"];
 
 pub fn check(reader: &mut Reader<'_>, runbook: &Runbook, callables: &Callables<'_>) {
     let mut checker = Checker { reader, callables, params: Vec::new(), vars: Vec::new(), all_vars: Vec::new() };

@@ -13,6 +13,11 @@ pub enum Hop {
 }
 
 impl Hop {
+    pub fn version(&self) -> &Version {
+        let (Self::Talos(version) | Self::Kubernetes(version)) = self;
+        version
+    }
+
     /// `Talos 1.13.9`
     pub fn title(&self) -> String {
         match self {

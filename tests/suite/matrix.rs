@@ -518,7 +518,7 @@ fn laid(fault: impl Into<String>, when: When) -> Laid {
 /// Nothing in Proxmox asks how Talos and Kubernetes are: tests/suite/talos_upgrade.rs, talos_backup.rs, kubernetes.rs.
 fn is_of_a_cluster(kind: &str) -> bool {
     ["talos-", "etcd-", "snapshot-"].iter().any(|of| kind.starts_with(of))
-        || matches!(kind, "upgrade-hangs" | "drain-blocked" | "node-not-ready" | "storage-degraded")
+        || matches!(kind, "upgrade-hangs" | "kubelet-stays" | "drain-blocked" | "node-not-ready" | "storage-degraded")
 }
 
 /// All that one kind of fault can do to this action.

@@ -124,9 +124,10 @@ fn chosen(ordeal: &Ordeal, each: usize) -> Vec<Stroke> {
     match wanted().as_deref() {
         None => choice(ordeal, all(ordeal), each),
         Some("all") => all(ordeal),
-        Some(text) => {
-            all(ordeal).into_iter().filter(|stroke| name(stroke) == text || name(stroke).starts_with(&format!("{text}:"))).collect()
-        }
+        Some(text) => all(ordeal)
+            .into_iter()
+            .filter(|stroke| name(stroke) == text || name(stroke).starts_with(&format!("{text}:")))
+            .collect(),
     }
 }
 

@@ -8,6 +8,7 @@ mod source;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ pub use drain::Drain;
 pub use look::{Nodes, Pods};
 pub use source::KubernetesSource;
 pub use storage::StorageHealth;
+pub use versions::Versions;
+pub(in crate::actions) use versions::{Running, look_at_versions, running};
 
 use super::class;
 use crate::clients::kubernetes::{Budget, Kubernetes, KubernetesError, Node, Pod};

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `kubernetes/CLUSTER/nodes` | [`Node`](crate::clients::kubernetes::Node) by name |
 //! | `kubernetes/CLUSTER/pods/NODE` | `{pods, budgets}`: what is on the node (`*`: on all), and the budgets of all namespaces |
+//! | `kubernetes/CLUSTER/components` | [`Component`](crate::clients::kubernetes::Component) by `NODE/NAME`: the static pods of the control planes |
 //! | `kubernetes/CLUSTER/storage` | `{longhorn: [volume], rook: [cluster]}`; null where it is not installed |
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
+use super::versions::by_place;
 use super::{Clusters, On, failed};
 use crate::clients::kubernetes::{Kubernetes, KubernetesError};
 use crate::engine::ports::Source;
@@ -34,6 +36,7 @@ async fn fetch(client: &Kubernetes, kind: &str, name: Option<&str>) -> Result<Op
             let pods = client.pods(Some(node).filter(|node| *node != "*")).await?;
             json!(On { pods, budgets: client.budgets().await? })
         }
+        ("components", None) => json!(by_place(client.components().await?)),
         ("storage", None) => json!({"longhorn": client.volumes().await?, "rook": client.ceph().await?}),
         _ => return Ok(None),
     }))

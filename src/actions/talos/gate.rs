@@ -14,7 +14,7 @@ use crate::engine::ports::{Mutate, Observed, Source, Unreadable, World};
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::ResourceKey;
-use crate::placement::quorum::{self, Told};
+use crate::placement::quorum;
 
 /// Of whoever calls [`may_go_down`].
 pub(super) const PRIVILEGE: &str = "none of Proxmox: list of nodes, by the cluster's kubeconfig";
@@ -59,17 +59,8 @@ async fn ask(source: &TalosSource, kubernetes: &Kubernetes, cluster: &str, name:
     if matches!(&members.planes[..], [only] if only.name == name) {
         return Ok(());
     }
-    goes_on(&members.told, name)?;
+    quorum::goes_on_without(&members.told, name)?;
     is_served(kubernetes, &members.planes, name).await
-}
-
-/// Whether etcd does; else with whatever is not well on the others.
-fn goes_on(told: &[Told], name: &str) -> Result<(), String> {
-    quorum::goes_on_without(told, name).map_err(|why| {
-        let own = format!("{name}:");
-        let found: Vec<String> = quorum::findings(told).into_iter().filter(|line| !line.starts_with(&own)).collect();
-        if found.is_empty() { why } else { format!("{why} ({})", found.join("; ")) }
-    })
 }
 
 /// Whether another control plane's API server answers, at its own address: the one that they share may be this node's, or
@@ -99,35 +90,6 @@ mod tests {
 
     use super::*;
     use crate::clients::kubernetes::{Output, Raw, SharedStandIn, StandIn, Via};
-
-    fn told(n: usize) -> Told {
-        let id = |n: usize| format!("{n:016x}");
-        Told {
-            name: format!("cp{n}"),
-            unknown: None,
-            id: id(n),
-            members: (1..=3).map(id).collect(),
-            learners: Vec::new(),
-            leader: id(1),
-            raft_index: 10,
-            raft_applied: 10,
-            alarms: Vec::new(),
-            errors: String::new(),
-        }
-    }
-
-    #[test]
-    fn a_control_plane_goes_only_where_the_others_are_well_and_it_is_said_who_is_not() {
-        let mut all: Vec<Told> = (1..=3).map(told).collect();
-        assert_eq!((goes_on(&all, "cp2"), goes_on(&all, "w1")), (Ok(()), Ok(())));
-        all[2].unknown = Some("no answer".into());
-        let why = goes_on(&all, "cp2").unwrap_err();
-        assert!(why.contains("without cp2, 1 are well (cp3: nothing is known of its etcd: no answer"), "{why}");
-        assert_eq!((goes_on(&all, "cp3"), goes_on(&all, "w1")), (Ok(()), Ok(())), "two of three go on");
-        all[1].leader = String::new();
-        assert!(goes_on(&all, "cp3").is_err() && goes_on(&all, "w1").is_err(), "one that sees no leader is not well");
-        assert!(goes_on(&[], "w1").unwrap_err().contains("not known who the members"));
-    }
 
     /// API servers of which only these answer; it keeps who was asked.
     struct Servers(&'static [&'static str], Mutex<Vec<String>>);

@@ -2,14 +2,52 @@
 
 mod backup;
 mod gate;
+mod left;
 mod plan;
+mod pull;
+mod rollback;
+mod settle;
 mod source;
 mod status;
 mod survey;
 mod upgrade;
+mod upgrade_kubernetes;
 
 pub use backup::{BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify};
 pub use plan::TalosPlanUpgrade;
+pub use pull::TalosPullImage;
+pub use rollback::TalosRollbackNode;
 pub use source::{Machine, TalosSource};
 pub use status::TalosStatus;
 pub use upgrade::TalosUpgradeNode;
+pub use upgrade_kubernetes::TalosUpgradeKubernetes;
+
+use crate::clients::talos::TalosError;
+use crate::engine::ports::{Call, Unreadable};
+use crate::model::effect::Done;
+use crate::model::failure::{Class, Failure};
+
+fn text<'a>(call: &'a Call, name: &str) -> &'a str {
+    call.get(name).as_str().unwrap_or_default()
+}
+
+/// What talosctl said to an act of which so much was done.
+fn broken(attempted: String, error: &TalosError, done: Done) -> Failure {
+    let class = match error {
+        TalosError::Program(_) => Class::Precondition,
+        error if error.is_denied() => Class::Refused,
+        error if error.is_unreachable() => Class::Unreachable,
+        _ => Class::Failed,
+    };
+    Failure::new(class, attempted, error.to_string()).done(done)
+}
+
+/// Of a reading in a run, where nothing is known later.
+fn settled(error: Unreadable) -> Failure {
+    match error {
+        Unreadable::Failed(failure) => failure,
+        Unreadable::Unknown(why) | Unreadable::Later(why) => {
+            Failure::new(Class::Internal, "read a Talos cluster in a run", why)
+        }
+    }
+}

@@ -1,9 +1,12 @@
 //! `talos.plan_upgrade`: by which versions a cluster gets to the wanted ones, with which images, and in which order its nodes go. It changes nothing
 //! and refuses what could not be carried through.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use super::left::Left;
 use super::source::{Machine, Node};
 use super::survey::{Answer, Survey};
 use crate::contracts::talos::support;
@@ -52,8 +55,9 @@ impl Default for TalosPlanUpgrade {
             .output(
                 "hops",
                 ValueType::List,
-                "Maps of what (talos or kubernetes), version, and for talos nodes: maps of name, address, control_plane, kubernetes_name, image, in the order in which they go",
+                "Maps of what (talos or kubernetes), version, planes and workers: maps of name, address, kubernetes_name, image, from, schematic, in the order in which they go; for kubernetes both are empty",
             )
+            .output("images", ValueType::List, "Maps of key, node and image: every installer that a node will need")
             .output("from", ValueType::Map, "talos (the oldest that runs), kubernetes")
             .output("to", ValueType::Map, "talos, kubernetes")
             .output("upgraded", ValueType::Bool, "Whether there is nothing left to do")
@@ -133,6 +137,25 @@ fn possible(call: &Call, survey: &Survey, leader: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A node at which an earlier run has stopped may have lost what its image had: it is upgraded to the schematic that it runs
+/// only where another one, that nothing happened to, runs the same.
+fn as_the_others(call: &Call, (machine, node): Known<'_>, all: &[Known<'_>]) -> Result<(), Failure> {
+    let mut others = all.iter().filter(|(other, _)| other.name != machine.name).peekable();
+    if call.get("schematic").is_string()
+        || others.peek().is_none()
+        || others.any(|(_, other)| other.schematic == node.schematic)
+    {
+        return Ok(());
+    }
+    let runs = node.schematic.as_deref().unwrap_or("none");
+    let cause = format!(
+        "an earlier upgrade stopped at {}, which runs Talos {} with schematic {runs}, as no other node does: it may \
+         have lost its extensions",
+        machine.name, node.version
+    );
+    Err(refused(call, cause, "say which it is to have: --set schematic=…"))
+}
+
 #[async_trait]
 impl Action for TalosPlanUpgrade {
     fn spec(&self) -> &ActionSpec {
@@ -160,28 +183,59 @@ impl Action for TalosPlanUpgrade {
             kubernetes: version(call, "kubernetes")?.unwrap_or(kubernetes),
         };
         let (talos_via, kubernetes_via) = (versions(call, "talos_via")?, versions(call, "kubernetes_via")?);
-        let way = hops(support(), &from, &to, &talos_via, &kubernetes_via)
+        let mut way = hops(support(), &from, &to, &talos_via, &kubernetes_via)
             .map_err(|no| refused(call, no.cause, no.remedy))?;
         let order = in_order(&known, &leader);
-        let mut told = Vec::new();
-        for hop in &way {
-            told.push(match hop {
-                Hop::Kubernetes(version) => json!({"what": "kubernetes", "version": version}),
-                Hop::Talos(version) => {
-                    // In the middle of an upgrade some are there already.
-                    let due = order.iter().filter(|(_, node)| node.version < *version);
-                    let node = |known: &Known<'_>| -> Result<Value, Failure> {
-                        let (machine, node) = known;
-                        let in_kubernetes = node.kubernetes_name.as_ref().unwrap_or(&machine.name);
-                        Ok(json!({"name": machine.name, "address": machine.address,
-                            "control_plane": machine.control_plane, "kubernetes_name": in_kubernetes,
-                            "image": image(call, *known, version)?}))
-                    };
-                    let nodes = due.map(node).collect::<Result<Vec<_>, _>>()?;
-                    json!({"what": "talos", "version": version, "nodes": nodes})
-                }
-            });
+        let left = Left::of(world, &cluster).await?;
+        let is_left = |(machine, node): &Known<'_>, version: &Version| {
+            left.by(node.kubernetes_name.as_deref().unwrap_or(&machine.name), &machine.name, version).is_some()
+        };
+        let behind = Hop::Talos(to.talos.clone());
+        if !way.contains(&behind) && order.iter().any(|known| is_left(known, &to.talos)) {
+            way.push(behind);
         }
+        let given = call.get("schematic").as_str();
+        let mut told = Vec::new();
+        let mut images = BTreeMap::new();
+        let mut reached = oldest.clone();
+        for hop in &way {
+            let Hop::Talos(version) = hop else {
+                told.push(json!({"what": "kubernetes", "version": hop.version(), "planes": [], "workers": []}));
+                continue;
+            };
+            let (mut planes, mut workers) = (Vec::new(), Vec::new());
+            let before = std::mem::replace(&mut reached, version.clone());
+            for known in &order {
+                let (machine, node) = known;
+                let is_left = is_left(known, version);
+                let other_schematic = given.is_some_and(|id| node.schematic.as_deref() != Some(id));
+                // In the middle of an upgrade some are there already.
+                let due = node.version < *version || (node.version == *version && (is_left || other_schematic));
+                if !due {
+                    continue;
+                }
+                if is_left && node.version == *version {
+                    as_the_others(call, *known, &order)?;
+                }
+                let image = image(call, *known, version)?;
+                let name = &machine.name;
+                images.insert(format!("{name}/{version}"), json!({"node": name, "image": image}));
+                // What a rollback takes it to: the hop before this one has been there.
+                let from = node.version.clone().max(before.clone());
+                let row = json!({"name": name, "address": machine.address, "image": image, "from": from,
+                    "schematic": node.schematic,
+                    "kubernetes_name": node.kubernetes_name.as_ref().unwrap_or(name)});
+                if machine.control_plane { planes.push(row) } else { workers.push(row) }
+            }
+            told.push(json!({"what": "talos", "version": version, "planes": planes, "workers": workers}));
+        }
+        let images: Vec<Value> = images
+            .into_iter()
+            .map(|(key, mut one)| {
+                one["key"] = json!(key);
+                one
+            })
+            .collect();
         let names: Vec<String> = way.iter().map(Hop::title).collect();
         let order: Vec<&str> = order.iter().map(|(machine, _)| machine.name.as_str()).collect();
         let summary = if way.is_empty() {
@@ -190,7 +244,7 @@ impl Action for TalosPlanUpgrade {
             format!("{cluster}: {}; nodes in the order {}", names.join(", then "), order.join(", "))
         };
         let versions = |v: &Versions| json!({"talos": v.talos, "kubernetes": v.kubernetes});
-        let outputs = json!({"hops": told, "from": versions(&from), "to": versions(&to), "upgraded": way.is_empty()});
+        let outputs = json!({"hops": told, "images": images, "from": versions(&from), "to": versions(&to), "upgraded": way.is_empty()});
         Ok(Reading { outputs, summary, guards: Vec::new(), notes: Vec::new() })
     }
 }

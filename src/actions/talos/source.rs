@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `talos/CLUSTER/nodes` | `[{name, vmid, address, control_plane}]` of its profile; address null where the profile has none |
 //! | `talos/CLUSTER/node/NAME` | [`Node`]: what runs there; `why` instead where it does not answer |
+//! | `talos/CLUSTER/images/NAME` | `{images}`: installers that it has fetched; `why` instead where it does not answer |
 //! | `talos/CLUSTER/etcd/NAME` | [`Etcd`] as that control plane sees it; `why` instead where it does not answer |
 
 use std::collections::BTreeMap;
@@ -12,8 +13,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::text;
 use crate::clients::talos::{Alarm, Extension, Member, MemberStatus, Stage, Talos, TalosError};
-use crate::engine::ports::Source;
+use crate::engine::ports::{Call, Source};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{ResourceKey, Vmid};
 use crate::model::talos::Version;
@@ -65,7 +67,7 @@ impl TalosSource {
         self
     }
 
-    fn cluster(&self, name: &str) -> Result<&(Talos, Vec<Machine>), Failure> {
+    pub(super) fn cluster(&self, name: &str) -> Result<&(Talos, Vec<Machine>), Failure> {
         self.clusters.get(name).ok_or_else(|| {
             let cause = format!("there is no profile of a Talos cluster {name:?}");
             Failure::new(Class::Precondition, format!("look at cluster {name}"), cause)
@@ -85,6 +87,17 @@ impl TalosSource {
         });
         Ok((talos, address))
     }
+}
+
+/// The way to the machine that a step is about.
+pub(super) fn way<'a>(
+    call: &Call,
+    source: &'a TalosSource,
+    attempted: String,
+) -> Result<(&'a Talos, &'a str), Failure> {
+    let (talos, address) = source.machine(text(call, "cluster"), text(call, "node"))?;
+    let address = address.map_err(|why| Failure::new(Class::Precondition, attempted, why))?;
+    Ok((talos, address))
 }
 
 /// All that it says of itself during one and the same boot: the version from before a reboot beside the boot that came after
@@ -127,6 +140,11 @@ async fn etcd(talos: &Talos, address: &str) -> Result<Etcd, TalosError> {
     Ok(Etcd { members, status, alarms })
 }
 
+async fn images(talos: &Talos, address: &str) -> Result<Value, TalosError> {
+    let minor = talos.version(address).await?.version.minor();
+    Ok(json!({"images": talos.images(minor, address).await?}))
+}
+
 /// One that does not answer is a finding, not a failure of the reading; a program that cannot be run is.
 fn told<T: Serialize>(what: &str, said: Result<T, TalosError>) -> Result<Value, Failure> {
     match said {
@@ -146,7 +164,7 @@ impl Source for TalosSource {
         let words: Vec<&str> = resource.as_str().split('/').collect();
         match words[..] {
             ["talos", cluster, "nodes"] => Ok(json!(self.cluster(cluster)?.1)),
-            ["talos", cluster, kind @ ("node" | "etcd"), name] => {
+            ["talos", cluster, kind @ ("node" | "etcd" | "images"), name] => {
                 let (talos, address) = self.machine(cluster, name)?;
                 let address = match address {
                     Ok(address) => address,
@@ -154,6 +172,7 @@ impl Source for TalosSource {
                 };
                 match kind {
                     "node" => told(name, node(talos, address).await),
+                    "images" => told(name, images(talos, address).await),
                     _ => told(name, etcd(talos, address).await),
                 }
             }

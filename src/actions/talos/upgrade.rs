@@ -6,11 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::gate;
-use super::source::{Machine, Node, TalosSource, node as ask_node};
+use super::settle::Wanted;
+use super::source::{Machine, Node, TalosSource, node as ask_node, way};
 use super::survey::{Answer, Survey};
+use super::{broken, settled, text};
 use crate::actions::deps::Timing;
 use crate::clients::talos::{Talos, TalosError, Upgraded};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
@@ -55,20 +56,6 @@ enum Phase {
 /// So often a node is looked at before it is asked once more.
 const LOOKS: u32 = 6;
 
-/// What was seen of a node that is waited for.
-enum Seen {
-    /// As wanted and whole.
-    Whole,
-    /// It may still become so.
-    NotYet(String),
-    /// It never will by itself.
-    Never(Failure),
-}
-
-fn text<'a>(call: &'a Call, name: &str) -> &'a str {
-    call.get(name).as_str().unwrap_or_default()
-}
-
 fn attempted(call: &Call) -> String {
     format!("upgrade {} of {} to Talos {}", text(call, "node"), text(call, "cluster"), text(call, "version"))
 }
@@ -80,7 +67,7 @@ fn wanted(call: &Call) -> Result<Version, Failure> {
 }
 
 /// The schematic that an image carries: `factory.talos.dev/nocloud-installer/SCHEMATIC:v1.13.9`.
-fn schematic_of(image: &str) -> Option<&str> {
+pub(super) fn schematic_of(image: &str) -> Option<&str> {
     let (path, _) = image.rsplit_once(':')?;
     let last = path.rsplit('/').next()?;
     (last.len() == 64 && last.bytes().all(|b| b.is_ascii_hexdigit())).then_some(last)
@@ -121,7 +108,7 @@ impl TalosUpgradeNode {
 
     /// Asks for the upgrade, and for the reboot where the node does not do that by itself.
     async fn send(&self, call: &Call, before: &Before, source: &TalosSource, mutate: &Mutate) -> Result<(), Failure> {
-        let (talos, address) = way(call, source)?;
+        let (talos, address) = way(call, source, attempted(call))?;
         let server = before.version.minor();
         mutate.checkpoint(json!(Phase::Install)).await?;
         gate::may_go_down(mutate, &before.cluster, &before.name, &attempted(call), Done::None).await?;
@@ -132,7 +119,7 @@ impl TalosUpgradeNode {
             Ok(Upgraded::Installed) => {
                 mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Partial))?;
                 gate::may_go_down(mutate, &before.cluster, &before.name, &attempted(call), Done::Partial).await?;
-                talos.reboot(server, address, false).await.map_err(|e| broken(call, &e, Done::Unknown))?;
+                talos.reboot(server, address, false).await.map_err(|e| broken(attempted(call), &e, Done::Unknown))?;
             }
             // A call that hangs although the node is back: only the node itself says how it is.
             Err(TalosError::Deadline { .. }) => {
@@ -141,7 +128,7 @@ impl TalosUpgradeNode {
             }
             Err(error) => {
                 let done = if error.is_unreachable() { Done::Unknown } else { Done::None };
-                return Err(broken(call, &error, done));
+                return Err(broken(attempted(call), &error, done));
             }
         }
         Ok(())
@@ -169,94 +156,19 @@ impl TalosUpgradeNode {
 
     /// Until the node is as wanted.
     async fn settled(&self, call: &Call, before: &Before, talos: &Talos, mutate: &Mutate) -> Result<Value, Failure> {
+        let wanted = Wanted {
+            cluster: &before.cluster,
+            name: &before.name,
+            address: &before.address,
+            control_plane: before.control_plane,
+            was: (&before.version, &before.boot_id),
+            version: wanted(call)?,
+            schematic: schematic_of(text(call, "image")),
+        };
         let within = Duration::from_millis(call.arg("within")?);
-        let until = Instant::now() + within;
-        loop {
-            let why = match seen(call, before, talos).await? {
-                Seen::Whole => break,
-                Seen::Never(failure) => return Err(failure),
-                Seen::NotYet(why) => why,
-            };
-            mutate.progress(&why, None);
-            let stopped = mutate.stop.sleep(self.timing.poll).await;
-            if stopped || Instant::now() >= until {
-                let (class, when) = match stopped {
-                    true => (Class::Failed, "when it was stopped".to_owned()),
-                    false => (Class::Timeout, format!("after {} s", within.as_secs())),
-                };
-                return Err(Failure::new(class, attempted(call), format!("{when} {why}")).done(Done::Unknown).remedy(
-                    format!("see `runbook run talos-status --cluster {}`, and the node's console", before.cluster),
-                ));
-            }
-        }
-        let boot_id = talos.boot_id(None, &before.address).await.map_err(|e| broken(call, &e, Done::Whole))?;
+        let boot_id = wanted.settled(talos, within, self.timing.poll, mutate, attempted(call)).await?;
         Ok(json!({"node": before.name, "version": text(call, "version"), "from": before.version, "boot_id": boot_id}))
     }
-}
-
-fn broken(call: &Call, error: &TalosError, done: Done) -> Failure {
-    let class = match error {
-        TalosError::Program(_) => Class::Precondition,
-        error if error.is_denied() => Class::Refused,
-        error if error.is_unreachable() => Class::Unreachable,
-        _ => Class::Failed,
-    };
-    Failure::new(class, attempted(call), error.to_string()).done(done)
-}
-
-/// One look at a node that was told to boot.
-async fn seen(call: &Call, before: &Before, talos: &Talos) -> Result<Seen, Failure> {
-    let node = match ask_node(talos, &before.address).await {
-        Ok(node) => node,
-        Err(error @ TalosError::Program(_)) => return Err(broken(call, &error, Done::Unknown)),
-        Err(error) => return Ok(Seen::NotYet(format!("{} does not answer: {error}", before.name))),
-    };
-    if node.boot_id == before.boot_id {
-        return Ok(Seen::NotYet(format!("{} has not rebooted yet", before.name)));
-    }
-    if node.version != wanted(call)? {
-        let cause = match node.version == before.version {
-            true => format!(
-                "it rebooted and runs {} again: the new one did not come up, and it went back by itself",
-                node.version
-            ),
-            false => format!("it rebooted, and runs {}", node.version),
-        };
-        let remedy = format!("see why: `talosctl --nodes {} dmesg`; nothing else was begun", before.address);
-        return Ok(Seen::Never(Failure::new(Class::Verify, attempted(call), cause).done(Done::Partial).remedy(remedy)));
-    }
-    if let Some(expected) = schematic_of(text(call, "image"))
-        && node.schematic.as_deref() != Some(expected)
-    {
-        let has = node.schematic.as_deref().unwrap_or("none");
-        let cause =
-            format!("it runs {} with schematic {has}, not {expected}: its extensions may be gone", node.version);
-        return Ok(Seen::Never(Failure::new(Class::Verify, attempted(call), cause).done(Done::Whole)));
-    }
-    if node.stage.stage != "running" || !node.stage.ready {
-        let unmet = node.stage.unmet.join(", ");
-        return Ok(Seen::NotYet(format!("{} is {}, waits for {unmet}", before.name, node.stage.stage)));
-    }
-    if before.control_plane {
-        match talos.etcd_status(Some(node.version.minor()), &before.address).await {
-            Ok(status) if !status.errors.is_empty() => {
-                return Ok(Seen::NotYet(format!("{}: etcd says {}", before.name, status.errors)));
-            }
-            Ok(status) if status.learner || status.leader.trim_start_matches('0').is_empty() => {
-                return Ok(Seen::NotYet(format!("{}: its etcd has no leader yet, or does not vote", before.name)));
-            }
-            Ok(_) => {}
-            Err(error) => return Ok(Seen::NotYet(format!("{}: etcd: {error}", before.name))),
-        }
-    }
-    Ok(Seen::Whole)
-}
-
-/// The way to the machine.
-fn way<'a>(call: &Call, source: &'a TalosSource) -> Result<(&'a Talos, &'a str), Failure> {
-    let (talos, address) = source.machine(text(call, "cluster"), text(call, "node"))?;
-    let address = address.map_err(|why| Failure::new(Class::Precondition, attempted(call), why))?;
-    Ok((talos, address))
 }
 
 #[async_trait]
@@ -328,13 +240,13 @@ impl Action for TalosUpgradeNode {
         let before = meant(intent)?;
         let source = mutate.client::<TalosSource>()?;
         self.send(call, &before, &source, mutate).await?;
-        self.settled(call, &before, way(call, &source)?.0, mutate).await
+        self.settled(call, &before, way(call, &source, attempted(call))?.0, mutate).await
     }
 
     async fn attach(&self, call: &Call, intent: &Intent, handle: &Value, mutate: &Mutate) -> Result<Value, Failure> {
         let before = meant(intent)?;
         let source = mutate.client::<TalosSource>()?;
-        let (talos, _) = way(call, &source)?;
+        let (talos, _) = way(call, &source, attempted(call))?;
         let asked_for_a_boot = Phase::deserialize(handle).is_ok_and(|phase| phase == Phase::Boot);
         if !asked_for_a_boot && self.stands_still(call, &before, talos, mutate).await? {
             mutate.log("nothing came of the request: it is sent again, and writes the same slot");
@@ -344,10 +256,7 @@ impl Action for TalosUpgradeNode {
     }
 
     async fn verify(&self, call: &Call, before: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
-        let survey = Survey::of(world, text(call, "cluster")).await.map_err(|why| match why {
-            Unreadable::Failed(failure) => failure,
-            Unreadable::Unknown(why) | Unreadable::Later(why) => Failure::new(Class::Internal, attempted(call), why),
-        })?;
+        let survey = Survey::of(world, text(call, "cluster")).await.map_err(settled)?;
         let name = text(call, "node");
         let verify = |cause: String| Err(Failure::new(Class::Verify, attempted(call), cause));
         match survey.nodes.iter().find(|(machine, _)| machine.name == name) {

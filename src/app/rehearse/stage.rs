@@ -164,14 +164,7 @@ impl Stage {
     }
 
     /// The same under this name, with an ear at its journal.
-    pub async fn run_heard(
-        &self,
-        run: &str,
-        plan: &Plan,
-        inject: &Inject,
-        ear: Option<Ear>,
-        signals: Signals,
-    ) -> Act {
+    pub async fn run_heard(&self, run: &str, plan: &Plan, inject: &Inject, ear: Option<Ear>, signals: Signals) -> Act {
         let mut plan = plan.clone();
         inject.lay_over(&mut plan);
         let journal = MemoryJournal::default();

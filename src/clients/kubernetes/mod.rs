@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 pub use direct::{SharedStandIn, StandIn};
 pub use error::KubernetesError;
-pub use object::{Budget, Ceph, MARK, Node, Owner, Pod, Volume};
+pub use object::{Budget, Ceph, Component, MARK, Node, Owner, Pod, Volume};
 
 use crate::sys::process::{self, Ended, Spec};
 
@@ -222,6 +222,15 @@ impl Kubernetes {
     pub async fn pods(&self, node: Option<&str>) -> Result<Vec<Pod>, KubernetesError> {
         let query = node.map_or_else(String::new, |node| format!("?fieldSelector=spec.nodeName%3D{node}"));
         Ok(self.items(&format!("/api/v1/pods{query}")).await?.iter().map(Pod::of).collect())
+    }
+
+    /// What the control planes run as static pods.
+    ///
+    /// # Errors
+    /// As [`Kubernetes::nodes`].
+    pub async fn components(&self) -> Result<Vec<Component>, KubernetesError> {
+        let path = "/api/v1/namespaces/kube-system/pods?labelSelector=tier%3Dcontrol-plane";
+        Ok(self.items(path).await?.iter().filter_map(Component::of).collect())
     }
 
     /// # Errors

@@ -61,6 +61,16 @@ pub struct Budget {
     pub has: Option<u64>,
 }
 
+/// What a control plane runs as a static pod: `kube-apiserver`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    pub name: String,
+    pub node: String,
+    /// Of its image's tag, without a `v`; nothing where the image has none.
+    pub version: Option<String>,
+    pub ready: bool,
+}
+
 /// One of Longhorn's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
@@ -146,6 +156,19 @@ impl Pod {
     /// `shop/web-1`
     pub fn title(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
+    }
+}
+
+impl Component {
+    pub(super) fn of(object: &Value) -> Option<Self> {
+        let container = &object["spec"]["containers"][0];
+        let tag = container["image"].as_str().and_then(|image| image.split('@').next()?.rsplit_once(":v"));
+        Some(Self {
+            name: text(&object["metadata"]["labels"]["k8s-app"]).or_else(|| text(&container["name"]))?,
+            node: text(&object["spec"]["nodeName"])?,
+            version: tag.map(|(_, version)| version.to_owned()),
+            ready: condition(object, "Ready").is_some_and(|one| one["status"] == "True"),
+        })
     }
 }
 

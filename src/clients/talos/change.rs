@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Output, Talos, TalosError, said};
+use super::{Output, Talos, TalosError, said, table};
 use crate::model::talos::{Minor, Version};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -13,6 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PULL: Duration = Duration::from_secs(15 * 60);
 /// For an image to arrive and its installer to end.
 const INSTALL: Duration = Duration::from_secs(25 * 60);
+/// For Kubernetes on all nodes, images, restarts and all.
+const KUBERNETES: Duration = Duration::from_secs(60 * 60);
+/// To look at all nodes, and to fetch the images of the control planes: a dry run does that, too.
+const KUBERNETES_DRY: Duration = Duration::from_secs(15 * 60);
 /// A database of some gigabytes, during which its member does not answer.
 const DEFRAG: Duration = Duration::from_secs(5 * 60);
 /// The first version in which upgrade, drain and reboot are steps of the client.
@@ -110,6 +114,12 @@ fn pull(image: &str) -> [&str; 5] {
     ["image", "pull", "--namespace", "system", image]
 }
 
+fn upgrade_k8s(to: &str, dry: bool) -> Vec<&str> {
+    let mut words = vec!["upgrade-k8s", "--to", to];
+    words.extend(dry.then_some("--dry-run"));
+    words
+}
+
 fn logs<'a>(service: &'a str, lines: &'a str) -> [&'a str; 4] {
     ["logs", service, "--tail", lines]
 }
@@ -174,6 +184,40 @@ impl Talos {
     /// As [`Talos::upgrade`].
     pub async fn pull_image(&self, server: Minor, node: &str, image: &str) -> Result<(), TalosError> {
         self.ask(Some(server), node, &pull(image), PULL).await.map(drop)
+    }
+
+    /// References of what it has fetched to there.
+    ///
+    /// # Errors
+    /// It does not answer, or its table is not understood.
+    pub async fn images(&self, server: Minor, node: &str) -> Result<Vec<String>, TalosError> {
+        let text = self.ask(Some(server), node, &["image", "list", "--namespace", "system"], PATIENCE).await?;
+        let rows = table::rows(&text);
+        let image = |row: &std::collections::BTreeMap<String, String>| {
+            row.get("IMAGE").cloned().ok_or_else(|| TalosError::Strange {
+                node: node.to_owned(),
+                what: "image list".into(),
+                why: format!("{row:?}"),
+            })
+        };
+        rows.iter().map(image).collect()
+    }
+
+    /// Upgrades Kubernetes on all nodes by way of this control plane; what talosctl wrote on the way. `dry`: only looks
+    /// whether it could, and fetches the images of the control planes. A second call goes on where one was broken off.
+    ///
+    /// # Errors
+    /// As [`Talos::upgrade`].
+    pub async fn upgrade_kubernetes(
+        &self,
+        server: Minor,
+        node: &str,
+        to: &Version,
+        dry: bool,
+    ) -> Result<Vec<String>, TalosError> {
+        let deadline = if dry { KUBERNETES_DRY } else { KUBERNETES };
+        let text = self.ask(Some(server), node, &upgrade_k8s(&to.to_string(), dry), deadline).await?;
+        Ok(text.lines().map(str::to_owned).collect())
     }
 
     /// # Errors
@@ -355,6 +399,9 @@ mod tests {
             }
             assert_eq!(taken(client, &reset(false, "STATE,EPHEMERAL")).all("system-labels-to-wipe").len(), 2);
             taken(client, &pull(IMAGE));
+            taken(client, &["image", "list", "--namespace", "system"]);
+            assert!(taken(client, &upgrade_k8s("1.35.4", true)).is_on("dry-run"));
+            assert!(!taken(client, &upgrade_k8s("1.35.4", false)).is_on("dry-run"));
             taken(client, &logs("etcd", "50"));
             for words in [
                 &["version", "--client", "--short"][..],

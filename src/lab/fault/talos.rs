@@ -11,6 +11,8 @@ pub enum TalosFault {
     LosesExtensions,
     /// The next talosctl that waits for its upgrade or reboot never ends, though the machine is back.
     UpgradeHangs,
+    /// The next kubelet of another version that it is given does not start.
+    KubeletStays,
     /// Its member of etcd does not answer any more.
     EtcdUnhealthy,
     /// Its member of etcd is a learner and stays one.
@@ -29,11 +31,12 @@ pub enum SnapshotFault {
 }
 
 impl TalosFault {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::RollsBack,
         Self::NeverReturns,
         Self::LosesExtensions,
         Self::UpgradeHangs,
+        Self::KubeletStays,
         Self::EtcdUnhealthy,
         Self::EtcdLearner,
         Self::EtcdAlarm,
@@ -46,6 +49,7 @@ impl TalosFault {
             Self::NeverReturns => "talos-never-returns",
             Self::LosesExtensions => "talos-loses-extensions",
             Self::UpgradeHangs => "upgrade-hangs",
+            Self::KubeletStays => "kubelet-stays",
             Self::EtcdUnhealthy => "etcd-unhealthy",
             Self::EtcdLearner => "etcd-learner",
             Self::EtcdAlarm => "etcd-alarm",

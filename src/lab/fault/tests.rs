@@ -54,7 +54,9 @@ fn every_kind_is_written_as_its_word() {
         "node-not-ready" => "node-not-ready:w1".to_owned(),
         "storage-degraded" => kind.to_owned(),
         "snapshot-cut" | "snapshot-damaged" => kind.to_owned(),
-        of if of.starts_with("talos-") || of.starts_with("etcd-") || of == "upgrade-hangs" => format!("{kind}:cp1"),
+        of if of.starts_with("talos-") || of.starts_with("etcd-") || of == "upgrade-hangs" || of == "kubelet-stays" => {
+            format!("{kind}:cp1")
+        }
         "lock-stays" | "clear-lock" | "replace-guest" => format!("{kind}:104"),
         task if task.starts_with("task-") => format!("{kind}:qmigrate/104"),
         _ => format!("{kind}:qm*1"),

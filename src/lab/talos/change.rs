@@ -315,3 +315,35 @@ pub(super) fn health(world: &mut World, call: &Call<'_>) -> Reply {
     let id = world.ask(vmid, Task::Health, String::new());
     Reply::waits(id, call.patience("wait-timeout"))
 }
+
+/// The parts one after another, as long as the client is there.
+pub(super) fn upgrade_kubernetes(world: &mut World, call: &Call<'_>) -> Reply {
+    let Some((vmid, machine)) = world.machine_at(call.node) else {
+        return call.unreachable("error detecting the lowest Kubernetes version: ");
+    };
+    if !machine.control_plane {
+        return Reply::failed("error detecting the lowest Kubernetes version: no control plane nodes found");
+    }
+    let flags = ["from", "endpoint", "pre-pull-images", "upgrade-kubelet", "manifests-force", "manifests-no-prune"];
+    if let Some(flag) = flags.iter().find(|flag| call.typed.flag(flag).is_some()) {
+        return Reply::failed(format_args!("the lab does not stand in for `talosctl upgrade-k8s --{flag}`"));
+    }
+    let default = call
+        .contract
+        .command(&["upgrade-k8s"])
+        .and_then(|command| command.flags.iter().find(|flag| flag.name == "to").and_then(|flag| flag.default.clone()));
+    let to = call.typed.flag("to").map(str::to_owned).or(default).unwrap_or_default();
+    let dry = call.typed.is_on("dry-run");
+    match world.kubernetes_upgrade(to.trim_start_matches('v'), dry) {
+        Err(why) => {
+            let (said, why) = why.rsplit_once('\n').unwrap_or(("", &why));
+            let said = if said.is_empty() { String::new() } else { format!("{said}\n") };
+            Reply { stdout: said, ..Reply::failed(why) }
+        }
+        Ok(upgrade) if dry => Reply::said(upgrade.said),
+        Ok(upgrade) => {
+            let id = world.ask(vmid, Task::Kubernetes(upgrade), String::new());
+            Reply { mutating: true, ..Reply::waits(id, None) }
+        }
+    }
+}

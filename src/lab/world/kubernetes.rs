@@ -180,7 +180,7 @@ impl World {
         node["status"] = json!({
             "addresses": [{"type": "InternalIP", "address": machine.address}, {"type": "Hostname", "address": name}],
             "conditions": [{"type": "Ready", "status": ready, "reason": reason, "message": message}],
-            "nodeInfo": {"kubeletVersion": format!("v{}", seed::KUBERNETES), "osImage": format!("Talos (v{})", machine.version),
+            "nodeInfo": {"kubeletVersion": format!("v{}", machine.kubernetes), "osImage": format!("Talos (v{})", machine.version),
                 "kernelVersion": "6.12.48-talos", "containerRuntimeVersion": "containerd://2.1.4", "operatingSystem": "linux",
                 "architecture": "amd64"},
             "capacity": {"cpu": "4", "memory": "8142468Ki", "pods": "110"},

@@ -7,6 +7,7 @@ mod etcd;
 mod faults;
 mod image;
 mod life;
+mod upgrade_k8s;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +21,14 @@ pub(in crate::lab) use self::faults::Ill;
 pub(in crate::lab) use self::image::{Image, refuses};
 pub(in crate::lab) use self::life::Down;
 pub(super) use self::life::Turn;
+pub(in crate::lab) use self::upgrade_k8s::{STATIC_PODS, image as static_image};
 pub use self::watch::{Truth, Violation};
 use super::World;
 use crate::lab::scenario::{GuestSpec, Scenario};
 use crate::model::ids::Vmid;
+
+/// What its kubelets and API servers run in the beginning.
+pub(in crate::lab) const KUBERNETES: &str = "1.34.1";
 
 /// What a machine does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,20 +132,19 @@ fn machine(spec: &GuestSpec) -> Option<Machine> {
         return None;
     }
     let image = Image::first();
-    let kubernetes = "1.34.1";
     let cluster = spec.tags.split(';').find(|tag| !OURS.contains(tag)).unwrap_or("talos");
     Some(Machine {
         hostname: spec.name.clone(),
         address: spec.ip.clone()?,
         cluster: cluster.to_owned(),
         control_plane,
-        config: config::first(&spec.name, cluster, control_plane, &image, kubernetes),
+        config: config::first(&spec.name, cluster, control_plane, &image, KUBERNETES),
         version: image.version,
         schematic: image.schematic,
         extensions: image.extensions,
         other: None,
         other_next: false,
-        kubernetes: kubernetes.into(),
+        kubernetes: KUBERNETES.into(),
         staged: None,
         images: BTreeSet::new(),
         stage: Stage::Running,
@@ -205,7 +209,8 @@ impl World {
     pub(super) fn talos_state(&self) -> serde_json::Value {
         let mut state = serde_json::Map::new();
         for machine in self.machines.all.values() {
-            let digest: String = Sha256::digest(&machine.config).iter().take(8).map(|b| format!("{b:02x}")).collect();
+            let digest: String =
+                Sha256::digest(machine.config_but_versions()).iter().take(8).map(|b| format!("{b:02x}")).collect();
             let node = serde_json::json!({"version": machine.version, "schematic": machine.schematic,
                 "kubernetes": machine.kubernetes, "config": digest, "staged": machine.staged.is_some()});
             state.insert(format!("{}/node/{}", machine.cluster, machine.hostname), node);

@@ -28,11 +28,8 @@ const MACHINE: [(&str, &[&str]); 5] = [
 ];
 
 /// Of a control plane.
-const MEMBER: [(&str, &[&str]); 3] = [
-    ("etcd-unhealthy", &["etcd"]),
-    ("etcd-learner", &["learner", "does not vote"]),
-    ("etcd-alarm", &["NOSPACE"]),
-];
+const MEMBER: [(&str, &[&str]); 3] =
+    [("etcd-unhealthy", &["etcd"]), ("etcd-learner", &["learner", "does not vote"]), ("etcd-alarm", &["NOSPACE"])];
 
 const GONE: &[&str] = &["does not answer", "nothing is known", "ready", "no route to host"];
 

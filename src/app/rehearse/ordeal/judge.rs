@@ -23,9 +23,8 @@ pub(super) struct Goal {
 
 impl Goal {
     pub fn of(before: &[Truth], after: &[Truth], taken: &[Entry]) -> Self {
-        let wanted = before.iter().zip(after).map(|(was, is)| {
-            (is.name.clone(), (is.version.clone(), was.schematic.clone()))
-        });
+        let wanted =
+            before.iter().zip(after).map(|(was, is)| (is.name.clone(), (is.version.clone(), was.schematic.clone())));
         Self { wanted: wanted.collect(), asked: acts(taken) }
     }
 
@@ -120,20 +119,15 @@ pub(super) fn findings(scene: &Scene<'_>, goal: &Goal, blows: &[Blow], late: boo
 
 /// It says that all is done.
 fn untrue(scene: &Scene<'_>, goal: &Goal) -> Vec<String> {
-    let unmet = scene.after.iter().filter_map(|one| {
-        goal.unmet(one).or_else(|| one.cordoned.then(|| format!("{} takes no pods", one.name)))
-    });
+    let unmet = scene
+        .after
+        .iter()
+        .filter_map(|one| goal.unmet(one).or_else(|| one.cordoned.then(|| format!("{} takes no pods", one.name))));
     unmet.map(|why| format!("it says that it succeeded, and {why}")).collect()
 }
 
 /// It has stopped.
-fn stop(
-    scene: &Scene<'_>,
-    goal: &Goal,
-    blows: &[Blow],
-    failures: &[Said<'_>],
-    status: RunStatus,
-) -> Vec<String> {
+fn stop(scene: &Scene<'_>, goal: &Goal, blows: &[Blow], failures: &[Said<'_>], status: RunStatus) -> Vec<String> {
     let mut found = Vec::new();
     if !matches!(status, RunStatus::Failed | RunStatus::Paused) {
         found.push(format!("it ends as {}", status.as_str()));
@@ -171,9 +165,7 @@ fn left(one: &Truth, scene: &Scene<'_>, goal: &Goal, blows: &[Blow], failures: &
     }
     // Its drain, or that it takes pods again, is what has failed.
     let here = format!("[{}]/", one.name);
-    let own = |said: &Said<'_>| {
-        said.step.path.as_str().contains(&here) && said.step.uses.starts_with("kubernetes.")
-    };
+    let own = |said: &Said<'_>| said.step.path.as_str().contains(&here) && said.step.uses.starts_with("kubernetes.");
     let was_cordoned = scene.before.iter().any(|was| was.name == one.name && was.cordoned);
     let back = scene.before.iter().any(|was| was.name == one.name && was.went_back < one.went_back);
     let kept = !one.cordoned || was_cordoned || back || goal.unwell(one).is_some() || failures.iter().any(own);
@@ -228,7 +220,8 @@ fn sent_after(scene: &Scene<'_>) -> Vec<String> {
     let Some(stopped) = scene.stopped else { return Vec::new() };
     let down = |entry: &&Entry| {
         let argv = entry.params.get("argv").map(String::as_str).unwrap_or_default();
-        entry.channel == Channel::Talosctl && [" upgrade ", " reboot ", " reset "].iter().any(|word| argv.contains(word))
+        entry.channel == Channel::Talosctl
+            && [" upgrade ", " reboot ", " reset "].iter().any(|word| argv.contains(word))
     };
     let late = scene.taken.iter().skip(stopped).filter(down);
     late.map(|entry| format!("after it had failed: {:?}", entry.params.get("argv"))).collect()
@@ -247,8 +240,7 @@ pub(super) fn of_a_refusal(
     if error.hint.as_deref().unwrap_or_default().trim().is_empty() {
         found.push(format!("it is refused, and what to do is not said: {text}"));
     }
-    let ill: Vec<&Truth> =
-        truth.iter().filter(|one| goal.unwell(one).is_some() || one.cordoned).collect();
+    let ill: Vec<&Truth> = truth.iter().filter(|one| goal.unwell(one).is_some() || one.cordoned).collect();
     if ill.is_empty() {
         let faults: Vec<&str> = blows.iter().map(|blow| blow.fault.as_str()).collect();
         let is_hidden = !mended && blows.iter().any(|blow| blow.hits.is_empty());

@@ -243,7 +243,8 @@ impl Trial {
         let notes = Arc::new(Mutex::new(Notes::default()));
         let Some(place) = &self.place else {
             self.strike(stage, &mut lock(&notes));
-            let act = run(stage, "first", &self.shared.plan, &Inject::default(), Some(self.ear(stage, &notes, None))).await;
+            let act =
+                run(stage, "first", &self.shared.plan, &Inject::default(), Some(self.ear(stage, &notes, None))).await;
             return Ok((act, std::mem::take(&mut lock(&notes))));
         };
         if !self.stroke.crash {
@@ -310,8 +311,7 @@ impl Trial {
             seen += violations.len();
             let after = truth(stage);
             let taken = stage.taken().split_off(from);
-            let scene =
-                Scene { act: &act, before: &before, after, taken, stopped: None, excused: false, violations };
+            let scene = Scene { act: &act, before: &before, after, taken, stopped: None, excused: false, violations };
             let blows = if mended { &[][..] } else { &self.stroke.blows };
             let found = judge::findings(&scene, &self.shared.goal, blows, false);
             if !found.is_empty() {
@@ -360,10 +360,7 @@ fn facts_in(events: &[Event]) -> u64 {
 }
 
 fn is_failure(event: &Event) -> bool {
-    matches!(
-        event.fact(),
-        Some(Fact::Finished { ending: Ending::Failed { .. } | Ending::InDoubt { .. }, .. })
-    )
+    matches!(event.fact(), Some(Fact::Finished { ending: Ending::Failed { .. } | Ending::InDoubt { .. }, .. }))
 }
 
 fn story(act: &Act) -> String {

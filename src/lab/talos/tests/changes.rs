@@ -283,3 +283,32 @@ fn health_waits_until_all_is_well() {
     assert!(world.talosctl_ended(begun.id).is_none());
     assert!(world.talosctl_gone(begun.id).stderr.ends_with("healthcheck error: context deadline exceeded\n"));
 }
+
+#[test]
+fn kubernetes_goes_up_part_by_part() {
+    let mut world = world();
+    let dry = well(&mut world, "1.11", "-n 10.0.0.51 upgrade-k8s --to 1.34.4 --dry-run");
+    assert!(dry.stdout.starts_with("automatically detected the lowest Kubernetes version 1.34.1\n"), "{}", dry.stdout);
+    assert!(dry.stdout.contains(" > update kube-apiserver: 1.34.1 -> 1.34.4\n > skipped in dry-run\n"));
+    let versions = |world: &World| world.snapshot_state()["talos"]["prod/node/w3"]["kubernetes"].to_string();
+    assert_eq!(versions(&world), "\"1.34.1\"", "{}", world.snapshot_state()["talos"]);
+    lay(&mut world, "kubelet-stays:w2");
+    let stuck = ended(&mut world, "1.11", "-n 10.0.0.51 upgrade-k8s --to 1.34.4").unwrap();
+    assert!(stuck.exit == 1 && stuck.stderr.contains("\"10.0.0.62\": timeout waiting for node update"), "{stuck:?}");
+    assert_eq!(versions(&world), "\"1.34.1\"", "those after it were not begun");
+    let rest = well(&mut world, "1.11", "-n 10.0.0.51 upgrade-k8s --to 1.34.4");
+    assert!(rest.stdout.contains(" > update kubelet: 1.34.1 -> 1.34.4\n"), "{}", rest.stdout);
+    assert_eq!(versions(&world), "\"1.34.4\"");
+    for (line, why) in [
+        ("-n 10.0.0.51 upgrade-k8s --to 1.36.0", "unsupported upgrade path 1.34->1.36 (from \"1.34.4\" to \"1.36.0\")"),
+        ("-n 10.0.0.51 upgrade-k8s --to 1.34.1", "unsupported upgrade path 1.34->1.34"),
+        (
+            "-n 10.0.0.51 upgrade-k8s --to 1.35.2",
+            "version of Kubernetes 1.35.2 is too new to be used with Talos 1.11.2",
+        ),
+        ("-n 10.0.0.61 upgrade-k8s --to 1.36.0", "no control plane nodes found"),
+    ] {
+        let refused = call(&mut world, "1.11", line);
+        assert!(refused.exit == 1 && refused.stderr.contains(why), "{line}: {refused:?}");
+    }
+}

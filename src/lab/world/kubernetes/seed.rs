@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Key, World};
+use crate::lab::world::talos::{KUBERNETES, STATIC_PODS, static_image};
 
-/// What its kubelets and API servers run.
-pub const KUBERNETES: &str = "1.34.1";
 const MADE: &str = "2026-01-12T08:00:00Z";
 
 impl World {
@@ -58,11 +57,14 @@ impl World {
             }
         }
         for (node, _) in machines.iter().filter(|(_, plane)| *plane) {
-            for part in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+            for part in STATIC_PODS {
                 let name = format!("{part}-{node}");
                 self.pod("kube-system", &name, part, node, Some(("Node", node)));
                 let key = Key::pod("kube-system", &name);
                 if let Some(mut pod) = self.kubernetes.objects.get(&key).cloned() {
+                    pod["metadata"]["labels"] =
+                        json!({"app.kubernetes.io/name": part, "k8s-app": part, "tier": "control-plane"});
+                    pod["spec"]["containers"] = json!([{"name": part, "image": static_image(part, KUBERNETES)}]);
                     pod["metadata"]["annotations"] =
                         json!({"kubernetes.io/config.mirror": "c0ffee", "kubernetes.io/config.source": "file"});
                     self.kubernetes.put(key, pod);

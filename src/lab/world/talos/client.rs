@@ -2,6 +2,7 @@
 //! client gone they are not taken any more.
 
 use super::life::{Down, INSTALL_MS};
+use super::upgrade_k8s::Kubernetes;
 use super::{Ill, Image, Stage, World, refuses};
 use crate::lab::call::ProgramReply;
 use crate::lab::world::clock::Event;
@@ -42,6 +43,8 @@ pub(in crate::lab) enum Task {
     Off,
     /// The cluster is well.
     Health,
+    /// Its Kubernetes is upgraded, part by part.
+    Kubernetes(Kubernetes),
     Ended(ProgramReply),
 }
 
@@ -61,10 +64,11 @@ impl World {
         let ms = match &task {
             Task::Pull { reference, .. } => Some(PULL_MS[usize::from(machine.images.contains(reference))]),
             Task::Install { .. } => Some(INSTALL_MS),
+            Task::Kubernetes(_) => Some(PULL_MS[0]),
             _ => None,
         };
         // A pull alone is no upgrade.
-        let upgrades = !matches!(task, Task::Pull { then: None, .. } | Task::Off | Task::Health);
+        let upgrades = !matches!(task, Task::Pull { then: None, .. } | Task::Off | Task::Health | Task::Kubernetes(_));
         let hangs = upgrades && machine.ills.remove(&Ill::UpgradeHangs);
         let (node, boots) = (machine.address.clone(), machine.boots);
         self.machines.asked.insert(id, Asked { vmid, node, task, said, boots, hangs });
@@ -86,7 +90,7 @@ impl World {
         let Some(mut asked) = self.machines.asked.remove(&id) else { return };
         let (vmid, node) = (asked.vmid, asked.node.clone());
         let task = if self.is_answering(vmid) {
-            self.client_step(&mut asked)
+            self.client_step(&mut asked, id)
         } else {
             let text = format!("rpc error: code = Unavailable desc = connection error: {node} is gone");
             Task::Ended(ProgramReply { exit: 1, stderr: format!("{}{text}\n", asked.said), ..ProgramReply::default() })
@@ -98,7 +102,7 @@ impl World {
         }
     }
 
-    fn client_step(&mut self, asked: &mut Asked) -> Task {
+    fn client_step(&mut self, asked: &mut Asked, id: u64) -> Task {
         let (vmid, node) = (asked.vmid, asked.node.clone());
         let failed = |said: &str, text: String| {
             Task::Ended(ProgramReply { exit: 1, stderr: format!("{said}{text}\n"), ..ProgramReply::default() })
@@ -143,6 +147,7 @@ impl World {
                 self.machine_goes_down(vmid, &Down::Reboot);
                 Task::Return
             }
+            Task::Kubernetes(upgrade) => self.kubernetes_step(upgrade, id),
             other => other,
         }
     }
@@ -167,7 +172,7 @@ impl World {
                 let (text, well) = self.health();
                 well.then(|| ProgramReply { stderr: text, ..ProgramReply::default() })
             }
-            Task::Pull { .. } | Task::Install { .. } => None,
+            Task::Pull { .. } | Task::Install { .. } | Task::Kubernetes(_) => None,
         };
         if ended.is_some() {
             self.machines.asked.remove(&id);

@@ -80,6 +80,18 @@ impl Machine {
         }
         self.config = text;
     }
+
+    /// Another kubelet, as `upgrade-k8s` patches it in.
+    pub(super) fn set_kubelet(&mut self, version: &str) {
+        let text = self.config.replace(&format!("{KUBELET}{}", self.kubernetes), &format!("{KUBELET}{version}"));
+        version.clone_into(&mut self.kubernetes);
+        self.set_config(text);
+    }
+
+    /// What a machine is compared by beside its versions, which are compared by themselves.
+    pub(super) fn config_but_versions(&self) -> String {
+        self.config.lines().filter(|line| !line.contains(KUBELET)).collect()
+    }
 }
 
 /// A unified diff with all lines for context: configurations of the lab are short.

@@ -15,6 +15,8 @@ pub(in crate::lab) enum Ill {
     LosesExtensions,
     /// The next upgrade never ends for its client.
     UpgradeHangs,
+    /// The next kubelet that it is given does not start.
+    KubeletStays,
     EtcdUnhealthy,
     EtcdLearner,
     /// Its disk was wiped.
@@ -33,6 +35,7 @@ impl World {
             TalosFault::NeverReturns => Ill::NeverReturns,
             TalosFault::LosesExtensions => Ill::LosesExtensions,
             TalosFault::UpgradeHangs => Ill::UpgradeHangs,
+            TalosFault::KubeletStays => Ill::KubeletStays,
             TalosFault::EtcdUnhealthy => Ill::EtcdUnhealthy,
             TalosFault::EtcdLearner => Ill::EtcdLearner,
             TalosFault::EtcdAlarm => {
