@@ -4,6 +4,7 @@
 //! Rows come from the catalogue and columns from the lab's list of faults, so that a new one of either is met here: an
 //! action without a prepared example fails the test, and so does a kind of fault without a column.
 
+mod kubernetes;
 mod outside;
 mod relay;
 

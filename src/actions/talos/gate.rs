@@ -43,12 +43,17 @@ pub(super) async fn may_go_down(
     let (source, clusters) = (mutate.client::<TalosSource>()?, mutate.client::<Clusters>()?);
     let kubernetes = clusters.of(cluster, attempted).map_err(|failure| failure.done(done))?;
     let asked = ask(&source, kubernetes, cluster, name).await;
-    asked.map_err(|why| refused(attempted, cluster, name, why).done(done))
+    asked.map_err(|why| refused(attempted, cluster, name, why, done))
 }
 
-fn refused(attempted: &str, cluster: &str, name: &str, why: String) -> Failure {
-    Failure::new(Class::Precondition, attempted, format!("{name} must not go down now: {why}"))
-        .remedy(format!("mend that first: `runbook run talos-status --cluster {cluster}` says what is not well"))
+fn refused(attempted: &str, cluster: &str, name: &str, why: String, done: Done) -> Failure {
+    let mend = format!("mend that first: `runbook run talos-status --cluster {cluster}` says what is not well");
+    let remedy = match done {
+        Done::Partial => format!("{mend}; the next reboot of {name}, whoever asks for it, boots what is installed"),
+        _ => mend,
+    };
+    let cause = format!("{name} must not go down now: {why}");
+    Failure::new(Class::Precondition, attempted, cause).done(done).remedy(remedy)
 }
 
 async fn ask(source: &TalosSource, kubernetes: &Kubernetes, cluster: &str, name: &str) -> Result<(), String> {
@@ -134,8 +139,11 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_node_and_what_to_look_at() {
-        let failure = refused("upgrade cp2", "prod", "cp2", "no other API server".into());
-        assert_eq!(failure.cause, "cp2 must not go down now: no other API server");
-        assert!(failure.remedy.unwrap().contains("talos-status --cluster prod"));
+        let of = |done| refused("upgrade cp2", "prod", "cp2", "no other API server".into(), done);
+        assert_eq!(of(Done::None).cause, "cp2 must not go down now: no other API server");
+        assert!(of(Done::None).remedy.unwrap().ends_with("talos-status --cluster prod` says what is not well"));
+        let installed = of(Done::Partial);
+        assert_eq!(installed.done, Done::Partial);
+        assert!(installed.remedy.unwrap().contains("the next reboot of cp2"), "nobody should be surprised by it");
     }
 }

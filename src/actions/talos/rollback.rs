@@ -185,8 +185,8 @@ impl Action for TalosRollbackNode {
         let before = meant(intent)?;
         let source = mutate.client::<TalosSource>()?;
         let (talos, address) = way(call, &source, attempted(call))?;
-        gate::may_go_down(mutate, &before.cluster, &before.name, &attempted(call), Done::None).await?;
         mutate.checkpoint(json!("asked")).await?;
+        gate::may_go_down(mutate, &before.cluster, &before.name, &attempted(call), Done::None).await?;
         talos.rollback(before.version.minor(), address).await.map_err(|e| {
             let done = if e.is_unreachable() { Done::Unknown } else { Done::None };
             broken(attempted(call), &e, done)

@@ -22,8 +22,8 @@ const MACHINE: [(&str, &[&str]); 5] = [
     ("talos-rolls-back", &["went back"]),
     ("talos-never-returns", &["does not answer", "nothing is known"]),
     ("talos-loses-extensions", &["extensions"]),
-    // Nothing is wrong with the machine: nobody has to hear of it.
-    ("upgrade-hangs", &[]),
+    // Nothing is wrong with the machine; but where the client takes the steps, none is taken any more.
+    ("upgrade-hangs", &["has not rebooted", "has not ended", "had not ended"]),
     ("node-not-ready", &["ready"]),
 ];
 

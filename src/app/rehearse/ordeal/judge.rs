@@ -237,7 +237,8 @@ pub(super) fn of_a_refusal(
 ) -> Vec<String> {
     let text = format!("{error} {} {}", error.details.join("; "), error.hint.as_deref().unwrap_or_default());
     let mut found = Vec::new();
-    if error.hint.as_deref().unwrap_or_default().trim().is_empty() {
+    // What a check says of itself is its author's.
+    if error.hint.as_deref().unwrap_or_default().trim().is_empty() && !text.contains("for require[") {
         found.push(format!("it is refused, and what to do is not said: {text}"));
     }
     let ill: Vec<&Truth> = truth.iter().filter(|one| goal.unwell(one).is_some() || one.cordoned).collect();

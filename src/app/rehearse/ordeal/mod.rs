@@ -58,6 +58,8 @@ pub struct Place {
     /// Whether something happens outside before the next one: they are made durable together otherwise, and only a crash
     /// can tell them apart.
     pub apart: bool,
+    /// Whether it is of a step that looks at the cluster: after the last of them nothing more can be seen.
+    looks: bool,
 }
 
 /// What is done to one run.
@@ -180,8 +182,7 @@ impl Ordeal {
         let trial = Trial {
             shared: self.shared.clone(),
             place: stroke.place.map(|place| self.places[place].clone()),
-            // After the last step has ended nothing is looked at any more.
-            late: stroke.place.is_some_and(|place| self.places[place..].iter().all(|place| place.step.is_none())),
+            late: stroke.place.is_some_and(|place| !self.places[place + 1..].iter().any(|place| place.looks)),
             stroke: stroke.clone(),
         };
         in_lab(move || trial.go()).await?
@@ -232,10 +233,37 @@ impl Trial {
         endured.findings.extend(judge::findings(&scene, &self.shared.goal, &self.stroke.blows, self.late));
         let ended = status(&act).ok();
         endured.statuses.push(ended);
-        if ended != Some(RunStatus::Succeeded) {
-            self.again(&stage, scene.violations.len(), &mut endured).await?;
+        let seen = scene.violations.len();
+        match ended {
+            Some(RunStatus::Paused) => self.resumed(&stage, act, &before, seen, &mut endured).await,
+            Some(RunStatus::Succeeded) | None => {}
+            Some(_) => self.again(&stage, seen, &mut endured).await?,
         }
         Ok(endured)
+    }
+
+    /// One that waits for a person goes on when all is mended.
+    async fn resumed(&self, stage: &Stage, act: Act, before: &[Truth], seen: usize, endured: &mut Endured) {
+        stage.mend();
+        stage.at_rest().await;
+        let from = stage.taken().len();
+        let act = stage.resume(act.events, &Inject::default()).await;
+        stage.at_rest().await;
+        endured.statuses.push(status(&act).ok());
+        let scene = Scene {
+            act: &act,
+            before,
+            after: truth(stage),
+            taken: stage.taken().split_off(from),
+            stopped: None,
+            excused: false,
+            violations: stage.violations().split_off(seen),
+        };
+        let found = judge::findings(&scene, &self.shared.goal, &self.stroke.blows, false);
+        if !found.is_empty() {
+            endured.story.push_str(&format!("\nresumed:\n{}", story(&act)));
+        }
+        endured.findings.extend(found.into_iter().map(|found| format!("resumed: {found}")));
     }
 
     /// With what goes wrong laid at its place.
@@ -372,12 +400,18 @@ fn story(act: &Act) -> String {
 }
 
 fn places(events: &[Event], commits: &[u64]) -> Vec<Place> {
+    let view = RunView::of(events);
+    let looks = |step: &StepPath| {
+        let uses = view.step(step).map_or("", |step| step.uses.as_str());
+        uses.starts_with("talos.") || uses.starts_with("kubernetes.")
+    };
     let facts = events.iter().filter_map(Event::fact);
     let place = |(n, fact): (usize, &Fact)| {
         let facts = n as u64 + 1;
         let (step, phase) = (fact.path().cloned(), phase(fact));
         let at = step.as_ref().map_or_else(|| phase.to_owned(), |step| format!("{step}: {phase}"));
-        Place { facts, at, step, phase, apart: commits.contains(&facts) }
+        let looks = step.as_ref().is_some_and(looks);
+        Place { facts, at, step, phase, apart: commits.contains(&facts), looks }
     };
     facts.enumerate().map(place).collect()
 }
