@@ -129,7 +129,7 @@ fn untrue(scene: &Scene<'_>, goal: &Goal) -> Vec<String> {
 /// It has stopped.
 fn stop(scene: &Scene<'_>, goal: &Goal, blows: &[Blow], failures: &[Said<'_>], status: RunStatus) -> Vec<String> {
     let mut found = Vec::new();
-    if !matches!(status, RunStatus::Failed | RunStatus::Paused) {
+    if !matches!(status, RunStatus::Failed | RunStatus::Paused | RunStatus::RollbackIncomplete) {
         found.push(format!("it ends as {}", status.as_str()));
     }
     let all: String = failures.iter().map(|one| format!("{}: {}\n", one.step.path, one.text)).collect();
@@ -167,8 +167,7 @@ fn left(one: &Truth, scene: &Scene<'_>, goal: &Goal, blows: &[Blow], failures: &
     let here = format!("[{}]/", one.name);
     let own = |said: &Said<'_>| said.step.path.as_str().contains(&here) && said.step.uses.starts_with("kubernetes.");
     let was_cordoned = scene.before.iter().any(|was| was.name == one.name && was.cordoned);
-    let back = scene.before.iter().any(|was| was.name == one.name && was.went_back < one.went_back);
-    let kept = !one.cordoned || was_cordoned || back || goal.unwell(one).is_some() || failures.iter().any(own);
+    let kept = !one.cordoned || was_cordoned || goal.unwell(one).is_some() || failures.iter().any(own);
     (!kept).then(|| format!("it has left {} cordoned, which is well and is not what failed", one.name))
 }
 
@@ -184,8 +183,7 @@ fn went_back(scene: &Scene<'_>, view: &RunView, failures: &[Said<'_>], status: R
         if status == RunStatus::Succeeded || view.steps().any(|step| upgraded(&step)) {
             found.push(format!("{} went back, and counts as upgraded", one.name));
         }
-        let told = failures.iter().any(|said| said.text.contains("went back") && said.text.contains(&one.name));
-        if !told && !failures.iter().any(|said| said.text.contains(&one.name)) {
+        if !failures.iter().any(|said| said.text.contains("went back") && said.text.contains(&one.name)) {
             found.push(format!("{} went back, and nobody says so", one.name));
         }
     }
