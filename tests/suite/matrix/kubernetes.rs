@@ -9,6 +9,8 @@ use runbook::app::rehearse::{Laid, Trial, When};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::super::rig::torture;
+
 struct Row {
     action: &'static str,
     given: &'static [(&'static str, &'static str)],
@@ -50,16 +52,23 @@ const OF_CHANGES: [&str; 13] = [
 ];
 const OF_READS: [&str; 4] = ["reset-before", "503", "403", "hang"];
 
+/// What stands for its sort where time is short: of readings, and of what happens every time.
+const SORTS: [&str; 3] = ["503", "403", "hang"];
+
 fn columns(row: &Row) -> Vec<Laid> {
     let mut all = Vec::new();
-    for (places, faults) in [(row.changes, &OF_CHANGES[..]), (row.reads, &OF_READS[..])] {
-        for (place, fault) in places.iter().flat_map(|place| faults.iter().map(move |fault| (place, fault))) {
-            for count in ["*1", ""] {
-                // A path that ends with a star of its own takes the count after it.
-                all.push(Laid { fault: format!("{fault}:{place}{count}"), when: When::AtOnce });
-            }
+    for (places, once, read) in [(row.changes, &OF_CHANGES[..], false), (row.reads, &OF_READS[..], true)] {
+        for (place, fault) in places.iter().flat_map(|place| once.iter().map(move |fault| (place, fault))) {
+            let sort = torture() > 1 || SORTS.contains(fault);
+            // A path that ends with a star of its own takes the count after it.
+            let counts = [("*1", !read || sort), ("", sort)];
+            let of = |count: &str| Laid { fault: format!("{fault}:{place}{count}"), when: When::AtOnce };
+            all.extend(counts.iter().filter(|(_, asked_for)| *asked_for).map(|(count, _)| of(count)));
         }
     }
+    // While one is worked on: CELL=hang:PUT.
+    let only = std::env::var("CELL").unwrap_or_default();
+    all.retain(|laid| laid.fault.starts_with(&only));
     all
 }
 
@@ -98,6 +107,8 @@ async fn acts_on_kubernetes_meet_every_fault_of_its_api() {
     }
     println!("{run} cells of Kubernetes: {ends:?}");
     assert!(bad.is_empty(), "{} of {run} cells:\n{}", bad.len(), bad.join("\n"));
-    assert_eq!(run, 2 * (17 + 30), "{ends:?}");
-    assert!(ends["succeeded"] > 0 && ends["failed"] > 0, "{ends:?}");
+    if std::env::var("CELL").is_err() {
+        assert_eq!(run, if torture() > 1 { 94 } else { 60 }, "{ends:?}");
+        assert!(ends["succeeded"] > 0 && ends["failed"] > 0, "{ends:?}");
+    }
 }

@@ -77,7 +77,9 @@ fn said(step: &StepView) -> Option<Said<'_>> {
         Outcome::Failed(failure) => {
             let remedy = failure.remedy.clone().unwrap_or_default();
             let text = format!("{}: {} ({})", failure.attempted, failure.cause, failure.details.join("; "));
-            Some(Said { step, text, remedy: !remedy.trim().is_empty() })
+            // A check of a runbook has no remedy of its own: its author writes what to type into what it says.
+            let remedy = !remedy.trim().is_empty() || failure.cause.contains('`');
+            Some(Said { step, text, remedy })
         }
         // What to type is said of every doubt.
         Outcome::InDoubt(evidence) => Some(Said { step, text: evidence.clone(), remedy: true }),
