@@ -271,7 +271,8 @@ impl Action for TalosUpgradeNode {
     async fn verify(&self, call: &Call, before: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
         let survey = Survey::of(world, text(call, "cluster")).await.map_err(settled)?;
         let name = text(call, "node");
-        let verify = |cause: String| Err(Failure::new(Class::Verify, attempted(call), cause));
+        let remedy = || format!("see `runbook run talos-status --cluster {}`", text(call, "cluster"));
+        let verify = |cause: String| Err(Failure::new(Class::Verify, attempted(call), cause).remedy(remedy()));
         match survey.nodes.iter().find(|(machine, _)| machine.name == name) {
             Some((_, Answer::Said(node))) if node.version != wanted(call)? => {
                 verify(format!("{name} runs {}", node.version))
