@@ -194,7 +194,9 @@ impl Action for TalosUpgradeNode {
         let (machine, node): (&Machine, &Node) = match found {
             Some((machine, Answer::Said(node))) => (machine, node),
             Some((_, Answer::Not(why))) => {
-                return Err(Failure::new(Class::Unreachable, attempted(call), why.clone()).into());
+                let failure =
+                    Failure::new(Class::Unreachable, attempted(call), format!("{name} does not answer: {why}"));
+                return Err(failure.remedy("look at its console: nothing was sent to it").into());
             }
             None => return Err(refused(format!("the profile has no machine {name:?}")).into()),
         };
