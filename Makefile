@@ -6,7 +6,7 @@ TORTURE ?= 20
 DOC_FLAGS = -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test model torture bench bench-peers docs pictures fmt lint ci toolchain
+.PHONY: help demo build test model torture ordeal bench bench-peers docs pictures fmt lint ci toolchain
 
 help: ## what there is to make (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: toolchain ## all tests; asks before it installs the programs that they nee
 torture: toolchain ## the same with TORTURE=20 times the random cases, and a crash after every event (many hours)
 	@scripts/test-tools
 	TORTURE=$(TORTURE) $(CARGO) test
+
+ordeal: toolchain ## talos-upgrade with each fault on each machine at each place, with and without a crash (many hours)
+	ORDEAL=all $(CARGO) test --test suite -- ordeal:: --nocapture
 
 model: toolchain ## the machine's states: each of the largest graphs disturbed too, not one in eight (a minute; the optimised build before it five)
 	MODEL_EVERY=1 $(CARGO) test --release --lib model:: -- --nocapture

@@ -88,8 +88,11 @@ pub fn goes_on_without(told: &[Told], name: &str) -> Result<(), String> {
         return Err("it is not known who the members of etcd are".into());
     }
     if left < needed {
+        let own = format!("{name}:");
+        let others: Vec<String> = findings(told).into_iter().filter(|line| !line.starts_with(&own)).collect();
+        let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join("; ")) };
         return Err(format!(
-            "etcd has {} voting members and needs {needed}: without {name}, {left} are well",
+            "etcd has {} voting members and needs {needed}: without {name}, {left} are well{others}",
             voters.len()
         ));
     }
@@ -156,7 +159,11 @@ mod tests {
             goes_on_without(&all, name)
         };
         let silent: fn(&mut Vec<Told>) = |all| all[0].unknown = Some("no answer".into());
-        assert!(without(silent, "cp2").unwrap_err().contains("without cp2, 1 are well"));
+        let why = without(silent, "cp2").unwrap_err();
+        assert!(why.contains("without cp2, 1 are well (cp1: nothing is known of its etcd: no answer"), "{why}");
+        assert_eq!(without(silent, "w1"), Ok(()), "two of three go on without a worker");
+        let blind: fn(&mut Vec<Told>) = |all| all[2].leader = NOBODY.into();
+        assert!(without(blind, "cp2").is_err(), "one that sees no leader is not well");
         assert_eq!(without(silent, "cp1"), Ok(()), "the one that is down may go");
         let learner: fn(&mut Vec<Told>) =
             |all| all.iter_mut().for_each(|one| one.learners = vec![format!("{:016x}", 3)]);

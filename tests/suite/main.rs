@@ -26,6 +26,7 @@ mod matrix;
 mod net_acts;
 mod netbox;
 mod notify;
+mod ordeal;
 mod pages;
 mod pass_store;
 mod pictures;

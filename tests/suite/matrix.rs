@@ -4,6 +4,7 @@
 //! Rows come from the catalogue and columns from the lab's list of faults, so that a new one of either is met here: an
 //! action without a prepared example fails the test, and so does a kind of fault without a column.
 
+mod kubernetes;
 mod outside;
 mod relay;
 
@@ -481,9 +482,9 @@ const ELSEWHERE: [(&str, &str); 22] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
-    ("kubernetes.cordon", "tests/suite/kubernetes.rs"),
-    ("kubernetes.drain", "tests/suite/kubernetes.rs"),
-    ("kubernetes.uncordon", "tests/suite/kubernetes.rs"),
+    ("kubernetes.cordon", "tests/suite/matrix/kubernetes.rs"),
+    ("kubernetes.drain", "tests/suite/matrix/kubernetes.rs"),
+    ("kubernetes.uncordon", "tests/suite/ordeal.rs"),
     ("local.run", "tests/suite/local.rs"),
     ("netbox.guest", "tests/suite/netbox.rs"),
     ("netbox.setup", "tests/suite/netbox.rs"),

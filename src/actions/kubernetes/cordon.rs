@@ -92,12 +92,12 @@ fn is_own(call: &Call, by: Option<&str>) -> bool {
     by.is_some_and(|by| by.starts_with(&run))
 }
 
-/// Whether an earlier run has done it in the very scope that this step is in: `hop[1.13.9]/node[cp2]` of an upgrade that
-/// failed there, and is run again. At the top of a runbook any other one could have.
+/// Whether an earlier run has done it in the very scope that this step is in, or in a group of it: `hop[1.13.9]/node[cp2]` of
+/// an upgrade that failed there, and is run again. At the top of a runbook any other one could have.
 fn is_of_an_earlier_run(call: &Call, by: Option<&str>) -> bool {
-    let scope = call.path.as_str().rsplit_once('/').map(|(scope, _)| scope);
-    let theirs = by.and_then(|by| by.split_once('/')).and_then(|(_, path)| path.rsplit_once('/'));
-    scope.is_some() && theirs.map(|(scope, _)| scope) == scope
+    let Some((scope, _)) = call.path.as_str().rsplit_once('/') else { return false };
+    let theirs = by.and_then(|by| by.split_once('/')).map(|(_, path)| path);
+    theirs.and_then(|path| path.strip_prefix(scope)).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The undo of whatever has cordoned a node that took pods before: of one that is as it was then. What has been made of it
@@ -348,5 +348,26 @@ impl Action for Cordon {
         self.undo(call, &probe.before, None)?;
         let node = call.get("node").as_str()?;
         Some(format!("{node} {}", if self.on { "takes pods again" } else { "is cordoned again" }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cordon_of_an_earlier_run_is_known_by_its_scope_and_by_the_groups_in_it() {
+        let call = |path: &str| Call { run: Some("run-9".into()), path: path.into(), attempt: 1, with: json!({}) };
+        let node = "hop[1.13.9]/node[cp2]";
+        for (mark, path, theirs) in [
+            (format!("run-7/{node}/drain"), format!("{node}/back"), true),
+            (format!("run-7/{node}/out/drain"), format!("{node}/back"), true),
+            (format!("run-7/{node}1/drain"), format!("{node}/back"), false),
+            ("run-7/hop[1.13.9]/node[cp3]/out/drain".to_owned(), format!("{node}/back"), false),
+            ("run-7/drain".to_owned(), "back".to_owned(), false),
+        ] {
+            assert_eq!(is_of_an_earlier_run(&call(&path), Some(&mark)), theirs, "{mark} for {path}");
+        }
+        assert!(!is_of_an_earlier_run(&call(node), None));
     }
 }

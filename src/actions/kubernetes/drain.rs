@@ -166,8 +166,14 @@ impl Drain {
             true => (Class::Failed, "when it was stopped".to_owned()),
             false => (Class::Timeout, format!("after {} s", within.as_secs())),
         };
-        let lines =
-            left.iter().map(|(pod, why)| format!("{}: {}", pod.title(), why.as_deref().unwrap_or("still there")));
+        let told = |(pod, why): &(Pod, Option<String>)| match why {
+            Some(why) => format!("{}: {why}", pod.title()),
+            None => format!("{}: still there", pod.title()),
+        };
+        // Pods of a node that is gone count as missing, and then budgets let no other go.
+        let nodes = kube.nodes().await.unwrap_or_default();
+        let silent = nodes.iter().filter(|node| node.ready != "True").map(|node| format!("{} is not ready", node.name));
+        let lines = left.iter().map(told).chain(silent);
         Err(Failure::new(class, attempted, format!("{} still there {when}", named(&pods)))
             .details(lines.collect())
             .done(done)

@@ -51,7 +51,13 @@ fn failed(attempted: impl Into<String>, error: &KubernetesError) -> Failure {
         KubernetesError::Program(_) => failure.remedy(
             "install kubectl (Debian: kubernetes-client), or name it: talos.tools.kubectl of the configuration",
         ),
-        _ => failure,
+        _ if failure.class == Class::Refused => {
+            failure.remedy("see what the cluster's kubeconfig is allowed: `kubectl auth can-i --list`")
+        }
+        _ if error.is_conflict() => {
+            failure.remedy("somebody changes it at the same time: see who (`kubectl get events -A`), and run it again")
+        }
+        _ => failure.remedy("see that the API answers (`kubectl get --raw /readyz`), and run it again"),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::clients::kubernetes::Kubernetes;
 use crate::engine::ports::{Mutate, Unreadable};
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
-use crate::placement::quorum::{self, Told};
+use crate::placement::quorum;
 
 /// Of whoever calls [`may_go_down`].
 pub(super) const PRIVILEGE: &str = "none of Proxmox: list of nodes, by the cluster's kubeconfig";
@@ -31,12 +31,17 @@ pub(super) async fn may_go_down(
     let (source, clusters) = (mutate.client::<TalosSource>()?, mutate.client::<Clusters>()?);
     let kubernetes = clusters.of(cluster, attempted).map_err(|failure| failure.done(done))?;
     let asked = ask(&source, kubernetes, cluster, name).await;
-    asked.map_err(|why| refused(attempted, cluster, name, why).done(done))
+    asked.map_err(|why| refused(attempted, cluster, name, why, done))
 }
 
-fn refused(attempted: &str, cluster: &str, name: &str, why: String) -> Failure {
-    Failure::new(Class::Precondition, attempted, format!("{name} must not go down now: {why}"))
-        .remedy(format!("mend that first: `runbook run talos-status --cluster {cluster}` says what is not well"))
+fn refused(attempted: &str, cluster: &str, name: &str, why: String, done: Done) -> Failure {
+    let mend = format!("mend that first: `runbook run talos-status --cluster {cluster}` says what is not well");
+    let remedy = match done {
+        Done::Partial => format!("{mend}; the next reboot of {name}, whoever asks for it, boots what is installed"),
+        _ => mend,
+    };
+    let cause = format!("{name} must not go down now: {why}");
+    Failure::new(Class::Precondition, attempted, cause).done(done).remedy(remedy)
 }
 
 async fn ask(source: &TalosSource, kubernetes: &Kubernetes, cluster: &str, name: &str) -> Result<(), String> {
@@ -47,17 +52,8 @@ async fn ask(source: &TalosSource, kubernetes: &Kubernetes, cluster: &str, name:
     if matches!(&members.planes[..], [only] if only.name == name) {
         return Ok(());
     }
-    goes_on(&members.told, name)?;
+    quorum::goes_on_without(&members.told, name)?;
     is_served(kubernetes, &members.planes, name).await
-}
-
-/// Whether etcd does; else with whatever is not well on the others.
-fn goes_on(told: &[Told], name: &str) -> Result<(), String> {
-    quorum::goes_on_without(told, name).map_err(|why| {
-        let own = format!("{name}:");
-        let found: Vec<String> = quorum::findings(told).into_iter().filter(|line| !line.starts_with(&own)).collect();
-        if found.is_empty() { why } else { format!("{why} ({})", found.join("; ")) }
-    })
 }
 
 /// Whether another control plane's API server answers, at its own address: the one that they share may be this node's, or
@@ -89,35 +85,6 @@ mod tests {
 
     use super::*;
     use crate::clients::kubernetes::{Output, Raw, SharedStandIn, StandIn, Via};
-
-    fn told(n: usize) -> Told {
-        let id = |n: usize| format!("{n:016x}");
-        Told {
-            name: format!("cp{n}"),
-            unknown: None,
-            id: id(n),
-            members: (1..=3).map(id).collect(),
-            learners: Vec::new(),
-            leader: id(1),
-            raft_index: 10,
-            raft_applied: 10,
-            alarms: Vec::new(),
-            errors: String::new(),
-        }
-    }
-
-    #[test]
-    fn a_control_plane_goes_only_where_the_others_are_well_and_it_is_said_who_is_not() {
-        let mut all: Vec<Told> = (1..=3).map(told).collect();
-        assert_eq!((goes_on(&all, "cp2"), goes_on(&all, "w1")), (Ok(()), Ok(())));
-        all[2].unknown = Some("no answer".into());
-        let why = goes_on(&all, "cp2").unwrap_err();
-        assert!(why.contains("without cp2, 1 are well (cp3: nothing is known of its etcd: no answer"), "{why}");
-        assert_eq!((goes_on(&all, "cp3"), goes_on(&all, "w1")), (Ok(()), Ok(())), "two of three go on");
-        all[1].leader = String::new();
-        assert!(goes_on(&all, "cp3").is_err() && goes_on(&all, "w1").is_err(), "one that sees no leader is not well");
-        assert!(goes_on(&[], "w1").unwrap_err().contains("not known who the members"));
-    }
 
     /// API servers of which only these answer; it keeps who was asked.
     struct Servers(&'static [&'static str], Mutex<Vec<String>>);
@@ -162,8 +129,11 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_node_and_what_to_look_at() {
-        let failure = refused("upgrade cp2", "prod", "cp2", "no other API server".into());
-        assert_eq!(failure.cause, "cp2 must not go down now: no other API server");
-        assert!(failure.remedy.unwrap().contains("talos-status --cluster prod"));
+        let of = |done| refused("upgrade cp2", "prod", "cp2", "no other API server".into(), done);
+        assert_eq!(of(Done::None).cause, "cp2 must not go down now: no other API server");
+        assert!(of(Done::None).remedy.unwrap().ends_with("talos-status --cluster prod` says what is not well"));
+        let installed = of(Done::Partial);
+        assert_eq!(installed.done, Done::Partial);
+        assert!(installed.remedy.unwrap().contains("the next reboot of cp2"), "nobody should be surprised by it");
     }
 }

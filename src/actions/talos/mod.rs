@@ -46,7 +46,12 @@ fn broken(attempted: String, error: &TalosError, done: Done) -> Failure {
         error if error.is_unreachable() => Class::Unreachable,
         _ => Class::Failed,
     };
-    Failure::new(class, attempted, error.to_string()).done(done)
+    let remedy = match class {
+        Class::Precondition => "install talosctl, or name it: talos.tools.talosctl of the configuration",
+        Class::Refused => "use a talosconfig with the role os:admin",
+        _ => "mend what it says, and run it again: `runbook run talos-status` shows the whole cluster",
+    };
+    Failure::new(class, attempted, error.to_string()).done(done).remedy(remedy)
 }
 
 /// Of a reading in a run, where nothing is known later.

@@ -187,8 +187,8 @@ impl Action for TalosRollbackNode {
         let before = meant(intent)?;
         let source = mutate.client::<TalosSource>()?;
         let (talos, address) = way(call, &source, attempted(call))?;
-        gate::may_go_down(mutate, &before.cluster, &before.name, &attempted(call), Done::None).await?;
         mutate.checkpoint(json!("asked")).await?;
+        gate::may_go_down(mutate, &before.cluster, &before.name, &attempted(call), Done::None).await?;
         talos.rollback(before.version.minor(), address).await.map_err(|e| {
             let done = if e.is_unreachable() { Done::Unknown } else { Done::None };
             broken(attempted(call), &e, done)
@@ -203,7 +203,8 @@ impl Action for TalosRollbackNode {
     async fn verify(&self, call: &Call, _: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
         let survey = Survey::of(world, text(call, "cluster")).await.map_err(settled)?;
         let name = text(call, "node");
-        let verify = |cause: String| Err(Failure::new(Class::Verify, attempted(call), cause));
+        let remedy = || format!("see `runbook run talos-status --cluster {}`", text(call, "cluster"));
+        let verify = |cause: String| Err(Failure::new(Class::Verify, attempted(call), cause).remedy(remedy()));
         match survey.nodes.iter().find(|(machine, _)| machine.name == name) {
             Some((_, Answer::Said(node))) if node.version != version(call, "version")? => {
                 verify(format!("{name} runs {}", node.version))

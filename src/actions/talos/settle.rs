@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::broken;
 use super::source::node as ask_node;
-use crate::clients::talos::{Talos, TalosError};
+use crate::clients::talos::{Stage, Talos, TalosError};
 use crate::engine::ports::Mutate;
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
@@ -34,6 +34,14 @@ enum Seen {
     NotYet(String),
     /// It never will by itself.
     Never(Failure),
+}
+
+/// Another than wanted is said only when all of it runs: whoever takes it back, or gives it its pods, finds it well then.
+fn once_up(name: &str, stage: &Stage, failure: Failure) -> Seen {
+    if stage.stage == "running" && stage.ready {
+        return Seen::Never(failure);
+    }
+    Seen::NotYet(format!("{name} is {}, waits for {}; {}", stage.stage, stage.unmet.join(", "), failure.cause))
 }
 
 impl Wanted<'_> {
@@ -90,7 +98,8 @@ impl Wanted<'_> {
                 false => format!("it rebooted, and runs {}", node.version),
             };
             let remedy = format!("see why: `talosctl --nodes {} dmesg`; nothing else was begun", self.address);
-            return Ok(Seen::Never(Failure::new(Class::Verify, attempted, cause).done(Done::Partial).remedy(remedy)));
+            let failure = Failure::new(Class::Verify, attempted, cause).done(Done::Partial).remedy(remedy);
+            return Ok(once_up(name, &node.stage, failure));
         }
         if let Some(expected) = self.schematic
             && node.schematic.as_deref() != Some(expected)
@@ -99,7 +108,8 @@ impl Wanted<'_> {
             let cause =
                 format!("it runs {} with schematic {has}, not {expected}: its extensions may be gone", node.version);
             let remedy = format!("`talosctl --nodes {} get extensions` says what it has", self.address);
-            return Ok(Seen::Never(Failure::new(Class::Verify, attempted, cause).done(Done::Whole).remedy(remedy)));
+            let failure = Failure::new(Class::Verify, attempted, cause).done(Done::Whole).remedy(remedy);
+            return Ok(once_up(name, &node.stage, failure));
         }
         if node.stage.stage != "running" || !node.stage.ready {
             let unmet = node.stage.unmet.join(", ");
@@ -118,5 +128,23 @@ impl Wanted<'_> {
             }
         }
         Ok(Seen::Whole(node.boot_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_went_back_has_failed_only_when_it_is_up() {
+        let failure = || Failure::new(Class::Verify, "upgrade cp3", "it went back by itself");
+        let stage = |stage: &str, ready| Stage { stage: stage.into(), ready, unmet: vec!["nodeReady: no".into()] };
+        for (stage, why) in [
+            (stage("booting", false), "cp3 is booting, waits for nodeReady: no; it went back by itself"),
+            (stage("running", false), "cp3 is running, waits for nodeReady: no; it went back by itself"),
+        ] {
+            assert!(matches!(once_up("cp3", &stage, failure()), Seen::NotYet(told) if told == why), "{why}");
+        }
+        assert!(matches!(once_up("cp3", &stage("running", true), failure()), Seen::Never(_)));
     }
 }

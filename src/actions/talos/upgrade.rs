@@ -48,7 +48,9 @@ struct Before {
 enum Phase {
     /// The image is written to the other slot; what runs still runs.
     Install,
-    /// The node has been asked to boot it, or does so by itself.
+    /// The other slot holds it, and the node is asked to boot.
+    Reboot,
+    /// The node boots it by itself.
     Boot,
 }
 
@@ -117,9 +119,8 @@ impl TalosUpgradeNode {
         match installed {
             Ok(Upgraded::Begun) => mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Unknown))?,
             Ok(Upgraded::Installed) => {
-                mutate.checkpoint(json!(Phase::Boot)).await.map_err(|f| f.done(Done::Partial))?;
-                gate::may_go_down(mutate, &before.cluster, &before.name, &attempted(call), Done::Partial).await?;
-                talos.reboot(server, address, false).await.map_err(|e| broken(attempted(call), &e, Done::Unknown))?;
+                mutate.checkpoint(json!(Phase::Reboot)).await.map_err(|f| f.done(Done::Partial))?;
+                self.reboot(call, before, talos, mutate).await?;
             }
             // A call that hangs although the node is back: only the node itself says how it is.
             Err(TalosError::Deadline { .. }) => {
@@ -132,6 +133,13 @@ impl TalosUpgradeNode {
             }
         }
         Ok(())
+    }
+
+    /// Boots what the other slot holds by now.
+    async fn reboot(&self, call: &Call, before: &Before, talos: &Talos, mutate: &Mutate) -> Result<(), Failure> {
+        gate::may_go_down(mutate, &before.cluster, &before.name, &attempted(call), Done::Partial).await?;
+        let asked = talos.reboot(before.version.minor(), &before.address, false).await;
+        asked.map_err(|e| broken(attempted(call), &e, Done::Unknown))
     }
 
     /// Whether a node of which nobody knows if it was asked goes on as if it had not been.
@@ -186,7 +194,9 @@ impl Action for TalosUpgradeNode {
         let (machine, node): (&Machine, &Node) = match found {
             Some((machine, Answer::Said(node))) => (machine, node),
             Some((_, Answer::Not(why))) => {
-                return Err(Failure::new(Class::Unreachable, attempted(call), why.clone()).into());
+                let failure =
+                    Failure::new(Class::Unreachable, attempted(call), format!("{name} does not answer: {why}"));
+                return Err(failure.remedy("look at its console: nothing was sent to it").into());
             }
             None => return Err(refused(format!("the profile has no machine {name:?}")).into()),
         };
@@ -248,10 +258,15 @@ impl Action for TalosUpgradeNode {
         let before = meant(intent)?;
         let source = mutate.client::<TalosSource>()?;
         let (talos, _) = way(call, &source, attempted(call))?;
-        let asked_for_a_boot = Phase::deserialize(handle).is_ok_and(|phase| phase == Phase::Boot);
-        if !asked_for_a_boot && self.stands_still(call, &before, talos, mutate).await? {
-            mutate.log("nothing came of the request: it is sent again, and writes the same slot");
-            self.send(call, &before, &source, mutate).await?;
+        let phase = Phase::deserialize(handle).unwrap_or(Phase::Boot);
+        if phase != Phase::Boot && self.stands_still(call, &before, talos, mutate).await? {
+            if phase == Phase::Reboot {
+                mutate.log("nothing came of the reboot: it is asked for again");
+                self.reboot(call, &before, talos, mutate).await?;
+            } else {
+                mutate.log("nothing came of the request: it is sent again, and writes the same slot");
+                self.send(call, &before, &source, mutate).await?;
+            }
         }
         self.settled(call, &before, talos, mutate).await
     }
@@ -259,7 +274,8 @@ impl Action for TalosUpgradeNode {
     async fn verify(&self, call: &Call, before: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
         let survey = Survey::of(world, text(call, "cluster")).await.map_err(settled)?;
         let name = text(call, "node");
-        let verify = |cause: String| Err(Failure::new(Class::Verify, attempted(call), cause));
+        let remedy = || format!("see `runbook run talos-status --cluster {}`", text(call, "cluster"));
+        let verify = |cause: String| Err(Failure::new(Class::Verify, attempted(call), cause).remedy(remedy()));
         match survey.nodes.iter().find(|(machine, _)| machine.name == name) {
             Some((_, Answer::Said(node))) if node.version != wanted(call)? => {
                 verify(format!("{name} runs {}", node.version))
@@ -300,8 +316,8 @@ impl Action for TalosUpgradeNode {
         };
         Ok(match (phase, node) {
             // It may have been asked and not show it yet.
-            (Phase::Install, Some(Answer::Said(node))) if node.boot_id == before.boot_id => {
-                Recovery::Running(json!(Phase::Install))
+            (Phase::Install | Phase::Reboot, Some(Answer::Said(node))) if node.boot_id == before.boot_id => {
+                Recovery::Running(json!(phase))
             }
             // It is down, or has booted: what it comes back as is waited for.
             _ => Recovery::Running(json!(Phase::Boot)),

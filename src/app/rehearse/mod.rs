@@ -9,6 +9,7 @@ mod judge;
 mod keeping;
 mod objects;
 mod one;
+mod ordeal;
 mod outside;
 mod stage;
 mod trial;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 pub use cases::Kind;
 pub use files::{lint, names};
 pub use judge::End;
+pub use ordeal::{Blow, Endured, Ordeal, Place, Scenery, Stroke};
 pub use trial::{Laid, Trial, Tried, When};
 
 use self::cases::Injection;

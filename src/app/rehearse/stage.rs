@@ -27,7 +27,7 @@ use crate::clients::ssh::{SharedCommands, Ssh, SshVia};
 use crate::clients::talos::SharedStandIn;
 use crate::engine::drivers::embedded::{self, DriverError, Ports, RunEnd};
 use crate::engine::inject::{CrashingJournal, Inject};
-use crate::engine::ports::{Actions, Answer, Anything, Approver, Clock, JournalError, Observer};
+use crate::engine::ports::{Actions, Answer, Anything, Approver, Clock, Journal, JournalError, Observer};
 use crate::engine::world::LiveWorld;
 use crate::event::{Decision, Event, Question, RunStatus, Signal};
 use crate::journal::memory::{MemoryJournal, MemoryLocks};
@@ -160,11 +160,16 @@ impl Stage {
 
     /// The same with somebody who may give it a signal.
     pub async fn run_with(&self, plan: &Plan, inject: &Inject, signals: Signals) -> Act {
+        self.run_heard("rehearsal", plan, inject, None, signals).await
+    }
+
+    /// The same under this name, with an ear at its journal.
+    pub async fn run_heard(&self, run: &str, plan: &Plan, inject: &Inject, ear: Option<Ear>, signals: Signals) -> Act {
         let mut plan = plan.clone();
         inject.lay_over(&mut plan);
         let journal = MemoryJournal::default();
-        let ports = self.ports(&journal, inject);
-        let going = embedded::start(ports, RunId::new("rehearsal"), Arc::new(plan), true, signals);
+        let ports = self.ports(&journal, inject, ear);
+        let going = embedded::start(ports, RunId::new(run), Arc::new(plan), true, signals);
         Self::end(going, &journal).await
     }
 
@@ -178,7 +183,7 @@ impl Stage {
     pub async fn resume_with(&self, history: Vec<Event>, inject: &Inject, signals: Signals) -> Act {
         let journal = MemoryJournal::with(history.clone());
         let inject = Inject { crash_after: None, ..inject.clone() };
-        let ports = self.ports(&journal, &inject);
+        let ports = self.ports(&journal, &inject, None);
         Self::end(embedded::resume(ports, &history, &[Signal::Resume], signals), &journal).await
     }
 
@@ -192,13 +197,14 @@ impl Stage {
         Act { events: journal.events(), end }
     }
 
-    fn ports(&self, journal: &MemoryJournal, inject: &Inject) -> Ports {
+    fn ports(&self, journal: &MemoryJournal, inject: &Inject, ear: Option<Ear>) -> Ports {
+        let crashing = CrashingJournal::new(journal.clone(), inject);
         Ports {
             requests: mpsc::unbounded_channel().1,
             actions: inject.over_actions(self.site.actions.clone()),
             world: Arc::new(LiveWorld(self.site.source.clone())),
             clients: self.site.clients.clone(),
-            journal: Box::new(CrashingJournal::new(journal.clone(), inject)),
+            journal: Box::new(Heard { inner: crashing, ear }),
             locks: Arc::new(self.locks.clone()),
             policy: Arc::new(Anything),
             clock: self.clock.clone(),
@@ -242,6 +248,10 @@ impl Stage {
     /// Whether an event has a secret that is kept.
     pub fn tells_a_secret(&self, events: &[Event]) -> bool {
         events.iter().any(|event| serde_json::to_string(event).is_ok_and(|text| self.keeping.is_told_in(&text)))
+    }
+
+    pub fn lab(&self) -> &Arc<Lab> {
+        &self.lab
     }
 
     /// What was taken that changed, or queued a change of, the world.
@@ -300,6 +310,24 @@ fn open(
         site.actions = double(site.actions);
     }
     Ok(site)
+}
+
+/// Told of what is in the journal, as soon as it is there.
+pub(super) type Ear = Box<dyn FnMut(&[Event]) + Send>;
+
+struct Heard<J> {
+    inner: J,
+    ear: Option<Ear>,
+}
+
+impl<J: Journal> Journal for Heard<J> {
+    fn append(&mut self, events: &[Event]) -> Result<(), JournalError> {
+        self.inner.append(events)?;
+        if let Some(ear) = &mut self.ear {
+            ear(events);
+        }
+        Ok(())
+    }
 }
 
 /// The time of the lab, as runs see it.

@@ -46,7 +46,7 @@ use std::collections::BTreeMap;
 
 pub use self::diff::diff;
 pub use self::fault::{FaultKind, TaskFault};
-pub use self::talos::Violation;
+pub use self::talos::{Truth, Violation};
 pub use self::task::Most;
 use crate::lab::call::{Call, PveError, Reply, Verb};
 use crate::model::ids::{NodeName, StorageId, Vmid};

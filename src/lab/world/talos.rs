@@ -22,7 +22,7 @@ pub(in crate::lab) use self::image::{Image, refuses};
 pub(in crate::lab) use self::life::Down;
 pub(super) use self::life::Turn;
 pub(in crate::lab) use self::upgrade_k8s::{STATIC_PODS, image as static_image};
-pub use self::watch::Violation;
+pub use self::watch::{Truth, Violation};
 use super::World;
 use crate::lab::scenario::{GuestSpec, Scenario};
 use crate::model::ids::Vmid;

@@ -13,6 +13,9 @@ const START_MS: u64 = 15_000;
 /// For an installer to write the other slot.
 pub(super) const INSTALL_MS: u64 = 20_000;
 
+/// The firmware has taken the slot that is known to be good.
+pub(super) const WENT_BACK: &str = "fallback to the previous boot entry";
+
 /// What a machine goes on with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::lab::world) enum Turn {
@@ -137,7 +140,7 @@ impl World {
             if machine.ills.remove(&Ill::RollsBack) {
                 // It was tried, and the firmware took the slot that is known to be good.
                 ms += DARK_MS;
-                self.log_line(vmid, "boot entry failed to boot, fallback to the previous boot entry");
+                self.log_line(vmid, &format!("boot entry failed to boot, {WENT_BACK}"));
             } else {
                 machine.swap();
                 if machine.ills.remove(&Ill::LosesExtensions) {

@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::World;
+use super::life::WENT_BACK;
 use crate::lab::call::{Call, Verb};
+use crate::lab::world::kubernetes::Key;
 use crate::model::ids::Vmid;
 
 /// Something that must never be.
@@ -20,7 +22,75 @@ impl std::fmt::Display for Violation {
     }
 }
 
+/// What a machine is really like, whatever a run says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Truth {
+    pub name: String,
+    pub address: String,
+    /// The Proxmox node that it is on.
+    pub host: String,
+    pub control_plane: bool,
+    pub version: String,
+    pub schematic: String,
+    /// Whether all of its services run.
+    pub serves: bool,
+    /// What is not well with its member of etcd.
+    pub etcd: Option<&'static str>,
+    /// Whether Kubernetes calls it ready.
+    pub ready: bool,
+    pub cordoned: bool,
+    /// How often a new version did not come up, so that it went back to the one before.
+    pub went_back: usize,
+}
+
 impl World {
+    /// All machines as they are.
+    pub fn talos_truth(&mut self) -> Vec<Truth> {
+        self.settle_kubernetes();
+        let truth = |(vmid, one): (Vmid, &super::Machine)| {
+            let node = self.kubernetes().objects.get(&Key::new("nodes", "", &one.hostname));
+            let shown = node.map(|node| self.shown_node(node)).unwrap_or_default();
+            let etcd = one.etcd.as_ref().and_then(|etcd| match etcd {
+                _ if !self.etcd_answers(vmid) => Some("does not answer"),
+                etcd if etcd.learner => Some("is a learner"),
+                etcd if etcd.alarm.is_some() => Some("has an alarm"),
+                _ => None,
+            });
+            Truth {
+                name: one.hostname.clone(),
+                address: one.address.clone(),
+                host: self.guests.get(&vmid).map(|guest| guest.node.to_string()).unwrap_or_default(),
+                control_plane: one.control_plane,
+                version: one.version.clone(),
+                schematic: one.schematic.clone(),
+                serves: self.is_serving(vmid),
+                etcd,
+                ready: shown["status"]["conditions"][0]["status"] == "True",
+                cordoned: shown["spec"]["unschedulable"] == true,
+                went_back: one.lines.iter().filter(|line| line.contains(WENT_BACK)).count(),
+            }
+        };
+        self.machines().map(truth).collect()
+    }
+
+    /// Whether any control plane's API server answers now.
+    pub fn has_api_server(&self) -> bool {
+        self.api_servers() > 0
+    }
+
+    /// Disruption budgets, `NAMESPACE/NAME`.
+    pub fn budgets(&self) -> Vec<String> {
+        let all = self.kubernetes().of("policy/poddisruptionbudgets");
+        all.map(|(key, _)| format!("{}/{}", key.namespace, key.name)).collect()
+    }
+
+    /// Every machine has run this version from the beginning.
+    pub fn run_talos(&mut self, version: &str) {
+        for machine in self.machines.all.values_mut() {
+            version.clone_into(&mut machine.version);
+        }
+    }
+
     /// What must never have been, in order. With fewer than two control planes nothing is: there one cannot help it.
     pub fn talos_violations(&self) -> &[Violation] {
         &self.machines.violations
