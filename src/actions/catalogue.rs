@@ -28,8 +28,8 @@ use super::proxmox::storage::{Orphans, Storages, VolumeDelete};
 use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
 use super::talos::{
-    EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, TalosPlanUpgrade,
-    TalosStatus, TalosUpgradeNode,
+    EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, LostQuorum,
+    RecoverEtcd, TalosPlanUpgrade, TalosStatus, TalosUpgradeNode, WipeEtcd,
 };
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
@@ -48,6 +48,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(Cordon::off()),
         Arc::new(Drain::new(deps.timing)),
         Arc::new(kubernetes::Nodes::default()),
+        Arc::new(kubernetes::Servers::default()),
         Arc::new(kubernetes::Pods::default()),
         Arc::new(StorageHealth::default()),
         Arc::new(LocalRun::new(deps.folder.clone())),
@@ -131,6 +132,9 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(EtcdPrune::new(deps.files.clone())),
         Arc::new(EtcdSnapshot::new(deps.files.clone())),
         Arc::new(EtcdVerify::new(deps.files.clone())),
+        Arc::new(LostQuorum::default()),
+        Arc::new(WipeEtcd::new(deps.timing)),
+        Arc::new(RecoverEtcd::new(deps.timing, deps.files.clone())),
         Arc::new(TalosStatus::default()),
         Arc::new(TalosUpgradeNode::new(deps.timing)),
         Arc::new(TaskRun::new(deps.taskfile.clone())),
@@ -167,6 +171,7 @@ mod tests {
                 "kubernetes.drain",
                 "kubernetes.nodes",
                 "kubernetes.pods",
+                "kubernetes.servers",
                 "kubernetes.storage_health",
                 "kubernetes.uncordon",
                 "local.run",
@@ -248,9 +253,12 @@ mod tests {
                 "talos.etcd_prune",
                 "talos.etcd_snapshot",
                 "talos.etcd_verify",
+                "talos.lost_quorum",
                 "talos.plan_upgrade",
+                "talos.recover_etcd",
                 "talos.status",
                 "talos.upgrade_node",
+                "talos.wipe_etcd",
                 "task.run",
                 "wait.tcp",
                 "yaml.set",

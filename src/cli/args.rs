@@ -480,6 +480,7 @@ Faults:
   talos-rolls-back:cp1   its next new version does not boot   ·   talos-loses-extensions:cp1   it comes up without them
   talos-never-returns:cp1   from its next boot   ·   upgrade-hangs:cp1   talosctl never ends though the node is back
   etcd-unhealthy:cp1   etcd-learner:cp1   etcd-alarm:cp1   ·   snapshot-cut   snapshot-damaged   the next one of etcd
+  etcd-broken:cp1   its database is damaged, until it is wiped   ·   talos-time-unsynced:cp1   nothing is bootstrapped there
   drain-blocked:shop/web   a disruption budget never allows anything   ·   node-not-ready:w1   ·   storage-degraded
   @40s FAULT        after so much of the lab's time
 In paths * is one segment, a trailing ** all the rest, a trailing *N how often.";

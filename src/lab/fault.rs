@@ -28,7 +28,7 @@ pub enum Fault {
 }
 
 /// Every kind of fault by the word that a person writes for it; [`Fault::kind`] says which one a fault is.
-pub const KINDS: [&str; 39] = [
+pub const KINDS: [&str; 41] = [
     "reset-before",
     "reset-after",
     "STATUS",
@@ -63,6 +63,8 @@ pub const KINDS: [&str; 39] = [
     "etcd-unhealthy",
     "etcd-learner",
     "etcd-alarm",
+    "etcd-broken",
+    "talos-time-unsynced",
     "snapshot-cut",
     "snapshot-damaged",
     "drain-blocked",
@@ -276,7 +278,8 @@ fn parse_effect(
                 "expected one of reset-before, reset-after, STATUS, STATUS-after, slow, hang, token-rejected, node-down, \
                  node-up, quorum-lost, quorum-back, task-fail, task-abort, task-warn, task-hang, task-forget, task-full, tasks-late, \
                  lock-stays, set-lock, clear-lock, replace-guest, challenge-fails, ssh-drop, ssh-drop-after, ssh-exit, ssh-exit-after, \
-                 talos-rolls-back, talos-never-returns, talos-loses-extensions, upgrade-hangs, etcd-unhealthy, etcd-learner, etcd-alarm, \
+                 talos-rolls-back, talos-never-returns, talos-loses-extensions, upgrade-hangs, etcd-unhealthy, etcd-learner, etcd-alarm, etcd-broken, \
+                 talos-time-unsynced, \
                  snapshot-cut, snapshot-damaged, drain-blocked, node-not-ready, storage-degraded",
                 REQUEST_EXAMPLE,
             )),

@@ -477,7 +477,7 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab nor anybody over the network, and where their own faults are met. Those that meet others
 /// than the lab have rows in `matrix/outside.rs`.
-const ELSEWHERE: [(&str, &str); 17] = [
+const ELSEWHERE: [(&str, &str); 19] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
@@ -492,7 +492,9 @@ const ELSEWHERE: [(&str, &str); 17] = [
     ("talos.etcd_encrypt", "tests/suite/talos_backup.rs"),
     ("talos.etcd_prune", "tests/suite/talos_backup.rs"),
     ("talos.etcd_snapshot", "tests/suite/talos_backup.rs"),
+    ("talos.recover_etcd", "tests/suite/talos_restore.rs"),
     ("talos.upgrade_node", "tests/suite/talos_upgrade.rs"),
+    ("talos.wipe_etcd", "tests/suite/talos_restore.rs"),
     ("task.run", "tests/suite/delegation.rs"),
     ("yaml.set", "tests/suite/files.rs"),
 ];

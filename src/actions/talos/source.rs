@@ -5,6 +5,7 @@
 //! | `talos/CLUSTER/nodes` | `[{name, vmid, address, control_plane}]` of its profile; address null where the profile has none |
 //! | `talos/CLUSTER/node/NAME` | [`Node`]: what runs there; `why` instead where it does not answer |
 //! | `talos/CLUSTER/etcd/NAME` | [`Etcd`] as that control plane sees it; `why` instead where it does not answer |
+//! | `talos/CLUSTER/plane/NAME` | [`Seen`](super::disaster::Seen): what the etcd of that control plane does |
 
 use std::collections::BTreeMap;
 
@@ -12,11 +13,14 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::disaster::{self, Seen};
+use super::survey::{self, Answer};
 use crate::clients::talos::{Alarm, Extension, Member, MemberStatus, Stage, Talos, TalosError};
 use crate::engine::ports::Source;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{ResourceKey, Vmid};
 use crate::model::talos::Version;
+use crate::placement::quorum::Told;
 
 /// The name that talosctl gives the schematic among extensions.
 const SCHEMATIC: &str = "schematic";
@@ -71,6 +75,19 @@ impl TalosSource {
             Failure::new(Class::Precondition, format!("look at cluster {name}"), cause)
                 .remedy("say --cluster NAME, of a profile clusters/NAME.yaml of type talos")
         })
+    }
+
+    /// What the etcd of a control plane tells now.
+    ///
+    /// # Errors
+    /// There is no such machine.
+    pub(super) async fn told(&self, cluster: &str, name: &str) -> Result<Told, Failure> {
+        let (talos, address) = self.machine(cluster, name)?;
+        let answer = match address {
+            Ok(address) => etcd(talos, address).await.map_or_else(|e| Answer::Not(e.to_string()), Answer::Said),
+            Err(why) => Answer::Not(why),
+        };
+        Ok(survey::told(name, &answer))
     }
 
     /// The way to a machine; or why there is none.
@@ -146,14 +163,16 @@ impl Source for TalosSource {
         let words: Vec<&str> = resource.as_str().split('/').collect();
         match words[..] {
             ["talos", cluster, "nodes"] => Ok(json!(self.cluster(cluster)?.1)),
-            ["talos", cluster, kind @ ("node" | "etcd"), name] => {
+            ["talos", cluster, kind @ ("node" | "etcd" | "plane"), name] => {
                 let (talos, address) = self.machine(cluster, name)?;
                 let address = match address {
                     Ok(address) => address,
+                    Err(why) if kind == "plane" => return Ok(json!(Seen::silent(why))),
                     Err(why) => return Ok(json!({"why": why})),
                 };
                 match kind {
                     "node" => told(name, node(talos, address).await),
+                    "plane" => told(name, disaster::seen(talos, address).await),
                     _ => told(name, etcd(talos, address).await),
                 }
             }

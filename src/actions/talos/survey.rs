@@ -46,7 +46,7 @@ impl Survey {
         let planes = machines.iter().filter(|machine| machine.control_plane);
         let etcd = planes.clone().map(|machine| ask::<Etcd>(world, format!("talos/{cluster}/etcd/{}", machine.name)));
         let (nodes, etcd) = tokio::try_join!(try_join_all(nodes), try_join_all(etcd))?;
-        let told = planes.zip(&etcd).map(|(machine, answer)| told(machine, answer)).collect();
+        let told = planes.zip(&etcd).map(|(machine, answer)| told(&machine.name, answer)).collect();
         Ok(Self { nodes: machines.into_iter().zip(nodes).collect(), etcd, told })
     }
 
@@ -103,9 +103,9 @@ fn of_nodes(all: &[(Machine, Answer<Node>)]) -> Vec<String> {
     found
 }
 
-pub(super) fn told(machine: &Machine, answer: &Answer<Etcd>) -> Told {
+pub(super) fn told(name: &str, answer: &Answer<Etcd>) -> Told {
     let mut told = Told {
-        name: machine.name.clone(),
+        name: name.to_owned(),
         unknown: None,
         id: String::new(),
         members: Vec::new(),

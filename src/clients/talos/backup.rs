@@ -228,6 +228,21 @@ impl Talos {
         taken
     }
 
+    /// What the database is like now, by a snapshot that is thrown away at once: nothing else of talosctl says its revision.
+    ///
+    /// # Errors
+    /// As [`Talos::snapshot`].
+    pub async fn weigh(&self, minor: Option<Minor>, node: &str, deadline: Duration) -> Result<Said, BackupError> {
+        let name = format!("runbook-etcd-{}-{:08x}", std::process::id(), rand::random::<u32>());
+        let folder = std::env::temp_dir().join(name);
+        files::make_private_dir(&folder)?;
+        let path = folder.join("now");
+        let taken = self.snapshot(minor, node, &path, deadline).await;
+        sweep(&path);
+        files::remove_folder(&folder)?;
+        Ok(taken?.0)
+    }
+
     async fn snapshot_unchecked(
         &self,
         minor: Option<Minor>,

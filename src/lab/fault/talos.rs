@@ -17,6 +17,10 @@ pub enum TalosFault {
     EtcdLearner,
     /// Its database is too large: NOSPACE.
     EtcdAlarm,
+    /// Its database is damaged: etcd starts, ends and is started again, until its data are wiped.
+    EtcdBroken,
+    /// Its clock is not in sync, without which nothing is bootstrapped.
+    TimeUnsynced,
 }
 
 /// How a snapshot goes wrong.
@@ -29,7 +33,7 @@ pub enum SnapshotFault {
 }
 
 impl TalosFault {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::RollsBack,
         Self::NeverReturns,
         Self::LosesExtensions,
@@ -37,6 +41,8 @@ impl TalosFault {
         Self::EtcdUnhealthy,
         Self::EtcdLearner,
         Self::EtcdAlarm,
+        Self::EtcdBroken,
+        Self::TimeUnsynced,
     ];
 
     /// The word that a person writes for it.
@@ -49,6 +55,8 @@ impl TalosFault {
             Self::EtcdUnhealthy => "etcd-unhealthy",
             Self::EtcdLearner => "etcd-learner",
             Self::EtcdAlarm => "etcd-alarm",
+            Self::EtcdBroken => "etcd-broken",
+            Self::TimeUnsynced => "talos-time-unsynced",
         }
     }
 

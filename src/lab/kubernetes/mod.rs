@@ -147,7 +147,8 @@ pub fn refuses(world: &World, server: Option<&str>) -> Option<String> {
     let gone = || Some(format!("dial tcp {address}:{PORT}: connect: no route to host"));
     match known {
         Some(machine) if world.machine_at(&machine.address).is_none() => gone(),
-        Some(machine) if !machine.control_plane => {
+        // An API server ends where its own etcd does not answer.
+        Some(machine) if !machine.control_plane || !serves(world, address) => {
             Some(format!("dial tcp {address}:{PORT}: connect: connection refused"))
         }
         Some(_) => None,
@@ -155,6 +156,10 @@ pub fn refuses(world: &World, server: Option<&str>) -> Option<String> {
         None if world.has_kubernetes() && world.etcd_has_quorum() => None,
         None => gone(),
     }
+}
+
+fn serves(world: &World, address: &str) -> bool {
+    world.machine_at(address).is_some_and(|(vmid, _)| world.etcd_answers(vmid))
 }
 
 /// Answers a request that has come to an API server.

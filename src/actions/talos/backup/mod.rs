@@ -5,7 +5,7 @@ mod discard;
 mod encrypt;
 mod prune;
 mod read;
-mod resource;
+pub(super) mod resource;
 mod snapshot;
 
 pub use copy::EtcdCopy;

@@ -17,6 +17,9 @@ pub(in crate::lab) enum Ill {
     UpgradeHangs,
     EtcdUnhealthy,
     EtcdLearner,
+    /// Its database is damaged.
+    EtcdBroken,
+    TimeUnsynced,
     /// Its disk was wiped.
     NoSystem,
 }
@@ -35,13 +38,15 @@ impl World {
             TalosFault::UpgradeHangs => Ill::UpgradeHangs,
             TalosFault::EtcdUnhealthy => Ill::EtcdUnhealthy,
             TalosFault::EtcdLearner => Ill::EtcdLearner,
+            TalosFault::EtcdBroken => Ill::EtcdBroken,
+            TalosFault::TimeUnsynced => Ill::TimeUnsynced,
             TalosFault::EtcdAlarm => {
                 self.member_of(vmid, node)?;
                 self.fill_etcd(vmid);
                 return Ok(());
             }
         };
-        if matches!(ill, Ill::EtcdUnhealthy | Ill::EtcdLearner) {
+        if matches!(ill, Ill::EtcdUnhealthy | Ill::EtcdLearner | Ill::EtcdBroken) {
             self.member_of(vmid, node)?;
         }
         if let Some(machine) = self.machine_mut(vmid) {
