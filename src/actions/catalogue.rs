@@ -28,8 +28,8 @@ use super::proxmox::storage::{Orphans, Storages, VolumeDelete};
 use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
 use super::talos::{
-    EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, LostQuorum,
-    RecoverEtcd, TalosPlanUpgrade, TalosStatus, TalosUpgradeNode, WipeEtcd,
+    EtcdBackups, EtcdCopy, EtcdDiscard, EtcdDrill, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, LostQuorum,
+    RecoverEtcd, ResetNode, TalosPlanUpgrade, TalosStatus, TalosUpgradeNode, WipeEtcd,
 };
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
@@ -128,11 +128,13 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(EtcdBackups::new(deps.files.clone())),
         Arc::new(EtcdCopy::new(deps.files.clone())),
         Arc::new(EtcdDiscard::new(deps.files.clone())),
+        Arc::new(EtcdDrill::new(deps.files.clone())),
         Arc::new(EtcdEncrypt::new(deps.files.clone())),
         Arc::new(EtcdPrune::new(deps.files.clone())),
         Arc::new(EtcdSnapshot::new(deps.files.clone())),
         Arc::new(EtcdVerify::new(deps.files.clone())),
         Arc::new(LostQuorum::default()),
+        Arc::new(ResetNode::new(deps.timing)),
         Arc::new(WipeEtcd::new(deps.timing)),
         Arc::new(RecoverEtcd::new(deps.timing, deps.files.clone())),
         Arc::new(TalosStatus::default()),
@@ -249,6 +251,7 @@ mod tests {
                 "talos.etcd_backups",
                 "talos.etcd_copy",
                 "talos.etcd_discard",
+                "talos.etcd_drill",
                 "talos.etcd_encrypt",
                 "talos.etcd_prune",
                 "talos.etcd_snapshot",
@@ -256,6 +259,7 @@ mod tests {
                 "talos.lost_quorum",
                 "talos.plan_upgrade",
                 "talos.recover_etcd",
+                "talos.reset_node",
                 "talos.status",
                 "talos.upgrade_node",
                 "talos.wipe_etcd",

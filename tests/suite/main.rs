@@ -46,6 +46,7 @@ mod ssh_acts;
 mod ssh_files;
 mod takeover;
 mod talos_backup;
+mod talos_reset;
 mod talos_restore;
 mod talos_upgrade;
 mod yaml_errors;

@@ -477,7 +477,7 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab nor anybody over the network, and where their own faults are met. Those that meet others
 /// than the lab have rows in `matrix/outside.rs`.
-const ELSEWHERE: [(&str, &str); 19] = [
+const ELSEWHERE: [(&str, &str); 21] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
@@ -489,10 +489,12 @@ const ELSEWHERE: [(&str, &str); 19] = [
     ("netbox.setup", "tests/suite/netbox.rs"),
     ("talos.etcd_copy", "tests/suite/talos_backup.rs"),
     ("talos.etcd_discard", "tests/suite/talos_backup.rs"),
+    ("talos.etcd_drill", "tests/suite/talos_backup.rs"),
     ("talos.etcd_encrypt", "tests/suite/talos_backup.rs"),
     ("talos.etcd_prune", "tests/suite/talos_backup.rs"),
     ("talos.etcd_snapshot", "tests/suite/talos_backup.rs"),
     ("talos.recover_etcd", "tests/suite/talos_restore.rs"),
+    ("talos.reset_node", "tests/suite/talos_reset.rs"),
     ("talos.upgrade_node", "tests/suite/talos_upgrade.rs"),
     ("talos.wipe_etcd", "tests/suite/talos_restore.rs"),
     ("task.run", "tests/suite/delegation.rs"),

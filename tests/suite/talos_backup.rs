@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use runbook::clients::talos::snapshot::{self, NoSnapshot};
+use sha2::Digest as _;
 
 use super::harness::{Got, Lab, World, flat};
 
@@ -49,6 +50,7 @@ fn real_snapshot(world: &World, name: &str) {
     let mut etcd = world.command("etcd", &words).stderr(log).spawn().expect("etcd: run scripts/test-tools");
     let script = format!(
         "export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={url}; for n in $(seq 20); do etcdctl put key$n value$n || exit 1; done; \
+         etcdctl put /registry/namespaces/shop x; \
          etcdctl snapshot save {name} && etcdctl snapshot status {name} -w json >{name}.status"
     );
     let until = Instant::now() + Duration::from_secs(60);
@@ -267,4 +269,67 @@ fn a_crash_leaves_a_whole_backup_or_none() {
         assert_eq!(names.len(), 1, "{after}: {names:?}");
         assert!(snapshot::check(&world.path("backups").join(&names[0])).is_ok(), "{after}: {}", got.both());
     }
+}
+
+#[test]
+fn the_newest_backup_is_restored_into_a_real_etcd_and_thrown_away() {
+    let world = World::new();
+    real_snapshot(&world, "real");
+    world.sh("mkdir -m 700 backups && cp real backups/prod-etcd-20261121T231538Z.snapshot").exits(0);
+    let drill = |more: &[&str]| {
+        let mut args = vec!["run", "etcd-restore-drill", "prod", "--set", "folder=backups", "--set", "max_age=9000d"];
+        args.extend(more);
+        args.extend(["--apply", "--yes", "--progress", "quiet"]);
+        world.runbook(&args)
+    };
+    let refused = |got: &Got, cause: &str| {
+        assert_ne!(got.exit, Some(0), "{}", got.both());
+        assert!(flat(&got.both()).contains(cause), "{cause}: {}", got.both());
+    };
+    let got = drill(&["-o", "json"]);
+    // 20 keys and a namespace, each written once after the first revision.
+    got.exits(0).says(&["\"revision\": 22", "\"keys\": 21", "\"namespaces\": 1", "20261121T231538Z", "\"took\": "]);
+    let left = world.sh("ls -d /tmp/runbook-drill-* 2>/dev/null | wc -l");
+    left.exits(0).says(&["0"]);
+    refused(&drill(&["--set", "max_age=1ms"]), "can be restored, and is");
+    // The newest one counts, and an older one does not stand in for it.
+    let newer = "backups/prod-etcd-20261122T000000Z.snapshot";
+    let mut bytes = read(&world.path("real"));
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    write(&world.path(newer), &bytes);
+    refused(&drill(&[]), "its sum is not that of its contents");
+    // Whole by its sum, and no database: only etcd itself sees that.
+    write(&world.path(newer), &hollow(&read(&world.path("real"))));
+    refused(&drill(&[]), "this backup cannot be relied on");
+    world.sh(&format!("rm {newer} backups/*")).exits(0);
+    refused(&drill(&[]), "has no backup of prod");
+}
+
+/// A file with the form of a snapshot and a right sum, of which etcd can read nothing.
+fn hollow(real: &[u8]) -> Vec<u8> {
+    let mut bytes = real[..real.len() - 32].to_vec();
+    let half = bytes.len() / 2;
+    bytes[64..half].fill(0xAB);
+    let sum = sha2::Sha256::digest(&bytes);
+    bytes.extend_from_slice(&sum);
+    bytes
+}
+
+#[test]
+fn an_encrypted_backup_is_drilled_with_its_key() {
+    let world = World::new();
+    real_snapshot(&world, "real");
+    let script = "mkdir -m 700 backups && age-keygen -o key 2>/dev/null && \
+                  age -r $(age-keygen -y key) -o backups/prod-etcd-20261121T231538Z.snapshot.age real";
+    world.sh(script).exits(0);
+    let args = ["run", "etcd-restore-drill", "prod", "--set", "folder=backups", "--set", "max_age=9000d", "--apply", "--yes"];
+    let got = world.runbook(&args);
+    assert!(got.exit != Some(0) && flat(&got.both()).contains("is encrypted, and no identity is given"), "{}", got.both());
+    let with_key: Vec<&str> = args.into_iter().chain(["--set", "identity=key"]).collect();
+    world.runbook(&with_key).exits(0);
+    world.sh("age-keygen -o other 2>/dev/null").exits(0);
+    let wrong: Vec<&str> = args.into_iter().chain(["--set", "identity=other"]).collect();
+    let got = world.runbook(&wrong);
+    assert!(got.exit != Some(0) && flat(&got.both()).contains("age --decrypt"), "{}", got.both());
 }

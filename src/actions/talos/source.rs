@@ -5,6 +5,7 @@
 //! | `talos/CLUSTER/nodes` | `[{name, vmid, address, control_plane}]` of its profile; address null where the profile has none |
 //! | `talos/CLUSTER/node/NAME` | [`Node`]: what runs there; `why` instead where it does not answer |
 //! | `talos/CLUSTER/etcd/NAME` | [`Etcd`] as that control plane sees it; `why` instead where it does not answer |
+//! | `talos/CLUSTER/maintenance/NAME` | [`Stage`] of a machine without a configuration; `why` instead where it does not answer so |
 //! | `talos/CLUSTER/plane/NAME` | [`Seen`](super::disaster::Seen): what the etcd of that control plane does |
 
 use std::collections::BTreeMap;
@@ -75,6 +76,14 @@ impl TalosSource {
             Failure::new(Class::Precondition, format!("look at cluster {name}"), cause)
                 .remedy("say --cluster NAME, of a profile clusters/NAME.yaml of type talos")
         })
+    }
+
+    /// The machines of a cluster.
+    ///
+    /// # Errors
+    /// There is no such cluster.
+    pub(super) fn machines(&self, cluster: &str) -> Result<&[Machine], Failure> {
+        Ok(&self.cluster(cluster)?.1)
     }
 
     /// What the etcd of a control plane tells now.
@@ -163,7 +172,7 @@ impl Source for TalosSource {
         let words: Vec<&str> = resource.as_str().split('/').collect();
         match words[..] {
             ["talos", cluster, "nodes"] => Ok(json!(self.cluster(cluster)?.1)),
-            ["talos", cluster, kind @ ("node" | "etcd" | "plane"), name] => {
+            ["talos", cluster, kind @ ("node" | "etcd" | "plane" | "maintenance"), name] => {
                 let (talos, address) = self.machine(cluster, name)?;
                 let address = match address {
                     Ok(address) => address,
@@ -172,6 +181,7 @@ impl Source for TalosSource {
                 };
                 match kind {
                     "node" => told(name, node(talos, address).await),
+                    "maintenance" => told(name, talos.stage_in_maintenance(address).await),
                     "plane" => told(name, disaster::seen(talos, address).await),
                     _ => told(name, etcd(talos, address).await),
                 }

@@ -79,6 +79,8 @@ pub enum BackupError {
     OtherSize { said: u64, is: u64 },
     #[error("what was written is not what was read: its SHA-256 is {is}, and should be {should}")]
     OtherSum { is: String, should: String },
+    #[error("{0}")]
+    Drill(String),
     #[error("the checking broke off: {0}")]
     Broken(String),
 }

@@ -2,6 +2,7 @@
 
 mod copy;
 mod discard;
+mod drill;
 mod encrypt;
 mod prune;
 mod read;
@@ -10,6 +11,7 @@ mod snapshot;
 
 pub use copy::EtcdCopy;
 pub use discard::EtcdDiscard;
+pub use drill::EtcdDrill;
 pub use encrypt::EtcdEncrypt;
 pub use prune::EtcdPrune;
 pub use read::{EtcdBackups, EtcdVerify};

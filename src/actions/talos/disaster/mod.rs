@@ -3,10 +3,12 @@
 
 mod look;
 mod recover;
+mod reset;
 mod wipe;
 
 pub use look::LostQuorum;
 pub use recover::RecoverEtcd;
+pub use reset::ResetNode;
 pub use wipe::WipeEtcd;
 
 use serde::{Deserialize, Serialize};

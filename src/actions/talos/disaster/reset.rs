@@ -13,13 +13,12 @@ use crate::actions::deps::Timing;
 use crate::actions::talos::source::{Machine, TalosSource};
 use crate::actions::talos::survey::{Answer, Survey};
 use crate::clients::proxmox::Site;
-use crate::clients::proxmox::reads::GuestKind;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::{NodeName, ResourceKey, Vmid};
+use crate::model::ids::{GuestKind, NodeName, ResourceKey, Vmid};
 use crate::model::param::{Param, ValueType};
 use crate::model::plan::Change;
 use crate::model::shell;
@@ -109,7 +108,7 @@ impl ResetNode {
                     .help("Partitions to be wiped: STATE (its configuration) at least, EPHEMERAL too of a control plane"),
             )
             .param(
-                Param::new("off", ValueType::Bool)
+                Param::new("shutdown", ValueType::Bool)
                     .default_value(false)
                     .help("Whether it is switched off instead of rebooted"),
             )
@@ -213,7 +212,7 @@ fn outputs(before: &Before) -> Value {
 
 /// The guest of a machine that is to be off.
 async fn guest(call: &Call, world: &dyn World, machine: &Machine) -> Result<Option<Guest>, Unreadable> {
-    if call.get("off") != true {
+    if call.get("shutdown") != true {
         return Ok(None);
     }
     let refused = |cause: String| Failure::new(Class::Precondition, attempted(call), cause);
@@ -372,5 +371,48 @@ impl Action for ResetNode {
         words.extend(before.off.is_none().then_some("--reboot"));
         words.extend(["--system-labels-to-wipe", &labels]);
         vec![shell::line(words)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(n: u64, members: &[u64]) -> Told {
+        Told {
+            name: format!("cp{n}"),
+            unknown: None,
+            id: format!("{n:016x}"),
+            members: members.iter().map(|n| format!("{n:016x}")).collect(),
+            learners: Vec::new(),
+            leader: format!("{:016x}", 1),
+            raft_index: 5,
+            raft_applied: 5,
+            alarms: Vec::new(),
+            errors: String::new(),
+        }
+    }
+
+    #[test]
+    fn it_is_out_when_those_that_stay_say_so() {
+        let before = Before {
+            cluster: "prod".into(),
+            name: "cp3".into(),
+            address: "10.0.0.53".into(),
+            control_plane: true,
+            version: None,
+            boot_id: None,
+            member: Some(format!("{:016x}", 3)),
+            off: None,
+        };
+        let still = [told(1, &[1, 2, 3]), told(2, &[1, 2]), told(3, &[1, 2, 3])];
+        assert_eq!(agreed(&before, &still).unwrap(), "cp1 still lists it as a member of etcd");
+        let mut out = [told(1, &[1, 2]), told(2, &[1, 2]), told(3, &[])];
+        out[2].unknown = Some("no answer".into());
+        assert_eq!(agreed(&before, &out), None, "two are left, as was asked");
+        out[1].unknown = Some("no answer".into());
+        assert!(agreed(&before, &out).unwrap().contains("cp2: nothing is known"), "what is not known is not agreed");
+        let worker = Before { control_plane: false, ..before };
+        assert_eq!(agreed(&worker, &out), None);
     }
 }
