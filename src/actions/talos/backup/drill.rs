@@ -140,7 +140,7 @@ impl Action for EtcdDrill {
         Prediction { outputs: outputs.map(|(name, value)| (name.to_owned(), value)).into(), ..Prediction::default() }
     }
 
-    async fn apply(&self, call: &Call, intent: &Intent, _: &Mutate) -> Result<Value, Failure> {
+    async fn apply(&self, call: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
         let before = meant(&intent.before)?;
         let identity = call.arg::<Option<PathBuf>>("identity")?.filter(|path| !path.as_os_str().is_empty());
         let identity = identity.filter(|_| before.encrypted).map(|path| self.folder.join(path));
@@ -151,6 +151,17 @@ impl Action for EtcdDrill {
             let why = failure(&format!("{}: {}", attempted(call), before.path.display()), &e).done(Done::None);
             why.remedy("this backup cannot be relied on: take another one now, and see what is wrong with it")
         })?;
+        mutate.log(&format!(
+            "{}, {} old: revision {}, {} keys, {} namespaces, hash {}; restored into etcd {} in {}",
+            before.path.display(),
+            clock::span(before.age_ms.unsigned_abs()),
+            drilled.revision,
+            drilled.keys,
+            drilled.namespaces,
+            drilled.hash,
+            drilled.version,
+            clock::span(drilled.took_ms),
+        ));
         Ok(json!({
             "path": before.path, "taken_at": before.taken_at, "age": before.age_ms, "hash": drilled.hash,
             "revision": drilled.revision, "keys": drilled.keys, "namespaces": drilled.namespaces,

@@ -137,7 +137,14 @@ impl RecoverEtcd {
                 ));
             }
         }
-        self.compared(call, before, said, talos).await
+        let outputs = self.compared(call, before, said, talos).await?;
+        let restored = said.map_or_else(|| "the snapshot".to_owned(), |said| format!("revision {}", said.revision));
+        mutate.log(&format!(
+            "{} vote; etcd is at revision {}, restored from {restored}: whatever was written after that is lost",
+            before.present.join(", "),
+            outputs["revision_now"]
+        ));
+        Ok(outputs)
     }
 
     /// What is not yet there.

@@ -50,6 +50,7 @@ struct Before {
     control_plane: bool,
     version: Option<Version>,
     boot_id: Option<String>,
+    kubernetes_name: Option<String>,
     /// Its own in etcd, of a control plane.
     member: Option<String>,
     /// Nothing: it reboots.
@@ -149,6 +150,9 @@ impl ResetNode {
                     ),
                 ));
             }
+        }
+        if let Some(name) = &before.kubernetes_name {
+            mutate.log(&format!("Kubernetes has its node object still: `kubectl delete node {name}`"));
         }
         Ok(outputs(before))
     }
@@ -252,6 +256,7 @@ impl Action for ResetNode {
             control_plane: machine.control_plane,
             version: None,
             boot_id: None,
+            kubernetes_name: None,
             member: own.map(|one| one.id.clone()).filter(|id| !id.is_empty()),
             off: guest(call, world, machine).await?,
         };
@@ -273,6 +278,7 @@ impl Action for ResetNode {
             }
         };
         (before.version, before.boot_id) = (Some(node.version.clone()), Some(node.boot_id.clone()));
+        before.kubernetes_name.clone_from(&node.kubernetes_name);
         if machine.control_plane {
             if survey.told.len() < 2 {
                 return Err(refused(format!("{name} is the last control plane of {cluster}")).into());
@@ -402,6 +408,7 @@ mod tests {
             control_plane: true,
             version: None,
             boot_id: None,
+            kubernetes_name: None,
             member: Some(format!("{:016x}", 3)),
             off: None,
         };

@@ -151,10 +151,13 @@ impl Action for WipeEtcd {
         let Before { cluster, name, .. } = &before;
         let resource = ResourceKey::new(format!("talos/{cluster}/etcd/{name}"));
         let outputs = [("node".to_owned(), json!(name))];
+        // So that the plan says of each of the next ones that it is wiped.
+        let empty = json!({"standing": {"state": "empty", "why": null, "leader": null}});
+        let waits = Delta { resource: plane_key(cluster, name), patch: empty };
         Prediction {
-            deltas: vec![Delta { resource, patch: json!({"member": false}) }],
-            taints: vec![(plane_key(cluster, name), format!("{name} is wiped by then"))],
+            deltas: vec![Delta { resource, patch: json!({"member": false}) }, waits],
             outputs: outputs.into(),
+            ..Prediction::default()
         }
     }
 
