@@ -276,35 +276,34 @@ fn the_newest_backup_is_restored_into_a_real_etcd_and_thrown_away() {
     let world = World::new();
     real_snapshot(&world, "real");
     world.sh("mkdir -m 700 backups && cp real backups/prod-etcd-20261121T231538Z.snapshot").exits(0);
-    let drill = |more: &[&str]| {
-        let mut args = vec!["run", "etcd-restore-drill", "prod", "--set", "folder=backups", "--set", "max_age=9000d"];
-        args.extend(more);
-        args.extend(["--apply", "--yes", "--progress", "quiet"]);
-        world.runbook(&args)
+    let within = |max_age: &str| {
+        let args = ["run", "etcd-restore-drill", "prod", "--set", "folder=backups", "--set", max_age];
+        world.runbook(&args.into_iter().chain(["--apply", "--yes", "--progress", "quiet"]).collect::<Vec<_>>())
     };
+    let drill = || within("max_age=9000d");
     let refused = |got: &Got, cause: &str| {
         assert_ne!(got.exit, Some(0), "{}", got.both());
         assert!(flat(&got.both()).contains(cause), "{cause}: {}", got.both());
     };
-    drill(&[]).exits(0);
+    drill().exits(0);
     // 20 keys and a namespace, each written once after the first revision.
     let said = flat(&world.runbook(&["logs", "last"]).both());
     assert!(said.contains("revision 22, 21 keys, 1 namespaces") && said.contains("20261121T231538Z"), "{said}");
     let left = world.sh("ls -d /tmp/runbook-drill-* 2>/dev/null | wc -l");
     left.exits(0).says(&["0"]);
-    refused(&drill(&["--set", "max_age=1ms"]), "can be restored, and is");
+    refused(&within("max_age=1s"), "can be restored, and is");
     // The newest one counts, and an older one does not stand in for it.
     let newer = "backups/prod-etcd-20261122T000000Z.snapshot";
     let mut bytes = read(&world.path("real"));
     let at = bytes.len() / 2;
     bytes[at] ^= 1;
     write(&world.path(newer), &bytes);
-    refused(&drill(&[]), "its sum is not that of its contents");
+    refused(&drill(), "its sum is not that of its contents");
     // Whole by its sum, and no database: only etcd itself sees that.
     write(&world.path(newer), &hollow(&read(&world.path("real"))));
-    refused(&drill(&[]), "this backup cannot be relied on");
+    refused(&drill(), "this backup cannot be relied on");
     world.sh(&format!("rm {newer} backups/*")).exits(0);
-    refused(&drill(&[]), "has no backup of prod");
+    refused(&drill(), "has no backup of prod");
 }
 
 /// A file with the form of a snapshot and a right sum, of which etcd can read nothing.

@@ -18,7 +18,6 @@ use crate::model::action_spec::ActionSpec;
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
 use crate::model::param::{Param, ValueType};
-use crate::sys::clock;
 
 /// The action.
 pub struct EtcdDrill {
@@ -124,8 +123,7 @@ impl Action for EtcdDrill {
         let now: i64 = resource::read(world, &resource::now()).await?;
         let age_ms = now.saturating_sub(newest.taken_at).max(0);
         let util = Self::programs(call, world, encrypted).await?;
-        let age = clock::span(age_ms.unsigned_abs());
-        let summary = format!("{shown}, {age} old: restored into an etcd on this machine, which is thrown away");
+        let summary = format!("{shown}, {} min old: restored into an etcd on this machine, which is thrown away", age_ms / 60_000);
         let path = newest.path.clone();
         let taken_at = newest.taken_at;
         let before = Before { cluster, path: path.clone(), sha256: sha256.clone(), encrypted, taken_at, age_ms, util };
@@ -152,15 +150,15 @@ impl Action for EtcdDrill {
             why.remedy("this backup cannot be relied on: take another one now, and see what is wrong with it")
         })?;
         mutate.log(&format!(
-            "{}, {} old: revision {}, {} keys, {} namespaces, hash {}; restored into etcd {} in {}",
+            "{}, {} min old: revision {}, {} keys, {} namespaces, hash {}; restored into etcd {} in {} ms",
             before.path.display(),
-            clock::span(before.age_ms.unsigned_abs()),
+            before.age_ms / 60_000,
             drilled.revision,
             drilled.keys,
             drilled.namespaces,
             drilled.hash,
             drilled.version,
-            clock::span(drilled.took_ms),
+            drilled.took_ms,
         ));
         Ok(json!({
             "path": before.path, "taken_at": before.taken_at, "age": before.age_ms, "hash": drilled.hash,
