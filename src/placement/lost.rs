@@ -80,7 +80,9 @@ pub fn is_lost(planes: &[Plane]) -> Result<(), NotLost> {
     }
     // What cannot be wiped and nobody answers for may come back with the data of before.
     match planes.iter().find(|one| one.is_absent() && !one.named) {
-        Some(one) => not(format!("{} does not answer: it cannot be wiped, and may come back with its old data", one.name)),
+        Some(one) => {
+            not(format!("{} does not answer: it cannot be wiped, and may come back with its old data", one.name))
+        }
         None => Ok(()),
     }
 }
@@ -123,8 +125,13 @@ mod tests {
         assert!(why([RUNS, silent(), silent()], &[]).contains("cp1, cp2, cp3 may be alive"));
         assert!(why([RUNS, unsure(), Standing::Empty], &[]).contains("cp1, cp2 may be alive"));
         assert!(why([RUNS, RUNS, silent()], &[3]).contains("cp1, cp2 may be alive"), "two that run may find a leader");
-        assert!(why([RUNS, RUNS, silent()], &[1, 2, 3]).contains("may be alive"), "one that runs is not lost by a word");
-        assert!(why([Standing::Empty, Standing::Empty, silent()], &[]).contains("cp3 does not answer: it cannot be wiped"));
+        assert!(
+            why([RUNS, RUNS, silent()], &[1, 2, 3]).contains("may be alive"),
+            "one that runs is not lost by a word"
+        );
+        assert!(
+            why([Standing::Empty, Standing::Empty, silent()], &[]).contains("cp3 does not answer: it cannot be wiped")
+        );
         assert!(is_lost(&[]).is_err());
     }
 

@@ -323,9 +323,14 @@ fn an_encrypted_backup_is_drilled_with_its_key() {
     let script = "mkdir -m 700 backups && age-keygen -o key 2>/dev/null && \
                   age -r $(age-keygen -y key) -o backups/prod-etcd-20261121T231538Z.snapshot.age real";
     world.sh(script).exits(0);
-    let args = ["run", "etcd-restore-drill", "prod", "--set", "folder=backups", "--set", "max_age=9000d", "--apply", "--yes"];
+    let args =
+        ["run", "etcd-restore-drill", "prod", "--set", "folder=backups", "--set", "max_age=9000d", "--apply", "--yes"];
     let got = world.runbook(&args);
-    assert!(got.exit != Some(0) && flat(&got.both()).contains("is encrypted, and no identity is given"), "{}", got.both());
+    assert!(
+        got.exit != Some(0) && flat(&got.both()).contains("is encrypted, and no identity is given"),
+        "{}",
+        got.both()
+    );
     let with_key: Vec<&str> = args.into_iter().chain(["--set", "identity=key"]).collect();
     world.runbook(&with_key).exits(0);
     world.sh("age-keygen -o other 2>/dev/null").exits(0);

@@ -60,8 +60,13 @@ async fn an_etcd_without_quorum_is_restored() {
     assert_eq!(output.code, Some(0), "{}", output.text);
     assert_eq!((how_many(&rig, " reset "), how_many(&rig, " bootstrap ")), (3, 1), "{:#?}", asked(&rig));
     let lines = asked(&rig);
-    assert!(lines.iter().filter(|line| line.contains(" reset ")).all(|line| line.contains("--graceful=false")
-        && line.contains("--system-labels-to-wipe EPHEMERAL")), "{lines:#?}");
+    assert!(
+        lines
+            .iter()
+            .filter(|line| line.contains(" reset "))
+            .all(|line| line.contains("--graceful=false") && line.contains("--system-labels-to-wipe EPHEMERAL")),
+        "{lines:#?}"
+    );
     let logs = rig.run(&["logs", "last"]).await;
     let text = flat(&logs.text);
     assert!(text.contains("cp1, cp2, cp3 vote") && text.contains("whatever was written after that is lost"), "{text}");
@@ -79,7 +84,11 @@ async fn what_may_still_be_alive_is_not_restored() {
         (&[][..], "lost=[]", "etcd has its quorum: cp1 sees a leader"),
         (&[], "lost=[\"cp2\", \"cp3\"]", "etcd has its quorum"),
         // etcd runs and does not answer: nobody can tell.
-        (&["etcd-unhealthy:cp2", "etcd-unhealthy:cp3"], "lost=[]", "2 of 3 control planes are needed for one, and cp1, cp2, cp3 may be alive"),
+        (
+            &["etcd-unhealthy:cp2", "etcd-unhealthy:cp3"],
+            "lost=[]",
+            "2 of 3 control planes are needed for one, and cp1, cp2, cp3 may be alive",
+        ),
         (&BROKEN, "lost=[]", "cp1, cp2, cp3 may be alive"),
         (&BROKEN, "lost=[\"cp2\"]", "cp1, cp3 may be alive"),
         (&["node-down:pve2", "node-down:pve3"], "lost=[\"cp3\"]", "cp1, cp2 may be alive"),

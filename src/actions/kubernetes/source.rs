@@ -37,7 +37,9 @@ async fn fetch(client: &Kubernetes, kind: &str, name: Option<&str>) -> Result<Op
         }
         ("servers", None) => {
             let all = client.answers().await.into_iter();
-            Value::Object(all.map(|(server, error)| (server, json!(error.map(|e| e.to_string())))).collect::<Map<_, _>>())
+            Value::Object(
+                all.map(|(server, error)| (server, json!(error.map(|e| e.to_string())))).collect::<Map<_, _>>(),
+            )
         }
         ("storage", None) => json!({"longhorn": client.volumes().await?, "rook": client.ceph().await?}),
         _ => return Ok(None),

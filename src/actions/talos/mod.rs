@@ -8,7 +8,9 @@ mod status;
 mod survey;
 mod upgrade;
 
-pub use backup::{BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdDrill, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify};
+pub use backup::{
+    BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdDrill, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify,
+};
 pub use disaster::{LostQuorum, RecoverEtcd, ResetNode, WipeEtcd};
 pub use plan::TalosPlanUpgrade;
 pub use source::{Machine, TalosSource};

@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::objects::Listed;
 use crate::app::needs::acts_here;
-use crate::engine::ports::{Action, Actions, Call, Mutate, Prediction, Probe, Reading, Recovery, Source, Unreadable, World};
+use crate::engine::ports::{
+    Action, Actions, Call, Mutate, Prediction, Probe, Reading, Recovery, Source, Unreadable, World,
+};
 use crate::event::{Intent, Invocation};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;

@@ -408,7 +408,10 @@ mod tests {
             for (graceful, reboots) in [(false, true), (true, true), (true, false)] {
                 let typed = taken(client, &reset(graceful, "STATE,EPHEMERAL", reboots));
                 assert_eq!(typed.all("system-labels-to-wipe").len(), 2);
-                assert_eq!((typed.is_on("graceful"), typed.is_on("reboot"), typed.is_on("wait")), (graceful, reboots, false));
+                assert_eq!(
+                    (typed.is_on("graceful"), typed.is_on("reboot"), typed.is_on("wait")),
+                    (graceful, reboots, false)
+                );
             }
             taken(client, &bootstrap(None));
             let typed = taken(client, &bootstrap(Some("/b/db")));

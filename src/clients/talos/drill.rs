@@ -84,7 +84,10 @@ impl Drill {
         }
         let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
         let last = stderr.lines().rev().find(|line| line.starts_with("Error")).or(stderr.lines().last());
-        Err(failed(&format!("{program} {}", words[..2.min(words.len())].join(" ")), last.unwrap_or("it did not say why")))
+        Err(failed(
+            &format!("{program} {}", words[..2.min(words.len())].join(" ")),
+            last.unwrap_or("it did not say why"),
+        ))
     }
 
     async fn range(&self, words: &[&str]) -> Result<Range, BackupError> {
@@ -155,10 +158,12 @@ pub async fn drill(
     let version = drill.run("etcd", &["--version"]).await?;
     let version = version.lines().next().and_then(|line| line.rsplit(' ').next()).unwrap_or_default().to_owned();
     let cluster = format!("drill={PEER}");
-    let restore = ["snapshot", "restore", &path, "--name", "drill", "--data-dir", "data", "--initial-cluster", &cluster];
+    let restore =
+        ["snapshot", "restore", &path, "--name", "drill", "--data-dir", "data", "--initial-cluster", &cluster];
     let restore: Vec<&str> = restore.into_iter().chain(["--initial-advertise-peer-urls", PEER]).collect();
     drill.run(&drill.util, &restore).await?;
-    let words = ["--name", "drill", "--data-dir", "data", "--listen-client-urls", CLIENT, "--advertise-client-urls", CLIENT];
+    let words =
+        ["--name", "drill", "--data-dir", "data", "--listen-client-urls", CLIENT, "--advertise-client-urls", CLIENT];
     let words: Vec<&str> = words.into_iter().chain(["--listen-peer-urls", PEER]).collect();
     let spec = Spec::new("etcd").args(words).cwd(&drill.folder.0);
     let mut etcd = Daemon::start(&spec, Some(&drill.folder.0.join("log")))?;

@@ -77,9 +77,7 @@ pub(super) fn bootstrap(world: &mut World, call: &Call<'_>, file: Option<&str>) 
     let ready = machine.stage == Stage::Running;
     let unsynced = machine.is_unsynced();
     let reply = match (ready, recovers, unsynced, has_data) {
-        (false, true, ..) => {
-            Some(refused("FailedPrecondition", "etcd service is not ready for recovery yet"))
-        }
+        (false, true, ..) => Some(refused("FailedPrecondition", "etcd service is not ready for recovery yet")),
         (false, false, ..) => Some(refused("FailedPrecondition", "bootstrap is not available yet")),
         (true, _, true, _) => Some(refused("FailedPrecondition", "time is not in sync yet")),
         (true, _, false, true) => Some(refused("AlreadyExists", "etcd data directory is not empty")),
@@ -101,7 +99,10 @@ pub(super) fn list(world: &World, call: &Call<'_>) -> Reply {
         return Reply::failed("the lab does not stand in for `talosctl list` but of /var/lib/etcd");
     }
     let Some(etcd) = &machine.etcd else {
-        return Reply { stderr: format!("{}: lstat /var/lib/etcd: no such file or directory\n", call.node), ..Reply::said("NODE   NAME\n".into()) };
+        return Reply {
+            stderr: format!("{}: lstat /var/lib/etcd: no such file or directory\n", call.node),
+            ..Reply::said("NODE   NAME\n".into())
+        };
     };
     let mut rows = vec![vec![call.node.to_owned(), ".".to_owned()]];
     if !etcd.wiped || etcd.begins.is_some() {

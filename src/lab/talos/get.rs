@@ -234,9 +234,10 @@ fn etcd(machine: &Machine) -> Option<(&'static str, &'static str)> {
     match machine.stage {
         Stage::Running if etcd.begins.is_some() => Some(("Starting", "Starting service")),
         Stage::Running if etcd.wiped => Some(("Preparing", "Running pre state")),
-        Stage::Running if machine.ills.contains(&Ill::EtcdBroken) => {
-            Some(("Waiting", "Error running Containerd(etcd), going to restart forever: task \"etcd\" failed: exit code 2"))
-        }
+        Stage::Running if machine.ills.contains(&Ill::EtcdBroken) => Some((
+            "Waiting",
+            "Error running Containerd(etcd), going to restart forever: task \"etcd\" failed: exit code 2",
+        )),
         Stage::Running => None,
         _ => Some(("Waiting", "Waiting for service \"cri\" to be \"up\"")),
     }

@@ -49,7 +49,8 @@ fn meant(before: &Value) -> Result<Before, Failure> {
 impl EtcdDrill {
     /// `folder`: where relative paths begin.
     pub fn new(folder: PathBuf) -> Self {
-        let title = "Restore the newest backup of a cluster's etcd into a real etcd on this machine, and throw that away";
+        let title =
+            "Restore the newest backup of a cluster's etcd into a real etcd on this machine, and throw that away";
         let spec = ActionSpec::new("talos.etcd_drill", Effect::Change, title)
             .param(cluster_param())
             .param(folder_param())
@@ -58,7 +59,9 @@ impl EtcdDrill {
                  configuration's folder",
             ))
             .param(
-                Param::new("within", ValueType::Duration).default_value(600_000).help("How long it may take altogether"),
+                Param::new("within", ValueType::Duration)
+                    .default_value(600_000)
+                    .help("How long it may take altogether"),
             )
             .output("path", ValueType::Path, "Which backup it was")
             .output("taken_at", ValueType::Int, "Milliseconds since 1970")
@@ -79,7 +82,9 @@ impl EtcdDrill {
         let has = |name: &'static str| async move { resource::read::<bool>(world, &resource::program(name)).await };
         let util = if has("etcdutl").await? { "etcdutl" } else { "etcdctl" };
         let age = encrypted.then_some("age");
-        for (name, package) in [("etcd", "etcd-server"), ("etcdctl", "etcd-client")].into_iter().chain(age.map(|age| (age, age))) {
+        for (name, package) in
+            [("etcd", "etcd-server"), ("etcdctl", "etcd-client")].into_iter().chain(age.map(|age| (age, age)))
+        {
             if !has(name).await? {
                 let cause = format!("{name} is not on this machine: without it nothing is proved");
                 let failure = Failure::new(Class::Precondition, attempted(call), cause);
@@ -123,7 +128,10 @@ impl Action for EtcdDrill {
         let now: i64 = resource::read(world, &resource::now()).await?;
         let age_ms = now.saturating_sub(newest.taken_at).max(0);
         let util = Self::programs(call, world, encrypted).await?;
-        let summary = format!("{shown}, {} min old: restored into an etcd on this machine, which is thrown away", age_ms / 60_000);
+        let summary = format!(
+            "{shown}, {} min old: restored into an etcd on this machine, which is thrown away",
+            age_ms / 60_000
+        );
         let path = newest.path.clone();
         let taken_at = newest.taken_at;
         let before = Before { cluster, path: path.clone(), sha256: sha256.clone(), encrypted, taken_at, age_ms, util };
@@ -134,7 +142,8 @@ impl Action for EtcdDrill {
 
     fn predict(&self, _: &Call, before: &Probe) -> Prediction {
         let Ok(before) = meant(&before.before) else { return Prediction::default() };
-        let outputs = [("path", json!(before.path)), ("taken_at", json!(before.taken_at)), ("age", json!(before.age_ms))];
+        let outputs =
+            [("path", json!(before.path)), ("taken_at", json!(before.taken_at)), ("age", json!(before.age_ms))];
         Prediction { outputs: outputs.map(|(name, value)| (name.to_owned(), value)).into(), ..Prediction::default() }
     }
 

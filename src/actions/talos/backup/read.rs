@@ -36,7 +36,11 @@ impl EtcdVerify {
             .output("bytes", ValueType::Int, "Its length; null where it is not whole")
             .output("sha256", ValueType::String, "Of the whole file; null where it is not whole")
             .output("encrypted", ValueType::Bool, "Whether it is encrypted: then only its form and length are checked")
-            .output("plain", ValueType::Bool, "Whether it is whole and not encrypted, so that it can be restored as it is")
+            .output(
+                "plain",
+                ValueType::Bool,
+                "Whether it is whole and not encrypted, so that it can be restored as it is",
+            )
             .output("taken_at", ValueType::Int, "Milliseconds since 1970, by its name; null where that says nothing")
             .needs_privilege(FILES);
         Self { spec, folder }

@@ -230,7 +230,8 @@ impl Action for RecoverEtcd {
             patch: json!({"member": true}),
         };
         // Which revision is only known by then.
-        let data = Delta { resource: ResourceKey::new(format!("talos/{cluster}/data")), patch: json!({"restored": null}) };
+        let data =
+            Delta { resource: ResourceKey::new(format!("talos/{cluster}/data")), patch: json!({"restored": null}) };
         let why = format!("{} begins etcd again by then", before.name);
         Prediction {
             deltas: before.present.iter().map(member).chain([data]).collect(),
@@ -272,7 +273,8 @@ impl Action for RecoverEtcd {
                     error if error.is_unreachable() => Done::Unknown,
                     _ => Done::None,
                 };
-                let remedy = "nothing was begun: see why it says so, and run etcd-restore again; what is wiped is left alone";
+                let remedy =
+                    "nothing was begun: see why it says so, and run etcd-restore again; what is wiped is left alone";
                 let failure = broken(&attempted(call), &error, done);
                 return Err(if done == Done::None { failure.remedy(remedy) } else { failure });
             }
@@ -314,7 +316,8 @@ impl Action for RecoverEtcd {
         };
         let begun = Asked::deserialize(handle).is_ok_and(|asked| asked.said.is_some());
         for _ in 0..LOOKS {
-            let now = plane(world, &before.cluster, &before.name).await.map_err(|why| settled(&attempted(call), why))?;
+            let now =
+                plane(world, &before.cluster, &before.name).await.map_err(|why| settled(&attempted(call), why))?;
             if begun || now.standing != Standing::Empty {
                 return Ok(Recovery::Running(handle.clone()));
             }

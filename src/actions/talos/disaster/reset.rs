@@ -106,7 +106,9 @@ impl ResetNode {
                 Param::new("labels", ValueType::List)
                     .items(ValueType::String)
                     .default_value(json!(["STATE", "EPHEMERAL"]))
-                    .help("Partitions to be wiped: STATE (its configuration) at least, EPHEMERAL too of a control plane"),
+                    .help(
+                        "Partitions to be wiped: STATE (its configuration) at least, EPHEMERAL too of a control plane",
+                    ),
             )
             .param(
                 Param::new("shutdown", ValueType::Bool)
@@ -221,7 +223,8 @@ async fn guest(call: &Call, world: &dyn World, machine: &Machine) -> Result<Opti
     }
     let refused = |cause: String| Failure::new(Class::Precondition, attempted(call), cause);
     let Some(vmid) = machine.vmid else {
-        let cause = format!("the profile does not say which guest {} is: nobody could see that it is off", machine.name);
+        let cause =
+            format!("the profile does not say which guest {} is: nobody could see that it is off", machine.name);
         return Err(refused(cause).into());
     };
     let key = ResourceKey::new(format!("proxmox/guest/{vmid}"));
@@ -288,7 +291,8 @@ impl Action for ResetNode {
         }
         let then = if before.off.is_some() { "is off" } else { "reboots without a configuration" };
         let leaves = if machine.control_plane { "leaves etcd, " } else { "" };
-        let summary = format!("{name}: {leaves}{} are wiped, and it {then}; nothing brings them back", labels.join(", "));
+        let summary =
+            format!("{name}: {leaves}{} are wiped, and it {then}; nothing brings them back", labels.join(", "));
         let mut probe = Probe::new(summary, json!(before));
         probe.change = Some(Change::Destroy);
         Ok(probe)
@@ -316,9 +320,11 @@ impl Action for ResetNode {
         let (talos, _) = source.machine(&before.cluster, &before.name)?;
         let labels = labels(call, before.control_plane)?;
         let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-        let server = before.version.as_ref().map(Version::minor).ok_or_else(|| {
-            Failure::new(Class::Internal, attempted(call), "it is not known what runs there")
-        })?;
+        let server = before
+            .version
+            .as_ref()
+            .map(Version::minor)
+            .ok_or_else(|| Failure::new(Class::Internal, attempted(call), "it is not known what runs there"))?;
         mutate.checkpoint(json!("asked")).await?;
         if let Err(error) = talos.reset(server, &before.address, true, &labels, before.off.is_none()).await {
             let done = if error.is_unreachable() { Done::Unknown } else { Done::None };

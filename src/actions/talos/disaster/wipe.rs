@@ -206,7 +206,8 @@ impl Action for WipeEtcd {
             return Ok(Recovery::Unseen { done: Done::None, evidence: "nothing had been asked of the node".into() });
         }
         for _ in 0..LOOKS {
-            let now = plane(world, &before.cluster, &before.name).await.map_err(|why| settled(&attempted(call), why))?;
+            let now =
+                plane(world, &before.cluster, &before.name).await.map_err(|why| settled(&attempted(call), why))?;
             // It is down, or is another boot: what it comes back as is waited for.
             if now.boot_id.as_ref() != Some(&before.boot_id) {
                 return Ok(Recovery::Running(json!("asked")));

@@ -33,7 +33,10 @@ fn what_is_broken_is_started_again_until_it_is_wiped_and_waits_then() {
     lay(&mut world, "etcd-broken:cp2");
     lay(&mut world, "etcd-broken:cp3");
     assert!(!world.etcd_has_quorum());
-    assert_eq!((state(&mut world, "10.0.0.51").as_str(), state(&mut world, "10.0.0.52").as_str()), ("Running", "Waiting"));
+    assert_eq!(
+        (state(&mut world, "10.0.0.51").as_str(), state(&mut world, "10.0.0.52").as_str()),
+        ("Running", "Waiting")
+    );
     assert!(said(&mut world, "-n 10.0.0.52 list /var/lib/etcd").contains("member"));
     let graceful = call(&mut world, "1.13", "-n 10.0.0.51 reset --reboot --system-labels-to-wipe EPHEMERAL");
     assert!(graceful.stderr.contains("failed to leave etcd cluster"), "{graceful:?}");

@@ -58,7 +58,16 @@ pub(super) struct Ghost {
 
 impl Etcd {
     pub fn new(id: u64) -> Self {
-        Self { id, learner: false, alarm: None, size: 20_971_520, used: 9_543_680, removed: false, wiped: false, begins: None }
+        Self {
+            id,
+            learner: false,
+            alarm: None,
+            size: 20_971_520,
+            used: 9_543_680,
+            removed: false,
+            wiped: false,
+            begins: None,
+        }
     }
 }
 
@@ -192,7 +201,9 @@ impl World {
     /// A control plane without data is told to begin an etcd of its own, from a snapshot of that revision or from nothing.
     pub(in crate::lab) fn bootstrap_etcd(&mut self, vmid: Vmid, revision: u64) {
         if self.etcd_has_quorum() {
-            self.violated(format!("`talosctl bootstrap` makes a second etcd on guest {vmid}, beside one with its quorum"));
+            self.violated(format!(
+                "`talosctl bootstrap` makes a second etcd on guest {vmid}, beside one with its quorum"
+            ));
         }
         let Some(machine) = self.machines.all.get_mut(&vmid) else { return };
         let life = machine.life;
