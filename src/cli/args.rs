@@ -481,6 +481,7 @@ Faults:
   talos-never-returns:cp1   from its next boot   ·   upgrade-hangs:cp1   talosctl never ends though the node is back
   kubelet-stays:w1   the next kubelet that it is given does not start
   etcd-unhealthy:cp1   etcd-learner:cp1   etcd-alarm:cp1   etcd-corrupt:cp1
+  etcd-broken:cp1   its database is damaged, until it is wiped   ·   talos-time-unsynced:cp1   nothing is bootstrapped there
   talos-clock-behind:cp1   talos-disk-full:cp1   talos-kubelet-unhealthy:cp1   ·   snapshot-cut   snapshot-damaged   the next one of etcd
   drain-blocked:shop/web   a disruption budget never allows anything   ·   node-not-ready:w1   ·   storage-degraded
   @40s FAULT        after so much of the lab's time

@@ -28,7 +28,7 @@ pub enum Fault {
 }
 
 /// Every kind of fault by the word that a person writes for it; [`Fault::kind`] says which one a fault is.
-pub const KINDS: [&str; 44] = [
+pub const KINDS: [&str; 46] = [
     "reset-before",
     "reset-after",
     "STATUS",
@@ -68,6 +68,8 @@ pub const KINDS: [&str; 44] = [
     "talos-clock-behind",
     "talos-disk-full",
     "talos-kubelet-unhealthy",
+    "etcd-broken",
+    "talos-time-unsynced",
     "snapshot-cut",
     "snapshot-damaged",
     "drain-blocked",
@@ -282,7 +284,7 @@ fn parse_effect(
                  node-up, quorum-lost, quorum-back, task-fail, task-abort, task-warn, task-hang, task-forget, task-full, tasks-late, \
                  lock-stays, set-lock, clear-lock, replace-guest, challenge-fails, ssh-drop, ssh-drop-after, ssh-exit, ssh-exit-after, \
                  talos-rolls-back, talos-never-returns, talos-loses-extensions, upgrade-hangs, kubelet-stays, etcd-unhealthy, etcd-learner, etcd-alarm, \
-                 etcd-corrupt, talos-clock-behind, talos-disk-full, talos-kubelet-unhealthy, \
+                 etcd-corrupt, etcd-broken, talos-time-unsynced, talos-clock-behind, talos-disk-full, talos-kubelet-unhealthy, \
                  snapshot-cut, snapshot-damaged, drain-blocked, node-not-ready, storage-degraded",
                 REQUEST_EXAMPLE,
             )),

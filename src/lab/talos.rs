@@ -3,6 +3,7 @@
 //!
 //! Compared with the sources and documents of Talos (`contracts::talosctl`), not with the real binary.
 
+mod bootstrap;
 mod change;
 mod etcd;
 mod get;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use crate::lab::call::{ProgramReply as Reply, Waits};
 use crate::lab::world::World;
 use crate::lab::world::talos::{Down, Stage};
+use crate::sys::files;
 
 /// The version that answers where none is asked for.
 pub const NEWEST: &str = "1.14";
@@ -42,10 +44,30 @@ impl Reply {
 }
 
 /// The file that a call reads on its own machine.
-pub fn reads(version: &str, words: &[String]) -> Option<String> {
+fn reads(typed: &Typed) -> Option<String> {
+    match typed.path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["apply-config"] => typed.flag("file").map(str::to_owned).or_else(|| typed.args.first().cloned()),
+        ["bootstrap"] => typed.flag("recover-from").map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// What a call sees of the file that it reads on its own machine: a configuration's text, or what a snapshot is. One that
+/// cannot be read is missed by the program itself.
+pub fn read(version: &str, words: &[String]) -> Option<String> {
     let typed = Contract::of(version)?.parse(words).ok()?;
-    let applies = typed.path.iter().map(String::as_str).eq(["apply-config"]);
-    applies.then(|| typed.flag("file").map(str::to_owned).or_else(|| typed.args.first().cloned()))?
+    let path = reads(&typed)?;
+    match typed.path.first().map(String::as_str) {
+        Some("bootstrap") => bootstrap::look(&path),
+        _ => files::read_text(path).ok(),
+    }
+}
+
+/// The same in a rehearsal, which writes no file: the snapshot that is not there is one of the lab's, as it was at its beginning.
+pub fn rehearsed(version: &str, words: &[String]) -> Option<String> {
+    let typed = Contract::of(version)?.parse(words).ok()?;
+    let restores = typed.path.iter().map(String::as_str).eq(["bootstrap"]) && reads(&typed).is_some();
+    read(version, words).or_else(|| restores.then(|| bootstrap::seen(4_000)))
 }
 
 /// Answers a call of talosctl of this minor version; `words` are those after the program's name, `file` what is in the
@@ -107,6 +129,8 @@ fn answer(world: &mut World, contract: &Contract, typed: &Typed, file: Option<&s
         ["etcd", "forfeit-leadership"] => etcd::forfeit(world, &call),
         ["etcd", "remove-member"] => etcd::remove(world, &call),
         ["etcd", "defrag"] => etcd::defrag(world, &call),
+        ["bootstrap"] => bootstrap::bootstrap(world, &call, file),
+        ["list"] => bootstrap::list(world, &call),
         ["upgrade"] => change::upgrade(world, &call),
         ["upgrade-k8s"] => change::upgrade_kubernetes(world, &call),
         ["reboot"] => change::down(world, &call, &Down::Reboot),

@@ -8,6 +8,7 @@
 pub mod certificate;
 pub mod check;
 pub mod evacuation;
+pub mod lost;
 pub mod pack;
 pub mod problem;
 pub mod quorum;

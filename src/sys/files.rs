@@ -215,6 +215,12 @@ pub fn make_dir(path: impl AsRef<Path>) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(FileError::io("make the folder", path))
 }
 
+/// Takes a folder away with all that is in it.
+pub fn remove_folder(path: impl AsRef<Path>) -> Result<(), FileError> {
+    let path = path.as_ref();
+    fs::remove_dir_all(path).map_err(FileError::io("remove the folder", path))
+}
+
 /// An error unless the file belongs to the user or root and nobody else can write to it.
 /// The group's right to write counts as others'.
 pub fn check_trusted(path: impl AsRef<Path>) -> Result<(), FileError> {

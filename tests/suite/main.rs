@@ -50,5 +50,7 @@ mod talos_backup;
 mod talos_diagnose;
 mod talos_etcd;
 mod talos_hosts;
+mod talos_reset;
+mod talos_restore;
 mod talos_upgrade;
 mod yaml_errors;

@@ -478,7 +478,7 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab nor anybody over the network, and where their own faults are met. Those that meet others
 /// than the lab have rows in `matrix/outside.rs`.
-const ELSEWHERE: [(&str, &str); 22] = [
+const ELSEWHERE: [(&str, &str); 26] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
@@ -492,13 +492,17 @@ const ELSEWHERE: [(&str, &str); 22] = [
     ("talos.etcd_defragment", "tests/suite/talos_etcd.rs"),
     ("talos.etcd_disarm", "tests/suite/talos_etcd.rs"),
     ("talos.etcd_discard", "tests/suite/talos_backup.rs"),
+    ("talos.etcd_drill", "tests/suite/talos_backup.rs"),
     ("talos.etcd_encrypt", "tests/suite/talos_backup.rs"),
     ("talos.etcd_prune", "tests/suite/talos_backup.rs"),
     ("talos.etcd_snapshot", "tests/suite/talos_backup.rs"),
     ("talos.pull_image", "tests/suite/talos_upgrade.rs"),
     ("talos.rollback_node", "tests/suite/talos_upgrade.rs"),
     ("talos.upgrade_kubernetes", "tests/suite/talos_upgrade.rs"),
+    ("talos.recover_etcd", "tests/suite/talos_restore.rs"),
+    ("talos.reset_node", "tests/suite/talos_reset.rs"),
     ("talos.upgrade_node", "tests/suite/talos_upgrade.rs"),
+    ("talos.wipe_etcd", "tests/suite/talos_restore.rs"),
     ("task.run", "tests/suite/delegation.rs"),
     ("yaml.set", "tests/suite/files.rs"),
 ];

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use runbook::clients::talos::snapshot::{self, NoSnapshot};
+use sha2::Digest as _;
 
 use super::harness::{Got, Lab, World, flat};
 
@@ -49,6 +50,7 @@ fn real_snapshot(world: &World, name: &str) {
     let mut etcd = world.command("etcd", &words).stderr(log).spawn().expect("etcd: run scripts/test-tools");
     let script = format!(
         "export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={url}; for n in $(seq 20); do etcdctl put key$n value$n || exit 1; done; \
+         etcdctl put /registry/namespaces/shop x; \
          etcdctl snapshot save {name} && etcdctl snapshot status {name} -w json >{name}.status"
     );
     let until = Instant::now() + Duration::from_secs(60);
@@ -307,4 +309,72 @@ async fn prometheus_is_told_of_whole_backups_alone() {
     let again = rig.run(&words).await;
     assert_eq!(again.code, Some(0), "{}", again.text);
     assert!(last_success(&rig).unwrap() > first);
+}
+
+#[test]
+fn the_newest_backup_is_restored_into_a_real_etcd_and_thrown_away() {
+    let world = World::new();
+    real_snapshot(&world, "real");
+    world.sh("mkdir -m 700 backups && cp real backups/prod-etcd-20261121T231538Z.snapshot").exits(0);
+    let within = |max_age: &str| {
+        let args = ["run", "etcd-restore-drill", "prod", "--set", "folder=backups", "--set", max_age];
+        world.runbook(&args.into_iter().chain(["--apply", "--yes", "--progress", "quiet"]).collect::<Vec<_>>())
+    };
+    let drill = || within("max_age=9000d");
+    let refused = |got: &Got, cause: &str| {
+        assert_ne!(got.exit, Some(0), "{}", got.both());
+        assert!(flat(&got.both()).contains(cause), "{cause}: {}", got.both());
+    };
+    drill().exits(0);
+    // 20 keys and a namespace, each written once after the first revision.
+    let said = flat(&world.runbook(&["logs", "last"]).both());
+    assert!(said.contains("revision 22, 21 keys, 1 namespaces") && said.contains("20261121T231538Z"), "{said}");
+    let left = world.sh("ls -d /tmp/runbook-drill-* 2>/dev/null | wc -l");
+    left.exits(0).says(&["0"]);
+    refused(&within("max_age=1s"), "can be restored, and is");
+    // The newest one counts, and an older one does not stand in for it.
+    let newer = "backups/prod-etcd-20261122T000000Z.snapshot";
+    let mut bytes = read(&world.path("real"));
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    write(&world.path(newer), &bytes);
+    refused(&drill(), "its sum is not that of its contents");
+    // Whole by its sum, and no database: only etcd itself sees that.
+    write(&world.path(newer), &hollow(&read(&world.path("real"))));
+    refused(&drill(), "this backup cannot be relied on");
+    world.sh(&format!("rm {newer} backups/*")).exits(0);
+    refused(&drill(), "has no backup of prod");
+}
+
+/// A file with the form of a snapshot and a right sum, of which etcd can read nothing.
+fn hollow(real: &[u8]) -> Vec<u8> {
+    let mut bytes = real[..real.len() - 32].to_vec();
+    let half = bytes.len() / 2;
+    bytes[64..half].fill(0xAB);
+    let sum = sha2::Sha256::digest(&bytes);
+    bytes.extend_from_slice(&sum);
+    bytes
+}
+
+#[test]
+fn an_encrypted_backup_is_drilled_with_its_key() {
+    let world = World::new();
+    real_snapshot(&world, "real");
+    let script = "mkdir -m 700 backups && age-keygen -o key 2>/dev/null && \
+                  age -r $(age-keygen -y key) -o backups/prod-etcd-20261121T231538Z.snapshot.age real";
+    world.sh(script).exits(0);
+    let args =
+        ["run", "etcd-restore-drill", "prod", "--set", "folder=backups", "--set", "max_age=9000d", "--apply", "--yes"];
+    let got = world.runbook(&args);
+    assert!(
+        got.exit != Some(0) && flat(&got.both()).contains("is encrypted, and no identity is given"),
+        "{}",
+        got.both()
+    );
+    let with_key: Vec<&str> = args.into_iter().chain(["--set", "identity=key"]).collect();
+    world.runbook(&with_key).exits(0);
+    world.sh("age-keygen -o other 2>/dev/null").exits(0);
+    let wrong: Vec<&str> = args.into_iter().chain(["--set", "identity=other"]).collect();
+    let got = world.runbook(&wrong);
+    assert!(got.exit != Some(0) && flat(&got.both()).contains("age --decrypt"), "{}", got.both());
 }

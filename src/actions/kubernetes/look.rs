@@ -11,6 +11,7 @@ use crate::clients::kubernetes::{Node, Pod};
 use crate::engine::ports::{Action, Call, Reading, Unreadable, World};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
+use crate::model::ids::ResourceKey;
 use crate::model::param::{Param, ValueType};
 
 pub(super) const PRIVILEGES: &str =
@@ -67,6 +68,47 @@ impl Action for Nodes {
         );
         let outputs =
             json!({"nodes": nodes.values().collect::<Vec<_>>(), "not_ready": not_ready, "cordoned": cordoned});
+        Ok(Reading { outputs, summary, guards: Vec::new(), notes: Vec::new() })
+    }
+}
+
+/// The API server of each control plane, asked at its own address.
+pub struct Servers {
+    spec: ActionSpec,
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        let title = "Ask the API server of each control plane at its own address";
+        let spec = ActionSpec::new("kubernetes.servers", Effect::Read, title)
+            .param(cluster())
+            .output("answering", ValueType::List, "Addresses of those that answer")
+            .output("silent", ValueType::List, "Addresses of those that do not")
+            .output("lines", ValueType::List, "ADDRESS: why, of those")
+            .needs_privilege(PRIVILEGES);
+        Self { spec }
+    }
+}
+
+#[async_trait]
+impl Action for Servers {
+    fn spec(&self) -> &ActionSpec {
+        &self.spec
+    }
+
+    async fn read(&self, call: &Call, world: &dyn World) -> Result<Reading, Unreadable> {
+        let cluster: String = call.arg("cluster")?;
+        let key = ResourceKey::new(format!("kubernetes/{cluster}/servers"));
+        let all: BTreeMap<String, Option<String>> = read(world, &key, "the API servers").await?;
+        let (answering, silent): (Vec<_>, Vec<_>) = all.iter().partition(|(_, why)| why.is_none());
+        let lines: Vec<String> =
+            silent.iter().map(|(server, why)| format!("{server}: {}", why.as_deref().unwrap_or_default())).collect();
+        let mut summary = format!("{cluster}: {} of {} API servers answer", answering.len(), all.len());
+        if let Some(first) = lines.first() {
+            summary.push_str(&format!("; {first}"));
+        }
+        let names = |all: Vec<(&String, _)>| all.into_iter().map(|(server, _)| server.clone()).collect::<Vec<_>>();
+        let outputs = json!({"answering": names(answering), "silent": names(silent), "lines": lines});
         Ok(Reading { outputs, summary, guards: Vec::new(), notes: Vec::new() })
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 pub use cordon::Cordon;
 pub use drain::Drain;
-pub use look::{Nodes, Pods};
+pub use look::{Nodes, Pods, Servers};
 pub use source::KubernetesSource;
 pub use storage::StorageHealth;
 pub use versions::Versions;

@@ -3,6 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `kubernetes/CLUSTER/nodes` | [`Node`](crate::clients::kubernetes::Node) by name |
+//! | `kubernetes/CLUSTER/servers` | why each control plane's own API server does not answer, by address; null where it does |
 //! | `kubernetes/CLUSTER/pods/NODE` | `{pods, budgets}`: what is on the node (`*`: on all), and the budgets of all namespaces |
 //! | `kubernetes/CLUSTER/components` | [`Component`](crate::clients::kubernetes::Component) by `NODE/NAME`: the static pods of the control planes |
 //! | `kubernetes/CLUSTER/storage` | `{longhorn: [volume], rook: [cluster]}`; null where it is not installed |
@@ -37,6 +38,12 @@ async fn fetch(client: &Kubernetes, kind: &str, name: Option<&str>) -> Result<Op
             json!(On { pods, budgets: client.budgets().await? })
         }
         ("components", None) => json!(by_place(client.components().await?)),
+        ("servers", None) => {
+            let all = client.answers().await.into_iter();
+            Value::Object(
+                all.map(|(server, error)| (server, json!(error.map(|e| e.to_string())))).collect::<Map<_, _>>(),
+            )
+        }
         ("storage", None) => json!({"longhorn": client.volumes().await?, "rook": client.ceph().await?}),
         _ => return Ok(None),
     }))

@@ -2,6 +2,7 @@
 
 mod backup;
 mod diagnose;
+mod disaster;
 mod etcd;
 mod gate;
 mod guest;
@@ -18,8 +19,11 @@ mod suspects;
 mod upgrade;
 mod upgrade_kubernetes;
 
-pub use backup::{BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify};
+pub use backup::{
+    BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdDrill, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify,
+};
 pub use diagnose::TalosDiagnose;
+pub use disaster::{LostQuorum, RecoverEtcd, ResetNode, WipeEtcd};
 pub use etcd::{EtcdDefragment, EtcdDisarm, EtcdMembers};
 pub use plan::TalosPlanUpgrade;
 pub use pull::TalosPullImage;

@@ -7,6 +7,8 @@
 //! | `talos/CLUSTER/images/NAME` | `{images}`: installers that it has fetched; `why` instead where it does not answer |
 //! | `talos/CLUSTER/look/NAME` | [`Look`](super::look::Look): its services, logs, clock and disks; `why` instead where it does not answer |
 //! | `talos/CLUSTER/etcd/NAME` | [`Etcd`] as that control plane sees it; `why` instead where it does not answer |
+//! | `talos/CLUSTER/maintenance/NAME` | [`Stage`] of a machine without a configuration; `why` instead where it does not answer so |
+//! | `talos/CLUSTER/plane/NAME` | [`Seen`](super::disaster::Seen): what the etcd of that control plane does |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,13 +17,16 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::disaster::{self, Seen};
 use super::look::look;
+use super::survey::{self, Answer};
 use super::text;
 use crate::clients::talos::{Alarm, Extension, Member, MemberStatus, Stage, Talos, TalosError};
 use crate::engine::ports::{Call, Observed, Source, World};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{ResourceKey, Vmid};
 use crate::model::talos::Version;
+use crate::placement::quorum::Told;
 
 /// The name that talosctl gives the schematic among extensions.
 const SCHEMATIC: &str = "schematic";
@@ -76,6 +81,27 @@ impl TalosSource {
             Failure::new(Class::Precondition, format!("look at cluster {name}"), cause)
                 .remedy("say --cluster NAME, of a profile clusters/NAME.yaml of type talos")
         })
+    }
+
+    /// The machines of a cluster.
+    ///
+    /// # Errors
+    /// There is no such cluster.
+    pub(super) fn machines(&self, cluster: &str) -> Result<&[Machine], Failure> {
+        Ok(&self.cluster(cluster)?.1)
+    }
+
+    /// What the etcd of a control plane tells now.
+    ///
+    /// # Errors
+    /// There is no such machine.
+    pub(super) async fn told(&self, cluster: &str, name: &str) -> Result<Told, Failure> {
+        let (talos, address) = self.machine(cluster, name)?;
+        let answer = match address {
+            Ok(address) => etcd(talos, address).await.map_or_else(|e| Answer::Not(e.to_string()), Answer::Said),
+            Err(why) => Answer::Not(why),
+        };
+        Ok(survey::told(name, &answer))
     }
 
     /// The way to a machine; or why there is none.
@@ -167,16 +193,19 @@ impl Source for TalosSource {
         let words: Vec<&str> = resource.as_str().split('/').collect();
         match words[..] {
             ["talos", cluster, "nodes"] => Ok(json!(self.cluster(cluster)?.1)),
-            ["talos", cluster, kind @ ("node" | "etcd" | "images" | "look"), name] => {
+            ["talos", cluster, kind @ ("node" | "etcd" | "images" | "look" | "plane" | "maintenance"), name] => {
                 let (talos, address) = self.machine(cluster, name)?;
                 let address = match address {
                     Ok(address) => address,
+                    Err(why) if kind == "plane" => return Ok(json!(Seen::silent(why))),
                     Err(why) => return Ok(json!({"why": why})),
                 };
                 match kind {
                     "node" => told(name, node(talos, address).await),
                     "images" => told(name, images(talos, address).await),
                     "look" => told(name, look(talos, address).await),
+                    "maintenance" => told(name, talos.stage_in_maintenance(address).await),
+                    "plane" => told(name, disaster::seen(talos, address).await),
                     _ => told(name, etcd(talos, address).await),
                 }
             }

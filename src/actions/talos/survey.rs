@@ -45,7 +45,7 @@ impl Members {
     async fn among(world: &dyn World, cluster: &str, planes: Vec<Machine>) -> Result<Self, Unreadable> {
         let each = planes.iter().map(|machine| ask::<Etcd>(world, format!("talos/{cluster}/etcd/{}", machine.name)));
         let etcd = try_join_all(each).await?;
-        let told = planes.iter().zip(&etcd).map(|(machine, answer)| told(machine, answer)).collect();
+        let told = planes.iter().zip(&etcd).map(|(machine, answer)| told(&machine.name, answer)).collect();
         Ok(Self { planes, etcd, told })
     }
 }
@@ -140,9 +140,9 @@ fn of_nodes(all: &[(Machine, Answer<Node>)]) -> Vec<String> {
     found
 }
 
-pub(super) fn told(machine: &Machine, answer: &Answer<Etcd>) -> Told {
+pub(super) fn told(name: &str, answer: &Answer<Etcd>) -> Told {
     let mut told = Told {
-        name: machine.name.clone(),
+        name: name.to_owned(),
         unknown: None,
         id: String::new(),
         members: Vec::new(),

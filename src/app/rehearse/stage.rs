@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::keeping::Keeping;
-use super::outside::Outside;
+use super::outside::{Files, Outside};
 use super::wire::{LabKeys, LabWire};
 use crate::app::config::Config;
 use crate::app::error::{AppError, Exit};
@@ -306,6 +306,7 @@ fn open(
     };
     let mut site = OpenSite::assemble(&settings, config, &Redactor::new(), way)?;
     site.actions = outside.stand_in(site.actions);
+    site.source = Arc::new(Files(site.source));
     if let Some(double) = setting.double {
         site.actions = double(site.actions);
     }

@@ -16,7 +16,7 @@ use crate::clients::talos::{self, StandIn};
 use crate::lab::front::{Answer, Body, KubernetesAnswer, Lab, NetboxAnswer, Passing, Request, query};
 use crate::lab::kubernetes as kube;
 use crate::lab::netbox::Ask;
-use crate::lab::talos::{NEWEST, reads};
+use crate::lab::talos::{NEWEST, rehearsed};
 use crate::model::ids::NodeName;
 use crate::model::talos::Minor;
 use crate::sys::files::{self, FileError};
@@ -92,7 +92,7 @@ impl StandIn for LabWire {
     async fn talosctl(&self, minor: Option<Minor>, words: &[String]) -> talos::Output {
         let version = minor.map(|minor| minor.to_string());
         let of = version.as_deref().unwrap_or(NEWEST);
-        let file = reads(of, words).and_then(|path| files::read_text(path).ok());
+        let file = rehearsed(of, words);
         let reply = self.0.talosctl(version.as_deref(), words, file.as_deref()).await;
         let written = reply.file.map_or(Ok(()), |(path, bytes)| files::write_private(path, &bytes));
         match written {

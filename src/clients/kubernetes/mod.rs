@@ -198,6 +198,15 @@ impl Kubernetes {
         Ok(self.items("/api/v1/nodes").await?.iter().map(Node::of).collect())
     }
 
+    /// Each control plane's own API server, and why it does not answer where it does not.
+    pub async fn answers(&self) -> Vec<(String, Option<KubernetesError>)> {
+        let ask = |server: String| async move {
+            let raw = Raw { server: Some(server.clone()), verb: Verb::Get, path: "/api/v1/nodes".into(), body: None };
+            (server, self.once(&raw).await.err())
+        };
+        futures_util::future::join_all(self.servers.iter().cloned().map(ask)).await
+    }
+
     /// A node as the API has it, to be changed and put back.
     ///
     /// # Errors

@@ -79,6 +79,8 @@ pub enum BackupError {
     OtherSize { said: u64, is: u64 },
     #[error("what was written is not what was read: its SHA-256 is {is}, and should be {should}")]
     OtherSum { is: String, should: String },
+    #[error("{0}")]
+    Drill(String),
     #[error("the checking broke off: {0}")]
     Broken(String),
 }
@@ -226,6 +228,21 @@ impl Talos {
             sweep(path);
         }
         taken
+    }
+
+    /// What the database is like now, by a snapshot that is thrown away at once: nothing else of talosctl says its revision.
+    ///
+    /// # Errors
+    /// As [`Talos::snapshot`].
+    pub async fn weigh(&self, minor: Option<Minor>, node: &str, deadline: Duration) -> Result<Said, BackupError> {
+        let name = format!("runbook-etcd-{}-{:08x}", std::process::id(), rand::random::<u32>());
+        let folder = std::env::temp_dir().join(name);
+        files::make_private_dir(&folder)?;
+        let path = folder.join("now");
+        let taken = self.snapshot(minor, node, &path, deadline).await;
+        sweep(&path);
+        files::remove_folder(&folder)?;
+        Ok(taken?.0)
     }
 
     async fn snapshot_unchecked(

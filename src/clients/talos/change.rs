@@ -17,6 +17,8 @@ const INSTALL: Duration = Duration::from_secs(25 * 60);
 const KUBERNETES: Duration = Duration::from_secs(60 * 60);
 /// To look at all nodes, and to fetch the images of the control planes: a dry run does that, too.
 const KUBERNETES_DRY: Duration = Duration::from_secs(15 * 60);
+/// For a snapshot of some gigabytes to arrive.
+const RECOVER: Duration = Duration::from_secs(15 * 60);
 /// A database of some gigabytes, during which its member does not answer.
 const DEFRAG: Duration = Duration::from_secs(5 * 60);
 /// The first version in which upgrade, drain and reboot are steps of the client.
@@ -70,6 +72,14 @@ pub struct Applied {
     pub reboot: bool,
 }
 
+/// What talosctl said of the snapshot that it restored.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Recovered {
+    pub hash: String,
+    pub revision: u64,
+    pub keys: u64,
+}
+
 /// Whether upgrade, drain and reboot are calls of their own between these two.
 fn is_stepwise(client: Minor, server: Minor, legacy: bool) -> bool {
     client >= STEPWISE && server >= STEPWISE && !legacy
@@ -99,9 +109,30 @@ fn reboot(client: Minor, powercycle: bool) -> Vec<&'static str> {
     words
 }
 
-fn reset(graceful: bool, wiped: &str) -> Vec<&str> {
+fn reset(graceful: bool, wiped: &str, reboots: bool) -> Vec<&str> {
     let graceful = if graceful { "--graceful=true" } else { "--graceful=false" };
-    vec!["reset", graceful, "--reboot", "--wait=false", "--system-labels-to-wipe", wiped]
+    let reboots = if reboots { "--reboot=true" } else { "--reboot=false" };
+    vec!["reset", graceful, reboots, "--wait=false", "--system-labels-to-wipe", wiped]
+}
+
+/// Never `--recover-skip-hash-check`: what is restored has its sum.
+fn bootstrap(snapshot: Option<&str>) -> Vec<&str> {
+    let mut words = vec!["bootstrap"];
+    words.extend(snapshot.into_iter().flat_map(|path| ["--recover-from", path]));
+    words
+}
+
+/// `recovering from snapshot "f": hash c25fd181, revision 4193, total keys 1287, total size 3035136`
+fn recovered(text: &str) -> Option<Recovered> {
+    let after = |before: &str| {
+        let rest = &text[text.rfind(before)? + before.len()..];
+        Some(rest.split(',').next()?.trim().to_owned())
+    };
+    Some(Recovered {
+        hash: after("\": hash ")?,
+        revision: after(", revision ")?.parse().ok()?,
+        keys: after(", total keys ")?.parse().ok()?,
+    })
 }
 
 fn apply(file: &str, mode: Mode, dry: bool) -> Vec<&str> {
@@ -170,12 +201,33 @@ impl Talos {
         self.ask(Some(server), node, &["rollback"], PATIENCE).await.map(drop)
     }
 
-    /// Wipes partitions (`EPHEMERAL`, `STATE`) and reboots. `graceful`: it leaves etcd first, which needs quorum.
+    /// Wipes partitions (`EPHEMERAL`, `STATE`) and reboots, or switches itself off. `graceful`: it leaves etcd first, which
+    /// needs quorum.
     ///
     /// # Errors
     /// As [`Talos::upgrade`].
-    pub async fn reset(&self, server: Minor, node: &str, graceful: bool, wiped: &[&str]) -> Result<(), TalosError> {
-        self.ask(Some(server), node, &reset(graceful, &wiped.join(",")), PATIENCE).await.map(drop)
+    pub async fn reset(
+        &self,
+        server: Minor,
+        node: &str,
+        graceful: bool,
+        wiped: &[&str],
+        reboots: bool,
+    ) -> Result<(), TalosError> {
+        self.ask(Some(server), node, &reset(graceful, &wiped.join(","), reboots), PATIENCE).await.map(drop)
+    }
+
+    /// Has a control plane whose etcd waits begin one of its own, with what is in a snapshot. What talosctl said of that.
+    ///
+    /// # Errors
+    /// As [`Talos::upgrade`].
+    pub async fn recover(&self, server: Minor, node: &str, snapshot: &str) -> Result<Recovered, TalosError> {
+        let text = self.ask(Some(server), node, &bootstrap(Some(snapshot)), RECOVER).await?;
+        recovered(&text).ok_or_else(|| TalosError::Strange {
+            node: node.to_owned(),
+            what: "bootstrap --recover-from".into(),
+            why: format!("{text:?}"),
+        })
     }
 
     /// Fetches an installer image to where the upgrade looks for it.
@@ -389,7 +441,19 @@ mod tests {
                 taken(client, &apply("node.yaml", mode, true));
                 taken(client, &apply("node.yaml", mode, false));
             }
-            assert_eq!(taken(client, &reset(false, "STATE,EPHEMERAL")).all("system-labels-to-wipe").len(), 2);
+            for (graceful, reboots) in [(false, true), (true, true), (true, false)] {
+                let typed = taken(client, &reset(graceful, "STATE,EPHEMERAL", reboots));
+                assert_eq!(typed.all("system-labels-to-wipe").len(), 2);
+                assert_eq!(
+                    (typed.is_on("graceful"), typed.is_on("reboot"), typed.is_on("wait")),
+                    (graceful, reboots, false)
+                );
+            }
+            taken(client, &bootstrap(None));
+            let typed = taken(client, &bootstrap(Some("/b/db")));
+            assert!(typed.flag("recover-from") == Some("/b/db") && !typed.is_on("recover-skip-hash-check"));
+            taken(client, &super::super::read::IN_MAINTENANCE);
+            taken(client, &super::super::read::ETCD_DATA);
             taken(client, &pull(IMAGE));
             taken(client, &["image", "list", "--namespace", "system"]);
             assert!(taken(client, &upgrade_k8s("1.35.4", true)).is_on("dry-run"));
@@ -412,6 +476,14 @@ mod tests {
                 taken(client, words);
             }
         }
+    }
+
+    #[test]
+    fn what_is_said_of_a_recovery_is_read() {
+        let text = "recovering from snapshot \"a, revision 7\": hash c25fd181, revision 4193, total keys 1287, total size 3035136\n";
+        let wanted = Recovered { hash: "c25fd181".into(), revision: 4193, keys: 1287 };
+        assert_eq!(recovered(text), Some(wanted));
+        assert_eq!(recovered(""), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod backup;
 mod change;
 mod direct;
 pub mod discreet;
+pub mod drill;
 mod read;
 pub mod snapshot;
 mod stream;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use backup::Said;
-pub use change::{Applied, DryRun, Mode, Upgraded};
+pub use change::{Applied, DryRun, Mode, Recovered, Upgraded};
 pub use direct::{SharedStandIn, StandIn};
 pub use read::{Alarm, Clock, Extension, Member, MemberStatus, Mount, NodeVersion, Service, Stage};
 

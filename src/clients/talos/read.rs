@@ -14,6 +14,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The kernel's own word for one boot, which changes with each.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
+/// Asks a machine without a configuration, which has no certificate to show.
+pub(super) const IN_MAINTENANCE: [&str; 5] = ["get", "machinestatus", "--insecure", "--output", "json"];
+/// What etcd has on its disk.
+pub(super) const ETCD_DATA: [&str; 2] = ["list", "/var/lib/etcd"];
+
 /// What runs on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeVersion {
@@ -127,6 +132,20 @@ fn strange(node: &str, what: &str, why: impl Into<String>) -> TalosError {
     TalosError::Strange { node: node.to_owned(), what: what.to_owned(), why: why.into() }
 }
 
+fn stage_of(node: &str, all: &[Value]) -> Result<Stage, TalosError> {
+    let spec =
+        all.first().map(|one| &one["spec"]).ok_or_else(|| strange(node, "get machinestatus", "there is none"))?;
+    let stage = spec["stage"].as_str().ok_or_else(|| strange(node, "get machinestatus", "it has no stage"))?;
+    let unmet = spec["status"]["unmetConditions"].as_array().into_iter().flatten();
+    let text = |one: &Value, name: &str| one[name].as_str().unwrap_or_default().to_owned();
+    Ok(Stage {
+        stage: stage.to_owned(),
+        // What is not said is not ready.
+        ready: spec["status"]["ready"] == true,
+        unmet: unmet.map(|one| format!("{}: {}", text(one, "name"), text(one, "reason"))).collect(),
+    })
+}
+
 impl Talos {
     /// # Errors
     /// It does not answer, or not with a version.
@@ -152,18 +171,32 @@ impl Talos {
     /// # Errors
     /// As [`Talos::resources`].
     pub async fn stage(&self, minor: Option<Minor>, node: &str) -> Result<Stage, TalosError> {
-        let all = self.resources(minor, node, "machinestatus").await?;
-        let spec =
-            all.first().map(|one| &one["spec"]).ok_or_else(|| strange(node, "get machinestatus", "there is none"))?;
-        let stage = spec["stage"].as_str().ok_or_else(|| strange(node, "get machinestatus", "it has no stage"))?;
-        let unmet = spec["status"]["unmetConditions"].as_array().into_iter().flatten();
-        let text = |one: &Value, name: &str| one[name].as_str().unwrap_or_default().to_owned();
-        Ok(Stage {
-            stage: stage.to_owned(),
-            // What is not said is not ready.
-            ready: spec["status"]["ready"] == true,
-            unmet: unmet.map(|one| format!("{}: {}", text(one, "name"), text(one, "reason"))).collect(),
-        })
+        stage_of(node, &self.resources(minor, node, "machinestatus").await?)
+    }
+
+    /// The same of a machine without a configuration, which no credentials open.
+    ///
+    /// # Errors
+    /// It does not answer, or has a configuration.
+    pub async fn stage_in_maintenance(&self, node: &str) -> Result<Stage, TalosError> {
+        let text = self.ask(None, node, &IN_MAINTENANCE, PATIENCE).await?;
+        let all = stream::objects(&text).map_err(|why| strange(node, "get machinestatus --insecure", why))?;
+        stage_of(node, &all)
+    }
+
+    /// Whether etcd has data on its disk.
+    ///
+    /// # Errors
+    /// It does not answer, or has no etcd.
+    pub async fn has_etcd_data(&self, minor: Option<Minor>, node: &str) -> Result<bool, TalosError> {
+        let text = self.ask(minor, node, &ETCD_DATA, PATIENCE).await?;
+        let rows = table::rows(&text);
+        // The folder itself is the first row.
+        let names: Option<Vec<&String>> = rows.iter().map(|row| row.get("NAME")).collect();
+        match names {
+            Some(names) if names.iter().any(|name| *name == ".") => Ok(names.len() > 1),
+            _ => Err(strange(node, "list /var/lib/etcd", format!("{text:?}"))),
+        }
     }
 
     /// # Errors

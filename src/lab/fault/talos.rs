@@ -27,6 +27,10 @@ pub enum TalosFault {
     DiskFull,
     /// Its kubelet does not become healthy.
     KubeletUnhealthy,
+    /// Its database is damaged: etcd starts, ends and is started again, until its data are wiped.
+    EtcdBroken,
+    /// Its clock is not in sync, without which nothing is bootstrapped.
+    TimeUnsynced,
 }
 
 /// How a snapshot goes wrong.
@@ -39,7 +43,7 @@ pub enum SnapshotFault {
 }
 
 impl TalosFault {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::RollsBack,
         Self::NeverReturns,
         Self::LosesExtensions,
@@ -52,6 +56,8 @@ impl TalosFault {
         Self::ClockBehind,
         Self::DiskFull,
         Self::KubeletUnhealthy,
+        Self::EtcdBroken,
+        Self::TimeUnsynced,
     ];
 
     /// The word that a person writes for it.
@@ -69,6 +75,8 @@ impl TalosFault {
             Self::ClockBehind => "talos-clock-behind",
             Self::DiskFull => "talos-disk-full",
             Self::KubeletUnhealthy => "talos-kubelet-unhealthy",
+            Self::EtcdBroken => "etcd-broken",
+            Self::TimeUnsynced => "talos-time-unsynced",
         }
     }
 

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 
 use super::socket::{Question, SocketReply};
-use crate::lab::talos::reads;
+use crate::lab::talos::read;
 use crate::sys::files;
 
 /// Runs `command` (of `SSH_ORIGINAL_COMMAND`) on `node` of the lab that listens on `socket`, writes to this process's
@@ -25,8 +25,7 @@ pub fn run_to(socket: &Path, node: &str, command: &str, out: &mut dyn Write, err
 
 /// The same for a call of talosctl of that version, which may write a file.
 pub fn talosctl(socket: &Path, version: &str, words: Vec<String>) -> i32 {
-    // One that cannot be read is missed by the program itself.
-    let file = reads(version, &words).and_then(|path| files::read_text(path).ok());
+    let file = read(version, &words);
     let question = Question { talosctl: Some(version.to_owned()), argv: Some(words), file, ..Question::default() };
     let mut reply = ask(socket, &question);
     if let Some((path, contents)) = reply.file.take() {

@@ -205,6 +205,11 @@ pub(super) fn reset(world: &mut World, call: &Call<'_>) -> Reply {
     if let Some(reply) = busy(machine, doing) {
         return reply;
     }
+    // Since then a machine in maintenance has the usual API, and whoever comes without a certificate may only read.
+    let server = machine.version.parse::<Version>().ok().map(|version| version.minor());
+    if machine.stage == Stage::Maintenance && server >= Some(STEPWISE) {
+        return Reply::failed(format_args!("{doing}rpc error: code = PermissionDenied desc = not authorized"));
+    }
     let labels = call.typed.all("system-labels-to-wipe");
     let has = |label: &str| labels.iter().any(|own| own == label);
     if let Some(unknown) = labels.iter().find(|label| !matches!(label.as_str(), "STATE" | "EPHEMERAL" | "META")) {

@@ -1,26 +1,21 @@
 //! etcd as its members tell of it.
 
-use sha2::{Digest, Sha256};
-
+use super::bootstrap::{self, KEYS, PAGES};
 use super::{Call, Reply, text};
 use crate::lab::fault::SnapshotFault;
 use crate::lab::world::World;
 use crate::lab::world::talos::{Etcd, Ill, Machine, Stage};
-
-/// Bytes of the database that a snapshot of the lab holds; a real one has megabytes.
-const PAGES: usize = 16 * 4096;
-const MAGIC: u32 = 0xED0C_DAED;
 
 /// The member behind a call, or what is said instead.
 fn member<'a>(world: &'a World, call: &Call<'_>, doing: &str) -> Result<(&'a Machine, &'a Etcd), Box<Reply>> {
     let Some((_, machine)) = world.machine_at(call.node) else { return Err(Box::new(call.unreachable(doing))) };
     match &machine.etcd {
         // The machine is there, its etcd is not.
-        Some(_) if machine.stage != Stage::Running || machine.ills.contains(&Ill::EtcdUnhealthy) => {
+        Some(etcd) if machine.stage != Stage::Running || is_sick(machine) || etcd.wiped => {
             let why = "connection error: desc = \"transport: Error while dialing: dial unix /etcd/etcd.sock: connect: connection refused\"";
             Err(Box::new(Reply::failed(format_args!("{doing}rpc error: code = Unavailable desc = {why}"))))
         }
-        Some(etcd) if etcd.removed || etcd.wiped => {
+        Some(etcd) if etcd.removed => {
             let why = "etcdserver: the member has been permanently removed from the cluster";
             Err(Box::new(Reply::failed(format_args!("{doing}rpc error: code = Unknown desc = {why}"))))
         }
@@ -30,6 +25,10 @@ fn member<'a>(world: &'a World, call: &Call<'_>, doing: &str) -> Result<(&'a Mac
             "worker"
         )))),
     }
+}
+
+fn is_sick(machine: &Machine) -> bool {
+    machine.ills.contains(&Ill::EtcdUnhealthy) || machine.ills.contains(&Ill::EtcdBroken)
 }
 
 pub(super) fn members(world: &World, call: &Call<'_>) -> Reply {
@@ -120,13 +119,8 @@ pub(super) fn snapshot(world: &mut World, call: &Call<'_>) -> Reply {
     if !world.etcd_has_quorum() {
         return Reply::failed("error reading: rpc error: code = Unknown desc = etcdserver: no leader");
     }
-    let revision = world.raft_index() / 10;
-    let mut bytes: Vec<u8> = (0..PAGES).map(|at| (at / 64) as u8).collect();
-    bytes[16..20].copy_from_slice(&MAGIC.to_le_bytes());
-    bytes[24..32].copy_from_slice(&revision.to_le_bytes());
-    let sum = Sha256::digest(&bytes);
-    let hash = u32::from_be_bytes([sum[0], sum[1], sum[2], sum[3]]);
-    bytes.extend_from_slice(&sum);
+    let revision = world.etcd_revision();
+    let (mut bytes, hash) = bootstrap::snapshot(revision);
     match world.take_bad_snapshot() {
         Some(SnapshotFault::Cut) => {
             bytes.truncate(bytes.len() / 2);
@@ -138,7 +132,7 @@ pub(super) fn snapshot(world: &mut World, call: &Call<'_>) -> Reply {
         None => {}
     }
     let said = format!(
-        "etcd snapshot saved to {path:?} ({} bytes)\nsnapshot info: hash {hash:08x}, revision {revision}, total keys 1287, total size {PAGES}\n",
+        "etcd snapshot saved to {path:?} ({} bytes)\nsnapshot info: hash {hash:08x}, revision {revision}, total keys {KEYS}, total size {PAGES}\n",
         bytes.len()
     );
     Reply { file: Some((path.clone(), bytes)), ..Reply::said(said) }

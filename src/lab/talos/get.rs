@@ -232,6 +232,21 @@ pub(super) fn service(world: &World, node: &str, name: &str) -> Option<(&'static
     })
 }
 
+/// The state of an etcd that does not run, and its last event.
+fn etcd(machine: &Machine) -> Option<(&'static str, &'static str)> {
+    let etcd = machine.etcd.as_ref()?;
+    match machine.stage {
+        Stage::Running if etcd.begins.is_some() => Some(("Starting", "Starting service")),
+        Stage::Running if etcd.wiped => Some(("Preparing", "Running pre state")),
+        Stage::Running if machine.ills.contains(&Ill::EtcdBroken) => Some((
+            "Waiting",
+            "Error running Containerd(etcd), going to restart forever: task \"etcd\" failed: exit code 2",
+        )),
+        Stage::Running => None,
+        _ => Some(("Waiting", "Waiting for service \"cri\" to be \"up\"")),
+    }
+}
+
 fn names(machine: &Machine) -> Vec<&'static str> {
     let mut names = vec!["apid", "auditd", "containerd", "cri", "dashboard", "kubelet", "machined", "syslogd", "udevd"];
     if machine.control_plane {
@@ -245,7 +260,11 @@ pub(super) fn services(world: &World, call: &Call<'_>) -> Reply {
     let Some((_, machine)) = world.machine_at(call.node) else { return call.unreachable("error listing services: ") };
     let row = |name: &'static str| {
         let (health, event) = service(world, call.node, name)?;
-        Some([call.node, name, "Running", health, "72h3m0s ago", event].map(str::to_owned).to_vec())
+        let (state, health, event) = match etcd(machine).filter(|_| name == "etcd") {
+            Some((state, event)) => (state, "?", event),
+            None => ("Running", health, event),
+        };
+        Some([call.node, name, state, health, "72h3m0s ago", event].map(str::to_owned).to_vec())
     };
     let rows: Vec<Vec<String>> = names(machine).into_iter().filter_map(row).collect();
     Reply::said(text::table(&["NODE", "SERVICE", "STATE", "HEALTH", "LAST CHANGE", "LAST EVENT"], &rows))

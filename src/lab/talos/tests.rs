@@ -74,3 +74,4 @@ fn a_boot_has_a_word_of_its_own() {
 mod changes;
 mod clients;
 mod contract;
+mod disaster;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::World;
+use super::talos::Stage;
 
 /// After so long without a word of its kubelet a node's condition is unknown, milliseconds.
 const GRACE_MS: u64 = 40_000;
@@ -148,7 +149,7 @@ impl World {
     fn listen_to_kubelets(&mut self) {
         let heard: Vec<String> = self
             .machines()
-            .filter(|(_, machine)| self.machine_at(&machine.address).is_some())
+            .filter(|(_, machine)| machine.stage != Stage::Maintenance && self.machine_at(&machine.address).is_some())
             .map(|(_, machine)| machine.hostname.clone())
             .filter(|name| !self.kubernetes.silent.contains(name))
             .collect();

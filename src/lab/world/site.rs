@@ -105,7 +105,7 @@ impl SiteWorld for World {
 
     fn inject(&mut self, fault: &WorldFault) -> Result<(), String> {
         let done = self.lay_fault(fault);
-        self.watch_talos();
+        self.watch_talos_fault();
         done
     }
 }

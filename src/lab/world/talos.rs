@@ -110,6 +110,8 @@ pub(in crate::lab) struct Machines {
     last_asked: u64,
     violations: Vec<Violation>,
     api_was_there: bool,
+    /// What is in etcd.
+    data: etcd::Data,
     /// How the next snapshot goes wrong.
     snapshot: Option<faults::BadSnapshot>,
 }
@@ -120,7 +122,7 @@ impl Machines {
         let all: BTreeMap<Vmid, Machine> =
             scenario.guests.iter().filter_map(|spec| Some((spec.id, machine(spec)?))).collect();
         let leader = all.iter().find(|(_, machine)| machine.control_plane).map(|(vmid, _)| *vmid);
-        Self { all, leader, term: 3, api_was_there: true, ..Self::default() }
+        Self { all, leader, term: 3, api_was_there: true, data: etcd::Data::first(), ..Self::default() }
     }
 }
 
@@ -215,9 +217,11 @@ impl World {
                 "config": digest, "staged": machine.staged.is_some()});
             state.insert(format!("{}/node/{}", machine.cluster, machine.hostname), node);
             if let Some(etcd) = &machine.etcd {
-                let member = serde_json::json!({"member": !etcd.removed, "learner": etcd.learner, "alarm": etcd.alarm,
+                let member = serde_json::json!({"member": !etcd.removed && !etcd.wiped, "learner": etcd.learner, "alarm": etcd.alarm,
                     "bytes": etcd.size});
                 state.insert(format!("{}/etcd/{}", machine.cluster, machine.hostname), member);
+                let data = serde_json::json!({"restored": self.machines.data.restored});
+                state.insert(format!("{}/data", machine.cluster), data);
             }
         }
         state.into()

@@ -2,14 +2,16 @@
 
 mod copy;
 mod discard;
+mod drill;
 mod encrypt;
 mod prune;
 mod read;
-mod resource;
+pub(super) mod resource;
 mod snapshot;
 
 pub use copy::EtcdCopy;
 pub use discard::EtcdDiscard;
+pub use drill::EtcdDrill;
 pub use encrypt::EtcdEncrypt;
 pub use prune::EtcdPrune;
 pub use read::{EtcdBackups, EtcdVerify};

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::resource::{self, Seen};
-use super::{FILES, absolute, cluster_param, folder_param, path_param};
-use crate::clients::talos::backup::Backup;
+use super::{FILES, absolute, cluster_param, folder_param, last_part, path_param};
+use crate::clients::talos::backup::{self, Backup};
 use crate::engine::ports::{Action, Call, Reading, Unreadable, World};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
@@ -36,6 +36,12 @@ impl EtcdVerify {
             .output("bytes", ValueType::Int, "Its length; null where it is not whole")
             .output("sha256", ValueType::String, "Of the whole file; null where it is not whole")
             .output("encrypted", ValueType::Bool, "Whether it is encrypted: then only its form and length are checked")
+            .output(
+                "plain",
+                ValueType::Bool,
+                "Whether it is whole and not encrypted, so that it can be restored as it is",
+            )
+            .output("taken_at", ValueType::Int, "Milliseconds since 1970, by its name; null where that says nothing")
             .needs_privilege(FILES);
         Self { spec, folder }
     }
@@ -55,6 +61,7 @@ impl Action for EtcdVerify {
             None => Some("there is no such file".to_owned()),
             Some(Seen::Broken { why }) => Some(why.clone()),
             Some(Seen::Whole { sha256, .. }) => wanted
+                .filter(|wanted| !wanted.is_empty())
                 .filter(|wanted| !wanted.eq_ignore_ascii_case(sha256))
                 .map(|wanted| format!("its SHA-256 is {sha256}, and should be {wanted}")),
         };
@@ -74,10 +81,17 @@ impl Action for EtcdVerify {
             (None, true) => format!("{shown} is encrypted, and as long as a backup is: {bytes} bytes"),
             (None, false) => format!("{shown} is a whole backup of {bytes} bytes"),
         };
-        let outputs =
-            json!({"whole": why.is_none(), "why": why, "bytes": bytes, "sha256": sha256, "encrypted": encrypted});
+        let outputs = json!({"whole": why.is_none(), "why": why, "bytes": bytes, "sha256": sha256, "encrypted": encrypted,
+            "plain": why.is_none() && !encrypted, "taken_at": taken_at(&path)});
         Ok(Reading { outputs, summary, guards: Vec::new(), notes: Vec::new() })
     }
+}
+
+/// When a backup was taken, by its name.
+fn taken_at(path: &std::path::Path) -> Option<i64> {
+    let name = last_part(path);
+    let (cluster, _) = name.rsplit_once("-etcd-")?;
+    backup::named(cluster, &name).map(|(taken_at, _)| taken_at)
 }
 
 /// The second one.

@@ -137,7 +137,7 @@ impl Action for EtcdSnapshot {
         let mut all = Vec::new();
         for machine in machines.iter().filter(|machine| machine.control_plane) {
             let answer: Answer<Etcd> = ask(world, format!("talos/{cluster}/etcd/{}", machine.name)).await?;
-            all.push(told(machine, &answer));
+            all.push(told(&machine.name, &answer));
         }
         let one = choose(&cluster, &all, wanted.as_deref())?;
         let address = machines.iter().find(|machine| machine.name == one.name).and_then(|m| m.address.clone());

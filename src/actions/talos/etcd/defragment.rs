@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::actions::talos::text;
 use super::{ADMIN, NOSPACE, broken, but_for_space, bytes, ready, settled};
 use crate::actions::deps::Timing;
 use crate::actions::talos::guest;
 use crate::actions::talos::source::TalosSource;
 use crate::actions::talos::survey::{Answer, Survey};
+use crate::actions::talos::text;
 use crate::clients::talos::{MemberStatus, Talos, TalosError};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;

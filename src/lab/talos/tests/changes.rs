@@ -23,20 +23,20 @@ fn ended(world: &mut World, version: &str, line: &str) -> Option<Reply> {
     None
 }
 
-fn well(world: &mut World, version: &str, line: &str) -> Reply {
+pub(super) fn well(world: &mut World, version: &str, line: &str) -> Reply {
     let reply = ended(world, version, line).unwrap();
     assert_eq!(reply.exit, 0, "{line}: {reply:?}");
     reply
 }
 
-fn lay(world: &mut World, fault: &str) {
+pub(super) fn lay(world: &mut World, fault: &str) {
     match fault.parse().unwrap() {
         crate::lab::fault::Fault::World(fault) => SiteWorld::inject(world, &fault).unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
-fn said(world: &mut World, line: &str) -> String {
+pub(super) fn said(world: &mut World, line: &str) -> String {
     call(world, "1.13", line).stdout
 }
 
@@ -55,7 +55,7 @@ fn status(world: &World, vmid: u32) -> String {
     world.snapshot_state()["guests"][vmid.to_string()]["status"].to_string()
 }
 
-fn pass(world: &mut World, seconds: u64) {
+pub(super) fn pass(world: &mut World, seconds: u64) {
     let now = World::now_ms(world);
     World::advance_to(world, now + seconds * 1000);
 }

@@ -2,13 +2,15 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Machine, Turn, World};
+use super::{Ill, Machine, Turn, World};
 use crate::model::ids::Vmid;
 
 /// How large a database may be before writes are refused.
 const QUOTA: u64 = 2_147_483_648;
 /// How long a learner takes to catch up.
 pub(super) const CATCH_UP_MS: u64 = 20_000;
+/// From a bootstrap until its member answers.
+const BEGIN_MS: u64 = 6_000;
 /// How soon something is written again after an alarm was disarmed.
 const WRITE_MS: u64 = 5_000;
 
@@ -26,6 +28,25 @@ pub(in crate::lab) struct Etcd {
     pub removed: bool,
     /// Whether its data are gone, so that it can join as a new member.
     pub wiped: bool,
+    /// The revision that it begins with, once it was told to begin an etcd of its own.
+    pub begins: Option<u64>,
+}
+
+/// What is in the database, as far as it can be told one from another.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Data {
+    /// The revision of the snapshot that it was made from; nothing: it was never restored.
+    pub restored: Option<u64>,
+    revision: u64,
+    index: u64,
+    /// When it had those two.
+    since: u64,
+}
+
+impl Data {
+    pub fn first() -> Self {
+        Self { restored: None, revision: 4_000, index: 40_000, since: 0 }
+    }
 }
 
 /// A member that is on the list and that no machine is any more.
@@ -37,7 +58,16 @@ pub(super) struct Ghost {
 
 impl Etcd {
     pub fn new(id: u64) -> Self {
-        Self { id, learner: false, alarm: None, size: 20_971_520, used: 9_543_680, removed: false, wiped: false }
+        Self {
+            id,
+            learner: false,
+            alarm: None,
+            size: 20_971_520,
+            used: 9_543_680,
+            removed: false,
+            wiped: false,
+            begins: None,
+        }
     }
 }
 
@@ -51,7 +81,8 @@ pub(super) fn id_of(hostname: &str, nth: u64) -> u64 {
 impl World {
     /// Whether a machine's own member answers.
     pub(in crate::lab) fn etcd_answers(&self, vmid: Vmid) -> bool {
-        let machine = self.machines.all.get(&vmid).filter(|one| !one.ills.contains(&super::Ill::EtcdUnhealthy));
+        let sick = |one: &&Machine| one.ills.contains(&Ill::EtcdUnhealthy) || one.ills.contains(&Ill::EtcdBroken);
+        let machine = self.machines.all.get(&vmid).filter(|one| !sick(one));
         self.is_serving(vmid)
             && machine.and_then(|one| one.etcd.as_ref()).is_some_and(|etcd| !etcd.removed && !etcd.wiped)
     }
@@ -113,7 +144,14 @@ impl World {
 
     /// How far its log is: it grows with time.
     pub(in crate::lab) fn raft_index(&self) -> u64 {
-        40_000 + self.now / 100
+        let data = self.machines.data;
+        data.index + (self.now - data.since) / 100
+    }
+
+    /// Of its keys: it grows more slowly.
+    pub(in crate::lab) fn etcd_revision(&self) -> u64 {
+        let data = self.machines.data;
+        data.revision + (self.now - data.since) / 1000
     }
 
     /// Takes down who leads now; a new leader is a new term.
@@ -156,18 +194,61 @@ impl World {
         if !etcd.removed {
             self.machines.ghosts.push(Ghost { id: etcd.id, of });
         }
-        etcd.wiped = true;
+        (etcd.wiped, etcd.begins) = (true, None);
+        machine.ills.remove(&Ill::EtcdBroken);
     }
 
-    /// A control plane without data joins as a learner, once the list has no member at its address.
+    /// A control plane without data is told to begin an etcd of its own, from a snapshot of that revision or from nothing.
+    pub(in crate::lab) fn bootstrap_etcd(&mut self, vmid: Vmid, revision: u64) {
+        if self.etcd_has_quorum() {
+            self.violated(format!(
+                "`talosctl bootstrap` makes a second etcd on guest {vmid}, beside one with its quorum"
+            ));
+        }
+        let Some(machine) = self.machines.all.get_mut(&vmid) else { return };
+        let life = machine.life;
+        if let Some(etcd) = machine.etcd.as_mut() {
+            etcd.begins = Some(revision);
+            self.turn_in(BEGIN_MS, vmid, life, Turn::Begins);
+        }
+    }
+
+    /// The new etcd is there: nobody else is a member of it, whatever the others have on their disks.
+    pub(super) fn begin_etcd(&mut self, vmid: Vmid) {
+        let Some(machine) = self.machines.all.get_mut(&vmid) else { return };
+        let id = id_of(&machine.hostname, machine.boots + 1000);
+        let Some(etcd) = machine.etcd.as_mut() else { return };
+        let Some(revision) = etcd.begins.take() else { return };
+        *etcd = Etcd::new(id);
+        let others = self.machines.all.iter_mut().filter(|(own, _)| **own != vmid);
+        for etcd in others.filter_map(|(_, machine)| machine.etcd.as_mut()).filter(|etcd| !etcd.wiped) {
+            etcd.removed = true;
+        }
+        self.machines.ghosts.clear();
+        self.machines.data = Data { restored: Some(revision), revision, index: 4, since: self.now };
+        self.machines.leader = Some(vmid);
+        self.machines.term = 2;
+        self.join_waiting();
+    }
+
+    /// Those who wait for an etcd to join ask again.
+    pub(super) fn join_waiting(&mut self) {
+        let waiting = self.machines.all.keys().copied().filter(|vmid| self.is_serving(*vmid));
+        for vmid in waiting.collect::<Vec<_>>() {
+            self.join_etcd(vmid);
+        }
+    }
+
+    /// A control plane without data joins as a learner, once the list has no member at its address and no other learner:
+    /// etcd takes one at a time.
     pub(super) fn join_etcd(&mut self, vmid: Vmid) {
-        if !self.etcd_has_quorum() {
+        if !self.etcd_has_quorum() || self.etcd().iter().any(|(_, etcd, _)| etcd.learner) {
             return;
         }
         let Some(machine) = self.machines.all.get_mut(&vmid) else { return };
         let (boots, life, hostname) = (machine.boots, machine.life, machine.hostname.clone());
         let stale = self.machines.ghosts.iter().any(|ghost| ghost.of.address == machine.address);
-        if let Some(etcd) = machine.etcd.as_mut().filter(|etcd| etcd.wiped && !stale) {
+        if let Some(etcd) = machine.etcd.as_mut().filter(|etcd| etcd.wiped && etcd.begins.is_none() && !stale) {
             *etcd = Etcd { learner: true, ..Etcd::new(id_of(&hostname, boots)) };
             self.turn_in(CATCH_UP_MS, vmid, life, Turn::Votes);
         }

@@ -22,6 +22,9 @@ pub(in crate::lab) enum Ill {
     ClockBehind,
     DiskFull,
     KubeletUnhealthy,
+    /// Its database is damaged.
+    EtcdBroken,
+    TimeUnsynced,
     /// Its disk was wiped.
     NoSystem,
 }
@@ -51,13 +54,15 @@ impl World {
                 }
                 return Ok(());
             }
+            TalosFault::EtcdBroken => Ill::EtcdBroken,
+            TalosFault::TimeUnsynced => Ill::TimeUnsynced,
             TalosFault::EtcdAlarm => {
                 self.member_of(vmid, node)?;
                 self.fill_etcd(vmid);
                 return Ok(());
             }
         };
-        if matches!(ill, Ill::EtcdUnhealthy | Ill::EtcdLearner) {
+        if matches!(ill, Ill::EtcdUnhealthy | Ill::EtcdLearner | Ill::EtcdBroken) {
             self.member_of(vmid, node)?;
         }
         if let Some(machine) = self.machine_mut(vmid) {

@@ -29,6 +29,8 @@ pub(in crate::lab::world) enum Turn {
     Runs,
     /// Its etcd has caught up.
     Votes,
+    /// Its etcd, which is told to be a new one, is there.
+    Begins,
     /// Its etcd is written to.
     Writes,
 }
@@ -117,14 +119,21 @@ impl World {
             Turn::Answers => self.answers(vmid),
             Turn::Runs => {
                 machine.stage = Stage::Running;
-                self.join_etcd(vmid);
+                // What was begun before a reboot goes on after it.
+                let begins = machine.etcd.as_ref().is_some_and(|etcd| etcd.begins.is_some());
+                if begins {
+                    self.turn_in(1_000, vmid, life, Turn::Begins);
+                }
+                self.join_waiting();
                 self.log_line(vmid, "boot sequence: done");
             }
             Turn::Votes => {
                 if let Some(etcd) = machine.etcd.as_mut().filter(|_| !machine.ills.contains(&Ill::EtcdLearner)) {
                     etcd.learner = false;
                 }
+                self.join_waiting();
             }
+            Turn::Begins => self.begin_etcd(vmid),
             Turn::Writes => self.write_etcd(vmid),
         }
     }
@@ -170,6 +179,11 @@ impl World {
 }
 
 impl Machine {
+    /// Whether its clock is not that of its time server.
+    pub fn is_unsynced(&self) -> bool {
+        self.ills.contains(&Ill::TimeUnsynced)
+    }
+
     pub fn image(&self) -> Image {
         Image { version: self.version.clone(), schematic: self.schematic.clone(), extensions: self.extensions.clone() }
     }

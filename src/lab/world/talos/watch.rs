@@ -109,6 +109,12 @@ impl World {
         self.machines.api_was_there = there;
     }
 
+    /// The same after a fault: what it takes away is not a run's doing.
+    pub(in crate::lab) fn watch_talos_fault(&mut self) {
+        self.settle_leader();
+        self.machines.api_was_there = self.api_servers() > 0;
+    }
+
     /// How many control planes have an API server that answers: each needs its own etcd, and that a quorum.
     pub(in crate::lab) fn api_servers(&self) -> usize {
         if !self.etcd_has_quorum() {
@@ -117,7 +123,7 @@ impl World {
         self.machines().filter(|(vmid, one)| one.control_plane && self.etcd_answers(*vmid)).count()
     }
 
-    fn violated(&mut self, what: String) {
+    pub(super) fn violated(&mut self, what: String) {
         if self.machines().filter(|(_, one)| one.control_plane).count() >= 2 {
             let at_ms = u64::try_from(self.epoch).unwrap_or_default() * 1000 + self.now;
             self.machines.violations.push(Violation { at_ms, what });
