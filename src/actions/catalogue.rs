@@ -28,8 +28,8 @@ use super::proxmox::storage::{Orphans, Storages, VolumeDelete};
 use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
 use super::talos::{
-    EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, TalosPlanUpgrade,
-    TalosStatus, TalosUpgradeNode,
+    EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, TalosApplyConfig,
+    TalosPlanConfig, TalosPlanUpgrade, TalosStatus, TalosUpgradeNode,
 };
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
@@ -123,6 +123,8 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(SshRun::default()),
         Arc::new(SshWait::new(deps.timing)),
         Arc::new(WaitTcp::new(deps.timing)),
+        Arc::new(TalosApplyConfig::new(deps.timing, deps.files.clone())),
+        Arc::new(TalosPlanConfig::new(deps.files.clone())),
         Arc::new(TalosPlanUpgrade::default()),
         Arc::new(EtcdBackups::new(deps.files.clone())),
         Arc::new(EtcdCopy::new(deps.files.clone())),
@@ -241,6 +243,7 @@ mod tests {
                 "ssh.copy",
                 "ssh.run",
                 "ssh.wait",
+                "talos.apply_config",
                 "talos.etcd_backups",
                 "talos.etcd_copy",
                 "talos.etcd_discard",
@@ -248,6 +251,7 @@ mod tests {
                 "talos.etcd_prune",
                 "talos.etcd_snapshot",
                 "talos.etcd_verify",
+                "talos.plan_config",
                 "talos.plan_upgrade",
                 "talos.status",
                 "talos.upgrade_node",

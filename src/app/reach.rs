@@ -110,8 +110,10 @@ pub(in crate::app) fn talos(config: &Config, settings: &Settings, direct: Option
     clusters.fold(TalosSource::default(), |source, (cluster, given)| {
         let folder = given.config_dir.as_ref().map(|path| config.folder().join(expand(path)));
         // Where there is none, talosctl looks for its own.
-        let own = folder.map(|folder| folder.join("talosconfig")).filter(|path| path.exists());
-        source.with(&cluster.name, talos.with_config(own), machines(cluster))
+        let own = folder.as_ref().map(|folder| folder.join("talosconfig")).filter(|path| path.exists());
+        source
+            .with(&cluster.name, talos.with_config(own), machines(cluster))
+            .configs_in(&cluster.name, folder.map(|folder| settings.cwd.join(folder)))
     })
 }
 

@@ -46,5 +46,6 @@ mod ssh_acts;
 mod ssh_files;
 mod takeover;
 mod talos_backup;
+mod talos_config;
 mod talos_upgrade;
 mod yaml_errors;

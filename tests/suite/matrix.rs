@@ -477,7 +477,7 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab nor anybody over the network, and where their own faults are met. Those that meet others
 /// than the lab have rows in `matrix/outside.rs`.
-const ELSEWHERE: [(&str, &str); 17] = [
+const ELSEWHERE: [(&str, &str); 18] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
@@ -487,6 +487,7 @@ const ELSEWHERE: [(&str, &str); 17] = [
     ("local.run", "tests/suite/local.rs"),
     ("netbox.guest", "tests/suite/netbox.rs"),
     ("netbox.setup", "tests/suite/netbox.rs"),
+    ("talos.apply_config", "tests/suite/talos_config.rs"),
     ("talos.etcd_copy", "tests/suite/talos_backup.rs"),
     ("talos.etcd_discard", "tests/suite/talos_backup.rs"),
     ("talos.etcd_encrypt", "tests/suite/talos_backup.rs"),

@@ -1,6 +1,7 @@
 //! Acts on the nodes of a Talos cluster, and the source of what they say.
 
 mod backup;
+mod config;
 mod plan;
 mod source;
 mod status;
@@ -8,6 +9,7 @@ mod survey;
 mod upgrade;
 
 pub use backup::{BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify};
+pub use config::{TalosApplyConfig, TalosPlanConfig};
 pub use plan::TalosPlanUpgrade;
 pub use source::{Machine, TalosSource};
 pub use status::TalosStatus;

@@ -4,14 +4,17 @@
 //! |---|---|
 //! | `talos/CLUSTER/nodes` | `[{name, vmid, address, control_plane}]` of its profile; address null where the profile has none |
 //! | `talos/CLUSTER/node/NAME` | [`Node`]: what runs there; `why` instead where it does not answer |
+//! | … | machine configurations: config/resource.rs |
 //! | `talos/CLUSTER/etcd/NAME` | [`Etcd`] as that control plane sees it; `why` instead where it does not answer |
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::config;
 use crate::clients::talos::{Alarm, Extension, Member, MemberStatus, Stage, Talos, TalosError};
 use crate::engine::ports::Source;
 use crate::model::failure::{Class, Failure};
@@ -57,11 +60,19 @@ pub struct Etcd {
 #[derive(Clone, Default)]
 pub struct TalosSource {
     clusters: BTreeMap<String, (Talos, Vec<Machine>)>,
+    /// Where their files are, absolute.
+    folders: BTreeMap<String, PathBuf>,
 }
 
 impl TalosSource {
     pub fn with(mut self, cluster: &str, talos: Talos, machines: Vec<Machine>) -> Self {
         self.clusters.insert(cluster.to_owned(), (talos, machines));
+        self
+    }
+
+    /// Where the machine configurations of a cluster are.
+    pub fn configs_in(mut self, cluster: &str, folder: Option<PathBuf>) -> Self {
+        self.folders.extend(folder.map(|folder| (cluster.to_owned(), folder)));
         self
     }
 
@@ -156,6 +167,16 @@ impl Source for TalosSource {
                     "node" => told(name, node(talos, address).await),
                     _ => told(name, etcd(talos, address).await),
                 }
+            }
+            ["talos", cluster, ..] => {
+                let key = resource.as_str().strip_prefix(&format!("talos/{cluster}/")).unwrap_or_default();
+                let own = || self.cluster(cluster).map(|_| self.folders.get(cluster).cloned());
+                let way = |name: &str| {
+                    let (talos, address) = self.machine(cluster, name)?;
+                    Ok((talos, address))
+                };
+                let found = config::fetch(key, own, way).await?;
+                found.ok_or_else(|| Failure::new(Class::Internal, format!("read {resource}"), "it is no resource"))
             }
             _ => Err(Failure::new(Class::Internal, format!("read {resource}"), "it is no resource")),
         }

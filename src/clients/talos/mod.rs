@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use backup::Said;
-pub use change::{Applied, DryRun, Mode, Upgraded};
+pub use change::{Applied, Configs, DryRun, Mode, Upgraded, config_file, config_names, keep_config};
 pub use direct::{SharedStandIn, StandIn};
 pub use read::{Alarm, Extension, Member, MemberStatus, NodeVersion, Service, Stage};
 

@@ -277,7 +277,7 @@ pub(super) fn apply_config(world: &mut World, call: &Call<'_>, file: Option<&str
     }
     if let Some(machine) = world.machine_mut(vmid) {
         match mode == "staged" || reboots {
-            true => machine.staged = Some(new.to_owned()),
+            true => machine.stage_config(new),
             false => machine.set_config(new.to_owned()),
         }
     }

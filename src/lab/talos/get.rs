@@ -96,8 +96,9 @@ fn stage(world: &World, vmid: Vmid, machine: &Machine) -> Vec<(String, Value)> {
     vec![("machine".into(), json!({"stage": machine.stage.word(), "status": status}))]
 }
 
+/// `persistent`: what is on the disk, and ahead of the other where something is staged.
 fn config(_: &World, _: Vmid, machine: &Machine) -> Vec<(String, Value)> {
-    let all = [("v1alpha1", &machine.config)];
+    let all = [("v1alpha1", &machine.config), ("persistent", machine.staged.as_ref().unwrap_or(&machine.config))];
     all.into_iter().filter(|(_, text)| !text.is_empty()).map(|(id, text)| (id.to_owned(), json!(text))).collect()
 }
 

@@ -183,6 +183,17 @@ impl World {
         self.epoch * 1000 + self.now as i64
     }
 
+    /// The machine configurations as they are in force, by the machines' names.
+    pub fn machine_configs(&self) -> BTreeMap<String, String> {
+        let all = self.machines.all.values().filter(|machine| !machine.config.is_empty());
+        all.map(|machine| (machine.hostname.clone(), machine.config.clone())).collect()
+    }
+
+    /// The word for the present boot of each machine.
+    pub fn machine_boots(&self) -> BTreeMap<String, String> {
+        self.machines().map(|(vmid, machine)| (machine.hostname.clone(), self.boot_id(vmid))).collect()
+    }
+
     pub(in crate::lab) fn machine_mut(&mut self, vmid: Vmid) -> Option<&mut Machine> {
         self.machines.all.get_mut(&vmid)
     }

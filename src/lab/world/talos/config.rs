@@ -72,6 +72,11 @@ impl Machine {
         Ok(Applied { reboot, diff: diff(&self.config, text) })
     }
 
+    /// Takes it over at the next boot; what is in force already changes nothing then.
+    pub fn stage_config(&mut self, text: &str) {
+        self.staged = (text != self.config).then(|| text.to_owned());
+    }
+
     /// Takes it over.
     pub fn set_config(&mut self, text: String) {
         let image = read(&text).ok().and_then(|new| new["machine"]["kubelet"]["image"].as_str().map(str::to_owned));
