@@ -29,7 +29,8 @@ use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
 use super::talos::{
     EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify, TalosApplyConfig,
-    TalosPlanConfig, TalosPlanUpgrade, TalosStatus, TalosUpgradeNode,
+    TalosJoinNode, TalosPlanConfig, TalosPlanReplace, TalosPlanUpgrade, TalosRemoveMember, TalosStatus,
+    TalosUpgradeNode,
 };
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
@@ -46,6 +47,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(InventoryCollect::default()),
         Arc::new(Cordon::on()),
         Arc::new(Cordon::off()),
+        Arc::new(kubernetes::DeleteNode::default()),
         Arc::new(Drain::new(deps.timing)),
         Arc::new(kubernetes::Nodes::default()),
         Arc::new(kubernetes::Pods::default()),
@@ -125,6 +127,9 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(WaitTcp::new(deps.timing)),
         Arc::new(TalosApplyConfig::new(deps.timing, deps.files.clone())),
         Arc::new(TalosPlanConfig::new(deps.files.clone())),
+        Arc::new(TalosJoinNode::new(deps.timing, deps.files.clone())),
+        Arc::new(TalosPlanReplace::new(deps.files.clone())),
+        Arc::new(TalosRemoveMember::default()),
         Arc::new(TalosPlanUpgrade::default()),
         Arc::new(EtcdBackups::new(deps.files.clone())),
         Arc::new(EtcdCopy::new(deps.files.clone())),
@@ -166,6 +171,7 @@ mod tests {
                 "http.request",
                 "inventory.collect",
                 "kubernetes.cordon",
+                "kubernetes.delete_node",
                 "kubernetes.drain",
                 "kubernetes.nodes",
                 "kubernetes.pods",
@@ -251,8 +257,11 @@ mod tests {
                 "talos.etcd_prune",
                 "talos.etcd_snapshot",
                 "talos.etcd_verify",
+                "talos.join_node",
                 "talos.plan_config",
+                "talos.plan_replace",
                 "talos.plan_upgrade",
+                "talos.remove_member",
                 "talos.status",
                 "talos.upgrade_node",
                 "task.run",

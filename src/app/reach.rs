@@ -149,7 +149,9 @@ fn machines(cluster: &Cluster) -> Vec<Machine> {
     let machine = |(member, control_plane): (Assignment, bool)| Machine {
         name: member.name,
         vmid: member.vmid,
-        address: member.ip.map(|ip| ip.split('/').next().unwrap_or_default().to_owned()),
+        address: member.ip.as_ref().map(|ip| ip.split('/').next().unwrap_or_default().to_owned()),
+        ip: member.ip,
+        host: member.node.map(|node| node.to_string()),
         control_plane,
     };
     members.map(machine).collect()

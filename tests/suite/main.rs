@@ -47,5 +47,6 @@ mod ssh_files;
 mod takeover;
 mod talos_backup;
 mod talos_config;
+mod talos_nodes;
 mod talos_upgrade;
 mod yaml_errors;

@@ -477,11 +477,12 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab nor anybody over the network, and where their own faults are met. Those that meet others
 /// than the lab have rows in `matrix/outside.rs`.
-const ELSEWHERE: [(&str, &str); 18] = [
+const ELSEWHERE: [(&str, &str); 21] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
     ("kubernetes.cordon", "tests/suite/kubernetes.rs"),
+    ("kubernetes.delete_node", "tests/suite/talos_nodes.rs"),
     ("kubernetes.drain", "tests/suite/kubernetes.rs"),
     ("kubernetes.uncordon", "tests/suite/kubernetes.rs"),
     ("local.run", "tests/suite/local.rs"),
@@ -493,6 +494,8 @@ const ELSEWHERE: [(&str, &str); 18] = [
     ("talos.etcd_encrypt", "tests/suite/talos_backup.rs"),
     ("talos.etcd_prune", "tests/suite/talos_backup.rs"),
     ("talos.etcd_snapshot", "tests/suite/talos_backup.rs"),
+    ("talos.join_node", "tests/suite/talos_nodes.rs"),
+    ("talos.remove_member", "tests/suite/talos_nodes.rs"),
     ("talos.upgrade_node", "tests/suite/talos_upgrade.rs"),
     ("task.run", "tests/suite/delegation.rs"),
     ("yaml.set", "tests/suite/files.rs"),

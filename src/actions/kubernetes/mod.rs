@@ -2,6 +2,7 @@
 
 mod blocks;
 mod cordon;
+mod delete;
 mod drain;
 mod look;
 mod source;
@@ -12,6 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use cordon::Cordon;
+pub use delete::DeleteNode;
 pub use drain::Drain;
 pub use look::{Nodes, Pods};
 pub use source::KubernetesSource;

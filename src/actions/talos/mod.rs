@@ -3,6 +3,7 @@
 mod backup;
 mod config;
 mod plan;
+mod replace;
 mod source;
 mod status;
 mod survey;
@@ -11,6 +12,7 @@ mod upgrade;
 pub use backup::{BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify};
 pub use config::{TalosApplyConfig, TalosPlanConfig};
 pub use plan::TalosPlanUpgrade;
+pub use replace::{TalosJoinNode, TalosPlanReplace, TalosRemoveMember};
 pub use source::{Machine, TalosSource};
 pub use status::TalosStatus;
 pub use upgrade::TalosUpgradeNode;

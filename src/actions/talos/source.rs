@@ -31,6 +31,12 @@ pub struct Machine {
     pub vmid: Option<Vmid>,
     /// Without its prefix.
     pub address: Option<String>,
+    /// The same with it.
+    #[serde(default)]
+    pub ip: Option<String>,
+    /// Where it is to be.
+    #[serde(default)]
+    pub host: Option<String>,
     pub control_plane: bool,
 }
 

@@ -7,6 +7,7 @@
 pub mod backup;
 mod change;
 mod direct;
+mod maintenance;
 mod read;
 pub mod snapshot;
 mod stream;

@@ -143,11 +143,11 @@ impl Place {
 /// Why nobody answers at an address, in the words of a dialer; nothing where somebody does.
 pub fn refuses(world: &World, server: Option<&str>) -> Option<String> {
     let address = server.unwrap_or("10.0.0.50");
-    let known = world.machines().map(|(_, machine)| machine).find(|machine| machine.address == address);
+    let is_known = world.machines().any(|(_, machine)| machine.address == address);
     let gone = || Some(format!("dial tcp {address}:{PORT}: connect: no route to host"));
-    match known {
-        Some(machine) if world.machine_at(&machine.address).is_none() => gone(),
-        Some(machine) if !machine.control_plane => {
+    match world.machine_at(address) {
+        None if is_known => gone(),
+        Some((_, machine)) if !machine.control_plane => {
             Some(format!("dial tcp {address}:{PORT}: connect: connection refused"))
         }
         Some(_) => None,

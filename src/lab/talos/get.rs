@@ -132,7 +132,7 @@ fn members(world: &World, _: Vmid, _: &Machine) -> Vec<(String, Value)> {
         }
         (machine.hostname.clone(), spec)
     };
-    world.machines().map(one).collect()
+    world.machines().filter(|(_, machine)| !machine.config.is_empty()).map(one).collect()
 }
 
 fn nodename(_: &World, _: Vmid, machine: &Machine) -> Vec<(String, Value)> {

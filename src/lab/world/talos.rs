@@ -7,6 +7,7 @@ mod etcd;
 mod faults;
 mod image;
 mod life;
+mod made;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,6 +97,8 @@ pub(in crate::lab) struct Machine {
 #[derive(Debug, Clone, Default)]
 pub(in crate::lab) struct Machines {
     all: BTreeMap<Vmid, Machine>,
+    /// Clones of a Talos image that have never been on.
+    blank: BTreeSet<Vmid>,
     leader: Option<Vmid>,
     term: u64,
     /// Members whose machine has forgotten them.
@@ -155,8 +158,9 @@ fn machine(spec: &GuestSpec) -> Option<Machine> {
 impl World {
     /// The machine at an address, if anything answers there.
     pub(in crate::lab) fn machine_at(&self, address: &str) -> Option<(Vmid, &Machine)> {
-        let (vmid, machine) = self.machines.all.iter().find(|(_, machine)| machine.address == address)?;
-        self.is_answering(*vmid).then_some((*vmid, machine))
+        // One that has taken another's place has its address.
+        let mut there = self.machines.all.iter().filter(|(_, machine)| machine.address == address);
+        there.find(|(vmid, _)| self.is_answering(**vmid)).map(|(vmid, machine)| (*vmid, machine))
     }
 
     /// Whether its API answers.
@@ -200,7 +204,9 @@ impl World {
 
     /// The machine of this name, or at this address.
     pub(in crate::lab) fn machine_called(&self, name: &str) -> Option<Vmid> {
-        self.machines().find(|(_, one)| one.hostname == name || one.address == name).map(|(vmid, _)| vmid)
+        let called = self.machines().filter(|(_, one)| one.hostname == name || one.address == name);
+        let called: Vec<Vmid> = called.map(|(vmid, _)| vmid).collect();
+        called.iter().find(|vmid| self.is_answering(**vmid)).or(called.first()).copied()
     }
 
     /// The kernel's word for the present boot of a machine.
@@ -215,7 +221,10 @@ impl World {
     /// What machines are compared by: not what they do at the moment, which is their guests'.
     pub(super) fn talos_state(&self) -> serde_json::Value {
         let mut state = serde_json::Map::new();
-        for machine in self.machines.all.values() {
+        // Of two of one name the one that is on counts.
+        let mut all: Vec<(Vmid, &Machine)> = self.machines().filter(|(_, one)| !one.config.is_empty()).collect();
+        all.sort_by_key(|(vmid, _)| self.guests.get(vmid).is_some_and(super::guest::Guest::running));
+        for (_, machine) in all {
             let digest: String = Sha256::digest(&machine.config).iter().take(8).map(|b| format!("{b:02x}")).collect();
             let node = serde_json::json!({"version": machine.version, "schematic": machine.schematic,
                 "kubernetes": machine.kubernetes, "config": digest, "staged": machine.staged.is_some()});

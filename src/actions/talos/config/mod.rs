@@ -12,5 +12,6 @@ mod resource;
 pub use apply::TalosApplyConfig;
 pub(super) use facts::{Facts, MachineConfig};
 pub use plan::TalosPlanConfig;
+pub(super) use resource::read as read_file;
 pub(super) use resource::{File, fetch, file_key, folder, running_key, trial_key};
 pub(super) use resource::{Running, Trial};

@@ -49,6 +49,7 @@ pub(super) fn step(world: &mut World, vmid: Vmid, first: bool) -> Next {
     }
     let sid = guest.sid();
     world.guests.remove(&vmid);
+    world.machine_destroyed(vmid);
     world.published.guests.remove(&vmid);
     world.ha.resources.remove(&sid);
     for rule in &mut world.ha.rules {

@@ -61,6 +61,9 @@ impl World {
 
     /// Its guest was switched on, or off, or reset.
     pub(in crate::lab::world) fn machine_power(&mut self, vmid: Vmid, on: bool) {
+        if on {
+            self.machine_unpacked(vmid);
+        }
         let Some(machine) = self.machine_mut(vmid) else { return };
         machine.life += 1;
         machine.stage = Stage::Dark;
@@ -114,7 +117,9 @@ impl World {
             Turn::Answers => self.answers(vmid),
             Turn::Runs => {
                 machine.stage = Stage::Running;
+                let (name, control_plane) = (machine.hostname.clone(), machine.control_plane);
                 self.join_etcd(vmid);
+                self.register_node(&name, control_plane);
                 self.log_line(vmid, "boot sequence: done");
             }
             Turn::Votes => {
