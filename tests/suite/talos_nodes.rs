@@ -53,7 +53,7 @@ async fn a_worker_is_replaced_and_the_old_guest_stays_off() {
     held(&rig, &output);
     is_well(&rig).await;
     let (old, new) = (config(&rig, "1062").await, config(&rig, "1999").await);
-    assert!(!old.contains("prod") && !old.contains("worker") && old.contains("\"onboot\":\"0\""), "{old}");
+    assert!(!old.contains("prod") && !old.contains("worker") && old.contains("\"onboot\": \"0\""), "{old}");
     assert!(new.contains("prod") && new.contains("ip=10.0.0.62/24,gw=10.0.0.1"), "{new}");
     assert_ne!(rig.house.with_world(|world| world.machine_boots()["w2"].clone()).unwrap(), before);
     assert!(changes(&rig).iter().any(|line| line.contains("apply-config --insecure")), "{:?}", changes(&rig));

@@ -21,7 +21,7 @@ impl Configs {
     /// # Errors
     /// It cannot be written.
     pub fn of(world: &World) -> Result<Self, AppError> {
-        let cannot = |e: files::FileError| AppError::new(Exit::Failed, "test::folder", e.to_string());
+        let cannot = |e: files::FileError| AppError::new(Exit::Failed, "lab::start", e.to_string());
         let name = format!("runbook-test-{}-{:08x}", std::process::id(), rand::random::<u32>());
         let own = Self(std::env::temp_dir().join(name));
         for folder in [own.0.clone(), own.machines(), own.0.join("keep")] {

@@ -82,7 +82,7 @@ impl TalosJoinNode {
     }
 
     /// Waits until a look says that it is so.
-    async fn until<'a, F, L>(
+    async fn until<F, L>(
         &self,
         call: &Call,
         mutate: &Mutate,
@@ -92,7 +92,7 @@ impl TalosJoinNode {
     ) -> Result<(), Failure>
     where
         L: Fn() -> F,
-        F: Future<Output = Result<Option<String>, Failure>> + 'a,
+        F: Future<Output = Result<Option<String>, Failure>>,
     {
         loop {
             let Some(why) = look().await? else { return Ok(()) };
