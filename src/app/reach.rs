@@ -110,8 +110,10 @@ pub(in crate::app) fn talos(config: &Config, settings: &Settings, direct: Option
     clusters.fold(TalosSource::default(), |source, (cluster, given)| {
         let folder = given.config_dir.as_ref().map(|path| config.folder().join(expand(path)));
         // Where there is none, talosctl looks for its own.
-        let own = folder.map(|folder| folder.join("talosconfig")).filter(|path| path.exists());
-        source.with(&cluster.name, talos.with_config(own), machines(cluster))
+        let own = folder.as_ref().map(|folder| folder.join("talosconfig")).filter(|path| path.exists());
+        source
+            .with(&cluster.name, talos.with_config(own), machines(cluster))
+            .configs_in(&cluster.name, folder.map(|folder| settings.cwd.join(folder)))
     })
 }
 
@@ -147,7 +149,9 @@ fn machines(cluster: &Cluster) -> Vec<Machine> {
     let machine = |(member, control_plane): (Assignment, bool)| Machine {
         name: member.name,
         vmid: member.vmid,
-        address: member.ip.map(|ip| ip.split('/').next().unwrap_or_default().to_owned()),
+        address: member.ip.as_ref().map(|ip| ip.split('/').next().unwrap_or_default().to_owned()),
+        ip: member.ip,
+        host: member.node.map(|node| node.to_string()),
         control_plane,
     };
     members.map(machine).collect()

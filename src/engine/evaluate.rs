@@ -330,11 +330,11 @@ impl Evaluator {
             let why = if node.effect < Effect::Destroy { "undoes" } else { "brings back what was destroyed by" };
             return Verdict::Listed { manual: format!("nothing {why} {call}: see what it left") };
         };
-        let spec_effect = self.actions.get(&inverse.uses).map_or(Effect::Destroy, |a| a.spec().effect);
+        let spec = self.actions.get(&inverse.uses).map(|action| action.spec());
+        let spec_effect = spec.map_or(Effect::Destroy, |spec| spec.effect_with(|name| inverse.with.get(name).cloned()));
         // The way back costs what the way there did.
         let effect = if inverse.uses == invocation.uses { spec_effect.max(node.effect) } else { spec_effect };
         if effect >= Effect::Disrupt && !action.spec().creates {
-            let spec = self.actions.get(&inverse.uses).map(|action| action.spec());
             let manual = spec.map_or_else(|| inverse.uses.clone(), |spec| shell::call_line(spec, &inverse.with));
             return Verdict::Listed { manual };
         }

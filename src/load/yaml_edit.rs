@@ -77,6 +77,30 @@ pub fn get(text: &str, path: &str) -> Result<Option<Json>, EditError> {
     Ok(at)
 }
 
+/// The values of each document, in their order. What is wrong is told by its line alone: the text may be secret.
+///
+/// # Errors
+/// One of them is not YAML.
+pub fn documents(text: &str) -> Result<Vec<Json>, EditError> {
+    // A line that begins a document stands at the margin, where no text in a value can be.
+    let mut parts = vec![(1, String::new())];
+    for (n, line) in text.lines().enumerate() {
+        if line.trim_end() == "---" {
+            parts.push((n + 2, String::new()));
+        } else if let Some((_, part)) = parts.last_mut() {
+            part.push_str(line);
+            part.push('\n');
+        }
+    }
+    let is_empty = |part: &str| part.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+    parts.retain(|(_, part)| !is_empty(part));
+    let read = |(line, part): (usize, String)| {
+        let why = "the document that begins here cannot be read".to_owned();
+        yaml::typed(&part).map_err(|_| EditError::Syntax { line, why })
+    };
+    parts.into_iter().map(read).collect()
+}
+
 /// The text with the value at the path; the same text where it is so already. A key that is not there is added to its
 /// map, with the maps on the way to it.
 ///

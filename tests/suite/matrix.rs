@@ -478,16 +478,18 @@ const ROWS: &[Row] = &[
 
 /// Actions that never meet the lab nor anybody over the network, and where their own faults are met. Those that meet others
 /// than the lab have rows in `matrix/outside.rs`.
-const ELSEWHERE: [(&str, &str); 26] = [
+const ELSEWHERE: [(&str, &str); 30] = [
     ("ansible.playbook", "tests/suite/delegation.rs"),
     ("file.write", "tests/suite/files.rs"),
     ("git.commit", "tests/suite/files.rs"),
     ("kubernetes.cordon", "tests/suite/matrix/kubernetes.rs"),
+    ("kubernetes.delete_node", "tests/suite/talos_nodes.rs"),
     ("kubernetes.drain", "tests/suite/matrix/kubernetes.rs"),
     ("kubernetes.uncordon", "tests/suite/ordeal.rs"),
     ("local.run", "tests/suite/local.rs"),
     ("netbox.guest", "tests/suite/netbox.rs"),
     ("netbox.setup", "tests/suite/netbox.rs"),
+    ("talos.apply_config", "tests/suite/talos_config.rs"),
     ("talos.etcd_copy", "tests/suite/talos_backup.rs"),
     ("talos.etcd_defragment", "tests/suite/talos_etcd.rs"),
     ("talos.etcd_disarm", "tests/suite/talos_etcd.rs"),
@@ -496,11 +498,13 @@ const ELSEWHERE: [(&str, &str); 26] = [
     ("talos.etcd_encrypt", "tests/suite/talos_backup.rs"),
     ("talos.etcd_prune", "tests/suite/talos_backup.rs"),
     ("talos.etcd_snapshot", "tests/suite/talos_backup.rs"),
+    ("talos.join_node", "tests/suite/talos_nodes.rs"),
     ("talos.pull_image", "tests/suite/talos_upgrade.rs"),
+    ("talos.recover_etcd", "tests/suite/talos_restore.rs"),
+    ("talos.remove_member", "tests/suite/talos_nodes.rs"),
+    ("talos.reset_node", "tests/suite/talos_reset.rs"),
     ("talos.rollback_node", "tests/suite/talos_upgrade.rs"),
     ("talos.upgrade_kubernetes", "tests/suite/talos_upgrade.rs"),
-    ("talos.recover_etcd", "tests/suite/talos_restore.rs"),
-    ("talos.reset_node", "tests/suite/talos_reset.rs"),
     ("talos.upgrade_node", "tests/suite/talos_upgrade.rs"),
     ("talos.wipe_etcd", "tests/suite/talos_restore.rs"),
     ("task.run", "tests/suite/delegation.rs"),

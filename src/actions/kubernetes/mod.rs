@@ -2,6 +2,7 @@
 
 mod blocks;
 mod cordon;
+mod delete;
 mod drain;
 mod look;
 mod source;
@@ -13,6 +14,7 @@ mod versions;
 use std::collections::BTreeMap;
 
 pub use cordon::Cordon;
+pub use delete::DeleteNode;
 pub use drain::Drain;
 pub use look::{Nodes, Pods, Servers};
 pub use source::KubernetesSource;

@@ -110,6 +110,8 @@ mod tests {
             name: format!("cp{n}"),
             vmid: None,
             address: Some(format!("10.0.0.{n}")),
+            ip: None,
+            host: None,
             control_plane: true,
         };
         let answer = is_served(&kubernetes, &[machine(1), machine(2), machine(3)], name).await;

@@ -1,6 +1,7 @@
 //! Acts on the nodes of a Talos cluster, and the source of what they say.
 
 mod backup;
+mod config;
 mod diagnose;
 mod disaster;
 mod etcd;
@@ -10,6 +11,7 @@ mod left;
 mod look;
 mod plan;
 mod pull;
+mod replace;
 mod rollback;
 mod settle;
 mod source;
@@ -22,11 +24,13 @@ mod upgrade_kubernetes;
 pub use backup::{
     BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdDrill, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify,
 };
+pub use config::{TalosApplyConfig, TalosPlanConfig};
 pub use diagnose::TalosDiagnose;
 pub use disaster::{LostQuorum, RecoverEtcd, ResetNode, WipeEtcd};
 pub use etcd::{EtcdDefragment, EtcdDisarm, EtcdMembers};
 pub use plan::TalosPlanUpgrade;
 pub use pull::TalosPullImage;
+pub use replace::{TalosJoinNode, TalosPlanReplace, TalosRemoveMember};
 pub use rollback::TalosRollbackNode;
 pub use source::{Machine, TalosSource};
 pub use status::TalosStatus;

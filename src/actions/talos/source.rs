@@ -6,17 +6,20 @@
 //! | `talos/CLUSTER/node/NAME` | [`Node`]: what runs there; `why` instead where it does not answer |
 //! | `talos/CLUSTER/images/NAME` | `{images}`: installers that it has fetched; `why` instead where it does not answer |
 //! | `talos/CLUSTER/look/NAME` | [`Look`](super::look::Look): its services, logs, clock and disks; `why` instead where it does not answer |
+//! | … | machine configurations: config/resource.rs |
 //! | `talos/CLUSTER/etcd/NAME` | [`Etcd`] as that control plane sees it; `why` instead where it does not answer |
 //! | `talos/CLUSTER/maintenance/NAME` | [`Stage`] of a machine without a configuration; `why` instead where it does not answer so |
 //! | `talos/CLUSTER/plane/NAME` | [`Seen`](super::disaster::Seen): what the etcd of that control plane does |
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::config;
 use super::disaster::{self, Seen};
 use super::look::look;
 use super::survey::{self, Answer};
@@ -38,6 +41,12 @@ pub struct Machine {
     pub vmid: Option<Vmid>,
     /// Without its prefix.
     pub address: Option<String>,
+    /// The same with it.
+    #[serde(default)]
+    pub ip: Option<String>,
+    /// Where it is to be.
+    #[serde(default)]
+    pub host: Option<String>,
     pub control_plane: bool,
 }
 
@@ -67,11 +76,19 @@ pub struct Etcd {
 #[derive(Clone, Default)]
 pub struct TalosSource {
     clusters: BTreeMap<String, (Talos, Vec<Machine>)>,
+    /// Where their files are, absolute.
+    folders: BTreeMap<String, PathBuf>,
 }
 
 impl TalosSource {
     pub fn with(mut self, cluster: &str, talos: Talos, machines: Vec<Machine>) -> Self {
         self.clusters.insert(cluster.to_owned(), (talos, machines));
+        self
+    }
+
+    /// Where the machine configurations of a cluster are.
+    pub fn configs_in(mut self, cluster: &str, folder: Option<PathBuf>) -> Self {
+        self.folders.extend(folder.map(|folder| (cluster.to_owned(), folder)));
         self
     }
 
@@ -208,6 +225,16 @@ impl Source for TalosSource {
                     "plane" => told(name, disaster::seen(talos, address).await),
                     _ => told(name, etcd(talos, address).await),
                 }
+            }
+            ["talos", cluster, ..] => {
+                let key = resource.as_str().strip_prefix(&format!("talos/{cluster}/")).unwrap_or_default();
+                let own = || self.cluster(cluster).map(|_| self.folders.get(cluster).cloned());
+                let way = |name: &str| {
+                    let (talos, address) = self.machine(cluster, name)?;
+                    Ok((talos, address))
+                };
+                let found = config::fetch(key, own, way).await?;
+                found.ok_or_else(|| Failure::new(Class::Internal, format!("read {resource}"), "it is no resource"))
             }
             _ => Err(Failure::new(Class::Internal, format!("read {resource}"), "it is no resource")),
         }

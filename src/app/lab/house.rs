@@ -232,6 +232,11 @@ impl House {
             files::make_private_dir(&own).map_err(cannot)?;
             // The profile as it is, with its files in the lab's folder.
             let prod = prod.replacen("~/talos/prod", &shell::quote(&own.display().to_string()), 1);
+            // What runs, for whoever wants to change it.
+            let configs = self.with_world(|world| world.machine_configs()).unwrap_or_default();
+            for (name, text) in configs {
+                files::write_private(own.join(format!("{name}.yaml")), text.as_bytes()).map_err(cannot)?;
+            }
             files::make_private_dir(self.folder.join("clusters")).map_err(cannot)?;
             files::write_private(self.folder.join("clusters").join("prod.yaml"), prod.as_bytes()).map_err(cannot)?;
             if let Some(door) = self.lab.kubernetes_door() {

@@ -4,6 +4,7 @@
 //! list of differences that is the lab's own. Anything else is a finding.
 
 mod cases;
+mod configs;
 mod files;
 mod judge;
 mod keeping;

@@ -262,6 +262,8 @@ fn by_object(delta: Delta) -> Vec<(String, Option<Fields>)> {
         pods if pods.starts_with("kubernetes/") && pods.ends_with("/pods") => {
             vec![("kubernetes/pods".to_owned(), fields(&delta.patch))]
         }
+        // What is in force on a machine is told with its node.
+        object if object.starts_with("talos/") && object.contains("/config/") => Vec::new(),
         object if object.ends_with("/config") => vec![(object.to_owned(), lines(&delta.patch))],
         object if object.ends_with("/snapshots") => vec![(object.to_owned(), fields(&delta.patch["list"]))],
         object if object.contains("/content/") => {

@@ -3,7 +3,6 @@
 //! Everything lives in one runtime whose time is paused: it passes only while all wait for it, so that a case costs what
 //! it computes, and nothing depends on how busy the machine is.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::configs::Configs;
 use super::keeping::Keeping;
 use super::outside::{Files, Outside};
 use super::wire::{LabKeys, LabWire};
@@ -57,6 +57,8 @@ pub(super) struct Setting {
     scenario: String,
     pub world: World,
     pub profile: Option<&'static str>,
+    /// The files of the cluster that the profile is of.
+    configs: Option<Arc<Configs>>,
     pub faults: Vec<String>,
     /// Who the run is to the site: a user by password; the lab's own token where there is none.
     pub user: Option<String>,
@@ -83,7 +85,9 @@ impl Setting {
             scenario.nodes.iter_mut().for_each(|node| version.clone_into(&mut node.version));
         }
         let world = World::from_scenario(&scenario, 1, clock::now_ms() / 1000);
-        Ok(Self { scenario: called, world, profile: profile(&scenario), faults, user: None, double: None })
+        let profile = profile(&scenario);
+        let configs = profile.map(|_| Configs::of(&world).map(Arc::new)).transpose()?;
+        Ok(Self { scenario: called, world, profile, configs, faults, user: None, double: None })
     }
 }
 
@@ -281,8 +285,10 @@ fn open(
     let mut text = configuration(site, nodes, json!({"token": "env:RUNBOOK_LAB_TOKEN"}))?;
     text["netbox"] = json!({"url": "https://netbox.lab.example", "token": "env:RUNBOOK_LAB_NETBOX"});
     let source = Source::new("cluster-config.yaml", text.to_string());
-    let profiles = setting.profile.map(|text| Source::new("clusters/prod.yaml", text)).into_iter().collect();
-    let config = Config::of(PathBuf::from("cluster-config.yaml"), false, &source, profiles)?;
+    let profile = setting.profile.zip(setting.configs.as_ref()).map(|(text, configs)| configs.profile(text));
+    let profiles = profile.map(|text| Source::new("clusters/prod.yaml", text)).into_iter().collect();
+    let folder = setting.configs.as_ref().map(|configs| configs.folder().to_owned()).unwrap_or_default();
+    let config = Config::of(folder.join("cluster-config.yaml"), false, &source, profiles)?;
     let credential = match &setting.user {
         Some(user) => {
             let none = || AppError::new(Exit::NotFound, "lab::user", format!("the lab has no user {user}"));

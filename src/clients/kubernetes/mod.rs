@@ -34,6 +34,7 @@ pub enum Verb {
     Get,
     Post,
     Put,
+    Delete,
 }
 
 impl Verb {
@@ -42,6 +43,7 @@ impl Verb {
             Self::Get => "get",
             Self::Post => "create",
             Self::Put => "replace",
+            Self::Delete => "delete",
         }
     }
 
@@ -50,6 +52,7 @@ impl Verb {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
 }
@@ -222,6 +225,15 @@ impl Kubernetes {
     pub async fn put_node(&self, node: Value) -> Result<(), KubernetesError> {
         let path = format!("/api/v1/nodes/{}", node["metadata"]["name"].as_str().unwrap_or_default());
         self.send(Verb::Put, &path, Some(node)).await.map(drop)
+    }
+
+    /// Takes a node off the list; this one alone, not one that has its name by then.
+    ///
+    /// # Errors
+    /// As [`Kubernetes::nodes`].
+    pub async fn delete_node(&self, name: &str, uid: &str) -> Result<(), KubernetesError> {
+        let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}});
+        self.send(Verb::Delete, &format!("/api/v1/nodes/{name}"), Some(body)).await.map(drop)
     }
 
     /// The pods of a node, or of all.

@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use super::{Output, Talos, TalosError, said, table};
+use secrecy::ExposeSecret;
+
 use crate::model::talos::{Minor, Version};
+use crate::sys::files::{self, FileError};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// For an image to arrive over a slow line.
@@ -45,7 +48,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::NoReboot => "no-reboot",
@@ -63,6 +66,39 @@ pub struct DryRun {
     /// Lines of a unified diff, secrets hidden; none: nothing changes.
     pub diff: Vec<String>,
     pub warnings: Vec<String>,
+}
+
+/// The machine configurations of a node, with all their secrets.
+#[derive(Debug)]
+pub struct Configs {
+    pub in_force: secrecy::SecretString,
+    /// What its next boot takes; nothing: a Talos that does not show it.
+    pub stored: Option<secrecy::SecretString>,
+}
+
+/// A file with a machine configuration, which nobody else may read.
+///
+/// # Errors
+/// It cannot be read, is not ours, or others may read it.
+pub fn config_file(path: &std::path::Path) -> Result<secrecy::SecretString, FileError> {
+    files::read_private_text(path).map(Into::into)
+}
+
+/// Keeps a machine configuration in a file for its owner alone.
+///
+/// # Errors
+/// It cannot be written.
+pub fn keep_config(path: &std::path::Path, text: &secrecy::SecretString) -> Result<(), FileError> {
+    files::write_private(path, text.expose_secret().as_bytes())
+}
+
+/// The machines of which a folder has a configuration, `NODE.yaml`, by their names.
+///
+/// # Errors
+/// It cannot be read.
+pub fn config_names(folder: &std::path::Path) -> Result<Vec<String>, FileError> {
+    let names = files::names(folder)?;
+    Ok(names.iter().filter_map(|name| name.strip_suffix(".yaml")).map(str::to_owned).collect())
 }
 
 /// What became of a configuration.
@@ -307,14 +343,25 @@ impl Talos {
     /// # Errors
     /// As [`Talos::resources`].
     pub async fn machine_config(&self, server: Minor, node: &str) -> Result<secrecy::SecretString, TalosError> {
+        self.machine_configs(server, node).await.map(|both| both.in_force)
+    }
+
+    /// The same, and beside it what is on the node's disk for its next boot.
+    ///
+    /// # Errors
+    /// As [`Talos::resources`].
+    pub async fn machine_configs(&self, server: Minor, node: &str) -> Result<Configs, TalosError> {
         let all = self.resources(Some(server), node, "machineconfig").await?;
-        let own = all.iter().find(|one| one["metadata"]["id"] == "v1alpha1").or(all.first());
-        let text = own.and_then(|one| one["spec"].as_str()).map(str::to_owned);
-        text.map(Into::into).ok_or_else(|| TalosError::Strange {
+        let of = |id: &str| {
+            let own = all.iter().find(|one| one["metadata"]["id"] == id);
+            own.and_then(|one| one["spec"].as_str()).map(secrecy::SecretString::from)
+        };
+        let in_force = of("v1alpha1").ok_or_else(|| TalosError::Strange {
             node: node.to_owned(),
             what: "get machineconfig".into(),
             why: "there is none".into(),
-        })
+        })?;
+        Ok(Configs { in_force, stored: of("persistent") })
     }
 
     /// What a configuration would change.

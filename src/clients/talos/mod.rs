@@ -9,6 +9,7 @@ mod change;
 mod direct;
 pub mod discreet;
 pub mod drill;
+mod maintenance;
 mod read;
 pub mod snapshot;
 mod stream;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use backup::Said;
-pub use change::{Applied, DryRun, Mode, Recovered, Upgraded};
+pub use change::{Applied, Configs, DryRun, Mode, Recovered, Upgraded, config_file, config_names, keep_config};
 pub use direct::{SharedStandIn, StandIn};
 pub use read::{Alarm, Clock, Extension, Member, MemberStatus, Mount, NodeVersion, Service, Stage};
 

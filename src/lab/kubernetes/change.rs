@@ -159,7 +159,19 @@ pub(super) fn delete(world: &mut World, place: &Place, name: &str, ask: &Ask) ->
         let answer = shown(world, place.resource, &ending);
         return Said::changed(200, answer);
     }
+    let wanted = match body(ask) {
+        Ok(options) => options["preconditions"]["uid"].clone(),
+        Err(said) => return said,
+    };
+    let uid = &object["metadata"]["uid"];
+    if !wanted.is_null() && wanted != *uid {
+        let cause = format!("the UID in the precondition ({wanted}) does not match the UID in record ({uid})");
+        return Said::failed(409, "Conflict", format!("Operation cannot be fulfilled on {name:?}: {cause}"));
+    }
     world.kubernetes_mut().objects.remove(&key);
+    if place.resource.stored() == "nodes" {
+        world.node_deleted(name);
+    }
     Said::changed(200, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}))
 }
 

@@ -143,10 +143,10 @@ impl Place {
 /// Why nobody answers at an address, in the words of a dialer; nothing where somebody does.
 pub fn refuses(world: &World, server: Option<&str>) -> Option<String> {
     let address = server.unwrap_or("10.0.0.50");
-    let known = world.machines().find(|(_, machine)| machine.address == address);
+    let is_known = world.machines().any(|(_, machine)| machine.address == address);
     let gone = || Some(format!("dial tcp {address}:{PORT}: connect: no route to host"));
-    match known {
-        Some((_, machine)) if world.machine_at(&machine.address).is_none() => gone(),
+    match world.machine_at(address) {
+        None if is_known => gone(),
         // An API server asks the etcd of its own machine and no other: without that it does not come up.
         Some((vmid, machine)) if !machine.control_plane || !world.etcd_answers(vmid) => {
             Some(format!("dial tcp {address}:{PORT}: connect: connection refused"))

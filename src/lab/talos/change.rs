@@ -259,6 +259,11 @@ pub(super) fn apply_config(world: &mut World, call: &Call<'_>, file: Option<&str
         Err(why) => return Reply::failed(format_args!("{doing}rpc error: code = InvalidArgument desc = {why}")),
     };
     let mode = call.typed.flag("mode").unwrap_or("auto");
+    let first = machine.stage == Stage::Maintenance;
+    if first && mode != "auto" {
+        let why = format!("apply configuration --mode='{mode}' is not supported in maintenance mode");
+        return Reply::failed(format_args!("{doing}rpc error: code = Unimplemented desc = {why}"));
+    }
     let (said, reboots) = match mode {
         "staged" => ("Staged configuration to be applied after the next reboot", false),
         "reboot" => ("Applied configuration with a reboot", true),
@@ -282,9 +287,12 @@ pub(super) fn apply_config(world: &mut World, call: &Call<'_>, file: Option<&str
     }
     if let Some(machine) = world.machine_mut(vmid) {
         match mode == "staged" || reboots {
-            true => machine.staged = Some(new.to_owned()),
+            true => machine.stage_config(new),
             false => machine.set_config(new.to_owned()),
         }
+    }
+    if first {
+        world.machine_given(vmid, new);
     }
     if reboots {
         world.about_to_take_down(&[vmid], &format!("`talosctl apply-config` to {}", call.node));

@@ -99,8 +99,9 @@ fn stage(world: &World, vmid: Vmid, machine: &Machine) -> Vec<(String, Value)> {
     vec![("machine".into(), json!({"stage": machine.stage.word(), "status": status}))]
 }
 
+/// `persistent`: what is on the disk, and ahead of the other where something is staged.
 fn config(_: &World, _: Vmid, machine: &Machine) -> Vec<(String, Value)> {
-    let all = [("v1alpha1", &machine.config)];
+    let all = [("v1alpha1", &machine.config), ("persistent", machine.staged.as_ref().unwrap_or(&machine.config))];
     all.into_iter().filter(|(_, text)| !text.is_empty()).map(|(id, text)| (id.to_owned(), json!(text))).collect()
 }
 
@@ -134,7 +135,7 @@ fn members(world: &World, _: Vmid, _: &Machine) -> Vec<(String, Value)> {
         }
         (machine.hostname.clone(), spec)
     };
-    world.machines().map(one).collect()
+    world.machines().filter(|(_, machine)| !machine.config.is_empty()).map(one).collect()
 }
 
 fn nodename(_: &World, _: Vmid, machine: &Machine) -> Vec<(String, Value)> {

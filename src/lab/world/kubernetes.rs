@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::World;
-use super::talos::Stage;
 
 /// After so long without a word of its kubelet a node's condition is unknown, milliseconds.
 const GRACE_MS: u64 = 40_000;
@@ -149,7 +148,7 @@ impl World {
     fn listen_to_kubelets(&mut self) {
         let heard: Vec<String> = self
             .machines()
-            .filter(|(_, machine)| machine.stage != Stage::Maintenance && self.machine_at(&machine.address).is_some())
+            .filter(|(vmid, machine)| self.is_answering(*vmid) && !machine.config.is_empty())
             .map(|(_, machine)| machine.hostname.clone())
             .filter(|name| !self.kubernetes.silent.contains(name))
             .collect();
@@ -172,8 +171,8 @@ impl World {
         if node["spec"]["unschedulable"] == true {
             node["spec"]["taints"] = json!([{"key": TAINT, "effect": "NoSchedule", "timeAdded": self.now_text()}]);
         }
-        let machine = self.machines().map(|(_, machine)| machine).find(|machine| machine.hostname == name);
-        let Some(machine) = machine else { return node };
+        let machine = self.machine_called(name).and_then(|vmid| self.machines().find(|(own, _)| *own == vmid));
+        let Some((_, machine)) = machine else { return node };
         let (reason, message) = match ready {
             "True" => ("KubeletReady", "kubelet is posting ready status"),
             _ => ("NodeStatusUnknown", "Kubelet stopped posting node status."),
@@ -291,6 +290,21 @@ impl World {
         }
     }
 
+    /// Its node is no more: nobody runs its pods, and their controllers make others where they can.
+    pub(in crate::lab) fn node_deleted(&mut self, node: &str) {
+        let of = |(_, pod): &(&Key, &Value)| pod["spec"]["nodeName"] == node;
+        let gone: Vec<Key> = self.kubernetes.of("pods").filter(of).map(|(key, _)| key.clone()).collect();
+        for key in gone {
+            self.kubernetes.pending.remove(&key);
+            let Some(pod) = self.kubernetes.objects.remove(&key) else { continue };
+            if matches!(owner(&pod), Some(("ReplicaSet" | "StatefulSet", _))) {
+                self.another(&key, &pod);
+            }
+        }
+        self.kubernetes.heard.remove(node);
+        self.schedule();
+    }
+
     fn pod_ready(&mut self, key: &Key) {
         let Some(mut pod) = self.kubernetes.objects.get(key).filter(|pod| !is_ending(pod)).cloned() else { return };
         pod["status"] = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
@@ -376,7 +390,9 @@ impl World {
         };
         let nodes: serde_json::Map<String, Value> = self.kubernetes.of("nodes").map(node).collect();
         let mut pods: BTreeMap<String, u64> = BTreeMap::new();
-        for (key, pod) in self.kubernetes.of("pods").filter(|(_, pod)| !is_ending(pod)) {
+        // What every node has follows from the nodes.
+        let is_nodes_own = |pod: &Value| matches!(owner(pod), Some(("DaemonSet" | "Node", _)));
+        for (key, pod) in self.kubernetes.of("pods").filter(|(_, pod)| !is_ending(pod) && !is_nodes_own(pod)) {
             let of = owner(pod).map_or(key.name.as_str(), |(_, name)| name);
             *pods.entry(format!("{}/{of}", key.namespace)).or_default() += 1;
         }

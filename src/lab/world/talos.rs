@@ -7,6 +7,7 @@ mod etcd;
 mod faults;
 mod image;
 mod life;
+mod made;
 mod upgrade_k8s;
 mod watch;
 
@@ -101,6 +102,8 @@ pub(in crate::lab) struct Machine {
 #[derive(Debug, Clone, Default)]
 pub(in crate::lab) struct Machines {
     all: BTreeMap<Vmid, Machine>,
+    /// Clones of a Talos image that have never been on.
+    blank: BTreeSet<Vmid>,
     leader: Option<Vmid>,
     term: u64,
     /// Members whose machine has forgotten them.
@@ -161,8 +164,9 @@ fn machine(spec: &GuestSpec) -> Option<Machine> {
 impl World {
     /// The machine at an address, if anything answers there.
     pub(in crate::lab) fn machine_at(&self, address: &str) -> Option<(Vmid, &Machine)> {
-        let (vmid, machine) = self.machines.all.iter().find(|(_, machine)| machine.address == address)?;
-        self.is_answering(*vmid).then_some((*vmid, machine))
+        // One that has taken another's place has its address.
+        let mut there = self.machines.all.iter().filter(|(_, machine)| machine.address == address);
+        there.find(|(vmid, _)| self.is_answering(**vmid)).map(|(vmid, machine)| (*vmid, machine))
     }
 
     /// Whether its API answers.
@@ -189,13 +193,26 @@ impl World {
         self.epoch * 1000 + self.now as i64
     }
 
+    /// The machine configurations as they are in force, by the machines' names.
+    pub fn machine_configs(&self) -> BTreeMap<String, String> {
+        let all = self.machines.all.values().filter(|machine| !machine.config.is_empty());
+        all.map(|machine| (machine.hostname.clone(), machine.config.clone())).collect()
+    }
+
+    /// The word for the present boot of each machine.
+    pub fn machine_boots(&self) -> BTreeMap<String, String> {
+        self.machines().map(|(vmid, machine)| (machine.hostname.clone(), self.boot_id(vmid))).collect()
+    }
+
     pub(in crate::lab) fn machine_mut(&mut self, vmid: Vmid) -> Option<&mut Machine> {
         self.machines.all.get_mut(&vmid)
     }
 
     /// The machine of this name, or at this address.
     pub(in crate::lab) fn machine_called(&self, name: &str) -> Option<Vmid> {
-        self.machines().find(|(_, one)| one.hostname == name || one.address == name).map(|(vmid, _)| vmid)
+        let called = self.machines().filter(|(_, one)| one.hostname == name || one.address == name);
+        let called: Vec<Vmid> = called.map(|(vmid, _)| vmid).collect();
+        called.iter().find(|vmid| self.is_answering(**vmid)).or(called.first()).copied()
     }
 
     /// The kernel's word for the present boot of a machine.
@@ -210,7 +227,10 @@ impl World {
     /// What machines are compared by: not what they do at the moment, which is their guests'.
     pub(super) fn talos_state(&self) -> serde_json::Value {
         let mut state = serde_json::Map::new();
-        for machine in self.machines.all.values() {
+        // Of two of one name the one that is on counts.
+        let mut all: Vec<(Vmid, &Machine)> = self.machines().filter(|(_, one)| !one.config.is_empty()).collect();
+        all.sort_by_key(|(vmid, _)| self.guests.get(vmid).is_some_and(super::guest::Guest::running));
+        for (_, machine) in all {
             let digest: String =
                 Sha256::digest(machine.config_but_versions()).iter().take(8).map(|b| format!("{b:02x}")).collect();
             let node = serde_json::json!({"version": machine.version, "schematic": machine.schematic,

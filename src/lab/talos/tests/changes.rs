@@ -246,7 +246,7 @@ fn a_configuration_is_shown_weighed_and_taken() {
     let staged = apply(&mut world, "1.13", "-f c.yaml -m staged", Some(&other));
     assert!(
         staged.stderr.starts_with("Staged configuration")
-            && !said(&mut world, "-n 10.0.0.61 get mc -o json").contains("env:")
+            && !said(&mut world, "-n 10.0.0.61 get mc v1alpha1 -o json").contains("env:")
     );
     well(&mut world, "1.13", "-n 10.0.0.61 reboot");
     assert!(said(&mut world, "-n 10.0.0.61 get mc -o json").contains("env:"));

@@ -19,13 +19,7 @@ impl World {
             self.add("namespaces", "", name, json!({"status": {"phase": "Active"}}));
         }
         for (name, control_plane) in &machines {
-            let mut labels =
-                json!({"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"});
-            if *control_plane {
-                labels["node-role.kubernetes.io/control-plane"] = json!("");
-            }
-            let object = json!({"metadata": {"labels": labels, "annotations": {"node.alpha.kubernetes.io/ttl": "0"}}, "spec": {}});
-            self.add("nodes", "", name, object);
+            self.node(name, *control_plane);
         }
         self.settle_kubernetes();
         self.system(&machines);
@@ -40,6 +34,27 @@ impl World {
                 json!({"spec": {"dataDirHostPath": "/var/lib/rook"}, "status": {"phase": "Ready", "ceph": health}});
             self.add("namespaces", "", "rook-ceph", json!({"status": {"phase": "Active"}}));
             self.add("ceph.rook.io/cephclusters", "rook-ceph", "rook-ceph", cluster);
+        }
+    }
+
+    fn node(&mut self, name: &str, control_plane: bool) {
+        let mut labels =
+            json!({"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"});
+        if control_plane {
+            labels["node-role.kubernetes.io/control-plane"] = json!("");
+        }
+        let object =
+            json!({"metadata": {"labels": labels, "annotations": {"node.alpha.kubernetes.io/ttl": "0"}}, "spec": {}});
+        self.add("nodes", "", name, object);
+    }
+
+    /// A kubelet that the API does not know makes its node; then it has what every node has.
+    pub(in crate::lab::world) fn register_node(&mut self, name: &str, control_plane: bool) {
+        let known = self.kubernetes.objects.contains_key(&Key::new("nodes", "", name));
+        if !known && self.has_kubernetes() {
+            self.node(name, control_plane);
+            self.settle_kubernetes();
+            self.system(&[(name.to_owned(), control_plane)]);
         }
     }
 

@@ -195,6 +195,7 @@ pub(super) fn step(world: &mut World, key: TaskKey, copying: &mut Copying, first
         }
         return Next::In(LOCK_WAIT_MS + copying.copied * 1000 / COPY_RATE);
     }
+    world.machine_cloned(copying.source, copying.newid);
     let keeps = world.has_fault(key, &FaultKind::KeepLock);
     let Some(guest) = world.guests.get_mut(&copying.newid).filter(|guest| guest.node == copying.node) else {
         return Next::Done(Err("clone failed: the new configuration is gone".into()));

@@ -47,14 +47,22 @@ pub(super) fn step(world: &mut World, vmid: Vmid, first: bool) -> Next {
         }
         return Next::In(2000);
     }
-    let sid = guest.sid();
-    world.guests.remove(&vmid);
-    world.published.guests.remove(&vmid);
-    world.ha.resources.remove(&sid);
-    for rule in &mut world.ha.rules {
-        let left: Vec<&str> = rule.resources.split(',').filter(|one| *one != sid).collect();
-        rule.resources = left.join(",");
-    }
-    world.ha.rules.retain(|rule| !rule.resources.is_empty());
+    world.destroy_guest(vmid);
     Next::Done(Ok(()))
+}
+
+impl World {
+    /// Takes it out of everything that knows of it.
+    pub(in crate::lab::world) fn destroy_guest(&mut self, vmid: Vmid) {
+        let Some(guest) = self.guests.remove(&vmid) else { return };
+        let sid = guest.sid();
+        self.machine_destroyed(vmid);
+        self.published.guests.remove(&vmid);
+        self.ha.resources.remove(&sid);
+        for rule in &mut self.ha.rules {
+            let left: Vec<&str> = rule.resources.split(',').filter(|one| *one != sid).collect();
+            rule.resources = left.join(",");
+        }
+        self.ha.rules.retain(|rule| !rule.resources.is_empty());
+    }
 }

@@ -195,7 +195,11 @@ impl World {
 
     /// What `health` says now, and whether all is well.
     fn health(&self) -> (String, bool) {
-        let nodes: Vec<String> = self.machines().map(|(_, one)| format!("{:?}", one.address)).collect();
+        let nodes: Vec<String> = self
+            .machines()
+            .filter(|(_, one)| !one.config.is_empty())
+            .map(|(_, one)| format!("{:?}", one.address))
+            .collect();
         let mut text = format!("discovered nodes: [{}]\n", nodes.join(" "));
         let down: Vec<&str> =
             self.machines().filter(|(vmid, _)| !self.is_serving(*vmid)).map(|(_, one)| one.address.as_str()).collect();

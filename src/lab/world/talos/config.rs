@@ -49,6 +49,11 @@ fn read(text: &str) -> Result<Value, String> {
     typed(document.trim_start_matches("---\n"))
 }
 
+/// What a machine will be called.
+pub(super) fn name_in(text: &str) -> Option<String> {
+    read(text).ok()?["machine"]["network"]["hostname"].as_str().map(str::to_owned)
+}
+
 impl Machine {
     /// Holds a new configuration against what there is.
     ///
@@ -72,8 +77,21 @@ impl Machine {
         Ok(Applied { reboot, diff: diff(&self.config, text) })
     }
 
+    /// Takes it over at the next boot; what is in force already changes nothing then.
+    pub fn stage_config(&mut self, text: &str) {
+        self.staged = (text != self.config).then(|| text.to_owned());
+    }
+
     /// Takes it over.
     pub fn set_config(&mut self, text: String) {
+        if self.config.is_empty()
+            && let (Some(name), Ok(new)) = (name_in(&text), read(&text))
+        {
+            let word = |pointer: &str| new.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            // No two machines have been in etcd under one number.
+            let nth = self.hostname.bytes().map(u64::from).sum::<u64>() + self.boots;
+            self.become_member(name, word("/cluster/clusterName"), word("/machine/type") == "controlplane", nth);
+        }
         let image = read(&text).ok().and_then(|new| new["machine"]["kubelet"]["image"].as_str().map(str::to_owned));
         if let Some(version) = image.as_deref().and_then(|image| image.strip_prefix(KUBELET)) {
             version.clone_into(&mut self.kubernetes);

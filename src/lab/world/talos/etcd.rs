@@ -245,11 +245,15 @@ impl World {
         if !self.etcd_has_quorum() || self.etcd().iter().any(|(_, etcd, _)| etcd.learner) {
             return;
         }
+        let address = self.machines.all.get(&vmid).map(|machine| machine.address.clone());
+        let listed = |one: &Machine| one.etcd.as_ref().is_some_and(|etcd| !etcd.removed && !etcd.wiped);
+        let stale =
+            self.machines().any(|(own, one)| own != vmid && Some(&one.address) == address.as_ref() && listed(one));
         let Some(machine) = self.machines.all.get_mut(&vmid) else { return };
         let (boots, life, hostname) = (machine.boots, machine.life, machine.hostname.clone());
-        let stale = self.machines.ghosts.iter().any(|ghost| ghost.of.address == machine.address);
+        let stale = stale || self.machines.ghosts.iter().any(|ghost| ghost.of.address == machine.address);
         if let Some(etcd) = machine.etcd.as_mut().filter(|etcd| etcd.wiped && etcd.begins.is_none() && !stale) {
-            *etcd = Etcd { learner: true, ..Etcd::new(id_of(&hostname, boots)) };
+            *etcd = Etcd { learner: true, ..Etcd::new(id_of(&hostname, boots + etcd.id % 1_000_000)) };
             self.turn_in(CATCH_UP_MS, vmid, life, Turn::Votes);
         }
     }

@@ -66,6 +66,9 @@ impl World {
 
     /// Its guest was switched on, or off, or reset.
     pub(in crate::lab::world) fn machine_power(&mut self, vmid: Vmid, on: bool) {
+        if on {
+            self.machine_unpacked(vmid);
+        }
         let Some(machine) = self.machine_mut(vmid) else { return };
         machine.life += 1;
         machine.stage = Stage::Dark;
@@ -121,10 +124,12 @@ impl World {
                 machine.stage = Stage::Running;
                 // What was begun before a reboot goes on after it.
                 let begins = machine.etcd.as_ref().is_some_and(|etcd| etcd.begins.is_some());
+                let (name, control_plane) = (machine.hostname.clone(), machine.control_plane);
                 if begins {
                     self.turn_in(1_000, vmid, life, Turn::Begins);
                 }
                 self.join_waiting();
+                self.register_node(&name, control_plane);
                 self.log_line(vmid, "boot sequence: done");
             }
             Turn::Votes => {
