@@ -29,9 +29,9 @@ use super::proxmox::task::{TaskLog, TaskStop, TaskWait, Tasks};
 use super::ssh::{SshCopy, SshRun, SshWait};
 use super::talos::{
     EtcdBackups, EtcdCopy, EtcdDefragment, EtcdDisarm, EtcdDiscard, EtcdDrill, EtcdEncrypt, EtcdMembers, EtcdPrune,
-    EtcdSnapshot, EtcdVerify, LostQuorum, RecoverEtcd, ResetNode, TalosApplyConfig, TalosDiagnose, TalosJoinNode,
-    TalosPlanConfig, TalosPlanReplace, TalosPlanUpgrade, TalosPullImage, TalosRemoveMember, TalosRollbackNode,
-    TalosStatus, TalosUpgradeKubernetes, TalosUpgradeNode, WipeEtcd,
+    EtcdSnapshot, EtcdVerify, LostQuorum, RecoverEtcd, ResetNode, TalosApplyConfig, TalosDiagnose, TalosGoesOnWithout,
+    TalosJoinNode, TalosPlanConfig, TalosPlanReplace, TalosPlanUpgrade, TalosPullImage, TalosRemoveMember,
+    TalosRollbackNode, TalosStatus, TalosUpgradeKubernetes, TalosUpgradeNode, WipeEtcd,
 };
 use super::tools::{AnsiblePlaybook, GitCommit, TaskRun};
 use crate::engine::ports::{Action, Actions};
@@ -129,6 +129,7 @@ pub fn catalogue(deps: &Deps) -> Actions {
         Arc::new(SshWait::new(deps.timing)),
         Arc::new(WaitTcp::new(deps.timing)),
         Arc::new(TalosDiagnose::default()),
+        Arc::new(TalosGoesOnWithout::default()),
         Arc::new(TalosApplyConfig::new(deps.timing, deps.files.clone())),
         Arc::new(TalosPlanConfig::new(deps.files.clone())),
         Arc::new(TalosJoinNode::new(deps.timing, deps.files.clone())),
@@ -279,6 +280,7 @@ mod tests {
                 "talos.etcd_prune",
                 "talos.etcd_snapshot",
                 "talos.etcd_verify",
+                "talos.goes_on_without",
                 "talos.join_node",
                 "talos.lost_quorum",
                 "talos.plan_config",

@@ -15,13 +15,13 @@ use crate::model::failure::{Class, Failure};
 use crate::placement::quorum;
 
 /// Of whoever calls [`may_go_down`].
-pub(super) const PRIVILEGE: &str = "none of Proxmox: list of nodes, by the cluster's kubeconfig";
+pub(in crate::actions::talos) const PRIVILEGE: &str = "none of Proxmox: list of nodes, by the cluster's kubeconfig";
 
 /// Whether this node may be taken down now. The only control plane of a cluster may: there it cannot be helped.
 ///
 /// # Errors
 /// It may not, or that cannot be found out; nothing has been asked of the node. `done`: what was, before this.
-pub(super) async fn may_go_down(
+pub(in crate::actions::talos) async fn may_go_down(
     mutate: &Mutate,
     cluster: &str,
     name: &str,

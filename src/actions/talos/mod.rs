@@ -20,6 +20,7 @@ mod survey;
 mod suspects;
 mod upgrade;
 mod upgrade_kubernetes;
+mod without;
 
 pub use backup::{
     BackupSource, EtcdBackups, EtcdCopy, EtcdDiscard, EtcdDrill, EtcdEncrypt, EtcdPrune, EtcdSnapshot, EtcdVerify,
@@ -36,6 +37,7 @@ pub use source::{Machine, TalosSource};
 pub use status::TalosStatus;
 pub use upgrade::TalosUpgradeNode;
 pub use upgrade_kubernetes::TalosUpgradeKubernetes;
+pub use without::TalosGoesOnWithout;
 
 use crate::clients::talos::TalosError;
 use crate::engine::ports::{Call, Unreadable};

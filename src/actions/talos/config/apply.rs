@@ -16,6 +16,7 @@ use super::{File, MachineConfig, Running, Trial, file_key, running_key, trial_ke
 use crate::actions::deps::Timing;
 use crate::actions::talos::source::{Machine, Node, TalosSource, node as ask_node};
 use crate::actions::talos::survey::{Answer, Survey, ask};
+use crate::actions::talos::{gate, text};
 use crate::clients::talos::{self, Talos, TalosError};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::{Intent, Invocation};
@@ -74,10 +75,6 @@ enum Seen {
     Never(Failure),
 }
 
-fn text<'a>(call: &'a Call, name: &str) -> &'a str {
-    call.get(name).as_str().unwrap_or_default()
-}
-
 fn attempted(call: &Call) -> String {
     format!("apply a machine configuration to {} of {}", text(call, "node"), text(call, "cluster"))
 }
@@ -132,6 +129,7 @@ impl TalosApplyConfig {
             .output("digest", ValueType::String, "SHA-256 of what the configuration says, however it is written")
             .output("kept", ValueType::Path, "The file with what was in force; empty: none")
             .needs_privilege("none of Proxmox: the role os:admin of a talosconfig")
+            .needs_privilege(gate::PRIVILEGE)
             .undoable();
         Self { spec, timing, files }
     }
@@ -400,6 +398,9 @@ impl Action for TalosApplyConfig {
         }
         keep(call, &before, talos).await?;
         mutate.checkpoint(json!(Asked { reboot: before.reboot })).await?;
+        if before.reboot {
+            gate::may_go_down(mutate, text(call, "cluster"), text(call, "node"), &attempted(call), Done::None).await?;
+        }
         let file = before.file.display().to_string();
         let reboot = match talos.apply_config(before.version.minor(), address, &file, mode).await {
             Ok(applied) => applied.reboot,

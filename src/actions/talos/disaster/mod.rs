@@ -14,8 +14,9 @@ pub use wipe::WipeEtcd;
 use serde::{Deserialize, Serialize};
 
 use super::source::Machine;
+use crate::actions::talos::text;
 use crate::clients::talos::{Talos, TalosError};
-use crate::engine::ports::{Call, Unreadable, World};
+use crate::engine::ports::{Unreadable, World};
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::ResourceKey;
@@ -161,10 +162,6 @@ fn lost_param() -> Param {
         .items(ValueType::String)
         .default_value(serde_json::json!([]))
         .help("Control planes whose machine or data are gone for good, though nobody can see that from here")
-}
-
-fn text<'a>(call: &'a Call, name: &str) -> &'a str {
-    call.get(name).as_str().unwrap_or_default()
 }
 
 /// Of a request to a node.

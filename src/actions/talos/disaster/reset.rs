@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{LOOKS, broken, cluster_param, settled, text};
 use crate::actions::deps::Timing;
+use crate::actions::talos::gate;
 use crate::actions::talos::source::{Machine, TalosSource};
 use crate::actions::talos::survey::{Answer, Survey};
 use crate::clients::proxmox::Site;
@@ -124,6 +125,7 @@ impl ResetNode {
             .output("stage", ValueType::String, "maintenance, or off")
             .output("member", ValueType::String, "The id that it had in etcd; null of a worker")
             .needs_privilege("none of Proxmox: the role os:admin of a talosconfig")
+            .needs_privilege(gate::PRIVILEGE)
             .needs_privilege("VM.Audit on the guest, to see that it is off");
         Self { spec, timing }
     }
@@ -326,6 +328,7 @@ impl Action for ResetNode {
             .map(Version::minor)
             .ok_or_else(|| Failure::new(Class::Internal, attempted(call), "it is not known what runs there"))?;
         mutate.checkpoint(json!("asked")).await?;
+        gate::may_go_down(mutate, &before.cluster, &before.name, &attempted(call), Done::None).await?;
         if let Err(error) = talos.reset(server, &before.address, true, &labels, before.off.is_none()).await {
             let done = if error.is_unreachable() { Done::Unknown } else { Done::None };
             return Err(broken(&attempted(call), &error, done));

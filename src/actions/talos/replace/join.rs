@@ -14,6 +14,7 @@ use crate::actions::deps::Timing;
 use crate::actions::talos::config::{File, MachineConfig, Running, file_key, read_file, running_key};
 use crate::actions::talos::source::{Node, TalosSource, node as ask_node};
 use crate::actions::talos::survey::{Answer, Survey, ask};
+use crate::actions::talos::text;
 use crate::clients::talos::{Talos, TalosError};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
@@ -43,10 +44,6 @@ struct Before {
     /// Of what the file says.
     wanted: String,
     kubernetes: Option<String>,
-}
-
-fn text<'a>(call: &'a Call, name: &str) -> &'a str {
-    call.get(name).as_str().unwrap_or_default()
 }
 
 fn attempted(call: &Call) -> String {

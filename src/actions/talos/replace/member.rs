@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{is_listed, members_called, others, troubles};
 use crate::actions::talos::source::TalosSource;
 use crate::actions::talos::survey::Survey;
+use crate::actions::talos::text;
 use crate::clients::talos::TalosError;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
@@ -52,10 +53,6 @@ impl Default for TalosRemoveMember {
             .needs_privilege("none of Proxmox: the role os:admin of a talosconfig");
         Self { spec }
     }
-}
-
-fn text<'a>(call: &'a Call, name: &str) -> &'a str {
-    call.get(name).as_str().unwrap_or_default()
 }
 
 fn attempted(call: &Call) -> String {
