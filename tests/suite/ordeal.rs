@@ -66,7 +66,7 @@ fn choice(ordeal: &Ordeal, all: Vec<Stroke>, each: usize) -> Vec<Stroke> {
             phase @ ("start" | "intent" | "checkpoint" | "finished") => phase,
             _ => "other",
         };
-        let fault = stroke.blows.iter().map(|blow| kind(blow)).collect::<Vec<_>>().join("+");
+        let fault = stroke.blows.iter().map(kind).collect::<Vec<_>>().join("+");
         kinds.entry((fault, phase, stroke.crash)).or_default().push(stroke);
     }
     let mut chosen = Vec::new();

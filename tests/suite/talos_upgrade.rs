@@ -112,7 +112,7 @@ async fn a_node_that_is_not_as_wanted_stops_the_run_and_goes_back_where_it_can()
         // It went back by itself: nobody asked it to.
         assert_eq!(asked(&rig, " rollback"), usize::from(fault.contains("extensions")), "{fault}: {}", output.text);
         // Of the profile nothing is changed.
-        let profile = runbook::sys::files::read_text(&rig.house.folder().join("clusters/prod.yaml")).unwrap();
+        let profile = runbook::sys::files::read_text(rig.house.folder().join("clusters/prod.yaml")).unwrap();
         assert!(profile.contains("version: \"1.11.2\""), "{profile}");
     }
 }

@@ -89,7 +89,7 @@ fn possible(call: &Call, version: &Version, survey: &Survey) -> Result<(), Failu
         if !row.is_some_and(|row| row.takes(version.minor())) {
             let cause =
                 format!("{} runs Talos {}, which does not go with Kubernetes {version}", machine.name, node.version);
-            return Err(refused(cause).remedy("`runbook plan talos-upgrade` finds the way with both").into());
+            return Err(refused(cause).remedy("`runbook plan talos-upgrade` finds the way with both"));
         }
     }
     Ok(())
