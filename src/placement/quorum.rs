@@ -71,6 +71,17 @@ pub fn findings(told: &[Told]) -> Vec<String> {
     found
 }
 
+/// What is not as it should be with one member, as far as it says itself.
+pub fn findings_of(told: &[Told], name: &str) -> Vec<String> {
+    let Some(own) = told.iter().find(|one| one.name == name) else { return vec![format!("{name} is no member")] };
+    if let Some(why) = &own.unknown {
+        return vec![format!("{name}: nothing is known of its etcd: {why}")];
+    }
+    let mut found = of_member(own);
+    found.extend((!own.has_leader()).then(|| format!("{name}: its etcd sees no leader")));
+    found
+}
+
 /// Whether etcd goes on without this member, as far as is known; why not.
 ///
 /// # Errors

@@ -107,6 +107,18 @@ pub(super) fn uncordon(before: &Before) -> Option<Invocation> {
     before.schedulable.then(|| Invocation { uses: UNCORDON.to_owned(), with })
 }
 
+/// Whether nothing was lost on the way.
+fn brought_back(call: &Call, node: &str) -> Result<(), Failure> {
+    let lost: Vec<&str> = call.get("lost").as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let cause = format!("{node} takes pods again; gone for good are {}: nothing makes them again", lost.join(", "));
+    Err(Failure::new(Class::Verify, format!("undo the drain of {node}"), cause)
+        .done(Done::Whole)
+        .remedy("make them again by hand"))
+}
+
 fn is_as_it_was(call: &Call, node: &Node) -> Result<(), Failure> {
     let Some(os) = call.get("os").as_str().filter(|os| !os.is_empty()) else { return Ok(()) };
     let cause = if node.os != os {
@@ -209,6 +221,11 @@ impl Cordon {
         .param(
             Param::new("os", ValueType::String)
                 .help("Only where it is ready and runs this, as Kubernetes has it: Talos (v1.13.9)"),
+        )
+        .param(
+            Param::new("lost", ValueType::List)
+                .default_value(json!([]))
+                .help("Pods that this does not bring back: it fails at its end, and names them"),
         );
         Self { spec: Self::outputs_of(spec), on: false }
     }
@@ -307,7 +324,7 @@ impl Action for Cordon {
         let now = node(call, world).await.map_err(settled)?;
         let kept = self.judge(call, &before)?.0 && now.schedulable == before.schedulable;
         if kept || now.schedulable != self.on {
-            return Ok(());
+            return brought_back(call, &before.node);
         }
         let is = if now.schedulable { "it takes pods" } else { "it is cordoned" };
         Err(Failure::new(Class::Verify, format!("see that {} is as wanted", before.node), is))

@@ -313,12 +313,11 @@ impl Action for Drain {
         })
     }
 
-    /// A pod that nothing makes again is not brought back by taking pods again: that is for a person to know.
+    /// A pod that nothing makes again is not brought back by taking pods again: the undo says so at its end.
     fn undo(&self, _: &Call, was: &Value, _: Option<&Value>) -> Option<Invocation> {
-        if was["lost"].as_array().is_some_and(|lost| !lost.is_empty()) {
-            return None;
-        }
-        cordon::uncordon(&Before::from(was).ok()?)
+        let mut undo = cordon::uncordon(&Before::from(was).ok()?)?;
+        undo.with["lost"] = was["lost"].clone();
+        Some(undo)
     }
 
     fn commands(&self, call: &Call, _: &Probe) -> Vec<String> {

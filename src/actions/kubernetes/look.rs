@@ -144,6 +144,7 @@ impl Default for Pods {
                 "Maps of namespace, name, node, phase, ready, owner (kind and name; null where nothing makes it again), why (blocking only)",
             )
             .output("count", ValueType::Int, "How many they are")
+            .output("lines", ValueType::List, "With blocking: each in words: shop/web-1 on w3: why")
             .needs_privilege(PRIVILEGES);
         Self { spec }
     }
@@ -179,12 +180,17 @@ impl Action for Pods {
         let node = call.arg::<Option<String>>("node")?.filter(|node| !node.is_empty());
         let on: On = read(world, &pods_key(&cluster, node.as_deref().unwrap_or("*")), "the pods").await?;
         let place = node.as_ref().map_or(String::new(), |node| format!(" on {node}"));
+        let mut lines: Vec<String> = Vec::new();
         let (rows, summary) = if call.get("blocking") == true {
             let allowed = Allowed::of(call);
             let found: Vec<(&Pod, String)> =
                 on.pods.iter().filter_map(|pod| Some((pod, why(pod, &on, allowed)?))).collect();
             let names: Vec<String> = found.iter().map(|(pod, _)| pod.title()).collect();
             let what = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let line = |(pod, why): &(&Pod, String)| {
+                format!("{} on {}: {why}", pod.title(), pod.node.as_deref().unwrap_or("no node"))
+            };
+            lines = found.iter().map(line).collect();
             let rows: Vec<Value> = found.into_iter().map(|(pod, why)| row(pod, Some(why))).collect();
             (rows, format!("{cluster}: pods{place} that stop a drain: {what}"))
         } else {
@@ -192,7 +198,7 @@ impl Action for Pods {
             let count = rows.len();
             (rows, format!("{cluster}: {count} pods{place}"))
         };
-        let outputs = json!({"count": rows.len(), "pods": rows});
+        let outputs = json!({"count": rows.len(), "pods": rows, "lines": lines});
         Ok(Reading { outputs, summary, guards: Vec::new(), notes: Vec::new() })
     }
 }

@@ -43,7 +43,13 @@ fn attempted(call: &Call) -> String {
 /// The way to the node, with its own version.
 async fn at<'a>(call: &Call, source: &'a TalosSource) -> Result<(&'a Talos, &'a str, Minor), Failure> {
     let (talos, address) = way(call, source, attempted(call))?;
-    let version = talos.version(address).await.map_err(|e| broken(attempted(call), &e, Done::None))?;
+    let silent = |e| {
+        broken(attempted(call), &e, Done::None).remedy(format!(
+            "nothing was touched; `runbook run talos-status --cluster {}` says what is not well",
+            text(call, "cluster")
+        ))
+    };
+    let version = talos.version(address).await.map_err(silent)?;
     Ok((talos, address, version.version.minor()))
 }
 

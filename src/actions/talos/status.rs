@@ -11,6 +11,7 @@ use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
 use crate::model::failure::{Class, Failure};
 use crate::model::param::{Param, ValueType};
+use crate::placement::quorum;
 
 /// The action.
 pub struct TalosStatus {
@@ -21,6 +22,12 @@ impl Default for TalosStatus {
     fn default() -> Self {
         let spec = ActionSpec::new("talos.status", Effect::Read, "Look at every node of a Talos cluster and at its etcd")
             .param(Param::new("cluster", ValueType::String).required().help("Its profile's name"))
+            .param(
+                Param::new("scope", ValueType::String)
+                    .choices(&["all", "etcd"])
+                    .default_value("all")
+                    .help("What is to be well; etcd: nodes may be of several versions and on their way, as in the middle of an upgrade"),
+            )
             .param(
                 Param::new("healthy", ValueType::Bool)
                     .default_value(false)
@@ -66,7 +73,10 @@ impl Action for TalosStatus {
     async fn read(&self, call: &Call, world: &dyn World) -> Result<Reading, Unreadable> {
         let cluster: String = call.arg("cluster")?;
         let survey = Survey::of(world, &cluster).await?;
-        let findings = survey.findings();
+        let findings = match super::text(call, "scope") {
+            "etcd" => quorum::findings(&survey.told),
+            _ => survey.findings(),
+        };
         let leader = survey.leader();
         let of_leader = survey.etcd.iter().zip(&survey.told).find(|(_, one)| Some(*one) == leader);
         let size = of_leader.and_then(|(answer, _)| match answer {

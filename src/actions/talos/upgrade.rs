@@ -286,8 +286,12 @@ impl Action for TalosUpgradeNode {
             Some((_, Answer::Said(node))) if outputs["boot_id"] != node.boot_id.as_str() => {
                 verify(format!("{name} has been booted again since it was whole"))
             }
-            Some((_, Answer::Said(_))) => {
-                let found = quorum::findings(&survey.told);
+            // Of its own member alone: that another one has fallen ill is no reason to take this node back.
+            Some((machine, Answer::Said(_))) => {
+                let found = match machine.control_plane {
+                    true => quorum::findings_of(&survey.told, name),
+                    false => Vec::new(),
+                };
                 found.first().map_or(Ok(()), |first| verify(first.clone()))
             }
             Some((_, Answer::Not(why))) => verify(why.clone()),

@@ -11,7 +11,7 @@ pub struct Blow {
     pub kind: &'static str,
     /// As `runbook lab fault` takes it.
     pub fault: String,
-    /// The machines that it hits, of which one must be named.
+    /// The machines that it hits, and their Proxmox node, of which one must be named.
     pub hits: Vec<String>,
     /// What is its cause in words: one of them must be there.
     pub words: &'static [&'static str],
@@ -31,7 +31,17 @@ const MACHINE: [(&str, &[&str]); 5] = [
 const MEMBER: [(&str, &[&str]); 3] =
     [("etcd-unhealthy", &["etcd"]), ("etcd-learner", &["learner", "does not vote"]), ("etcd-alarm", &["NOSPACE"])];
 
-const GONE: &[&str] = &["does not answer", "nothing is known", "ready", "no route to host"];
+const GONE: &[&str] = &[
+    "does not answer",
+    "nothing is known",
+    "ready",
+    "no route to host",
+    "i/o timeout",
+    "closed the connection",
+    // Switched off in the middle of its first boot of the new version.
+    "went back",
+    "no leader",
+];
 
 /// Of requests to the Kubernetes API, as a proxy or an API server that is overloaded has them.
 const REQUESTS: [(&str, &str, &[&str]); 4] = [
@@ -55,7 +65,8 @@ pub(super) fn all(stage: &Stage, machines: &[Truth]) -> Vec<Blow> {
     hosts.sort_unstable();
     hosts.dedup();
     for host in hosts {
-        let hits = machines.iter().filter(|one| one.host == host).map(|one| one.name.clone()).collect();
+        let there = machines.iter().filter(|one| one.host == host).map(|one| one.name.clone());
+        let hits = there.chain([host.to_owned()]).collect();
         all.push(Blow { kind: "node-down", fault: format!("node-down:{host}"), hits, words: GONE });
     }
     for budget in stage.lab().with_world_as::<World, _>(|world| world.budgets()).unwrap_or_default() {

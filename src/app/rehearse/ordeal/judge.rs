@@ -167,7 +167,11 @@ fn left(one: &Truth, scene: &Scene<'_>, goal: &Goal, blows: &[Blow], failures: &
     }
     // Its drain, or that it takes pods again, is what has failed.
     let here = format!("[{}]/", one.name);
-    let own = |said: &Said<'_>| said.step.path.as_str().contains(&here) && said.step.uses.starts_with("kubernetes.");
+    // Of one that is in doubt nobody knows yet how it is.
+    let own = |said: &Said<'_>| {
+        let doubt = matches!(said.step.outcome, Outcome::InDoubt(_));
+        said.step.path.as_str().contains(&here) && (doubt || said.step.uses.starts_with("kubernetes."))
+    };
     let was_cordoned = scene.before.iter().any(|was| was.name == one.name && was.cordoned);
     let kept = !one.cordoned || was_cordoned || goal.unwell(one).is_some() || failures.iter().any(own);
     (!kept).then(|| format!("it has left {} cordoned, which is well and is not what failed", one.name))
@@ -205,7 +209,10 @@ fn begun_after(events: &[Event]) -> Vec<String> {
             }
             Fact::Started { path, intent, .. } if intent.effect > Effect::Read => {
                 let cleans = path.parts().any(|part| part == StepPath::FINALLY || part == "undo");
-                if let Some(failed) = failed.filter(|failed| *failed != path && !cleans) {
+                // Items of one fan-out may be on their way together.
+                let fan = |path: &StepPath| path.as_str().rsplit_once('[').map(|(fan, _)| fan.to_owned());
+                let beside = failed.is_some_and(|failed| fan(failed).is_some() && fan(failed) == fan(path));
+                if let Some(failed) = failed.filter(|failed| *failed != path && !cleans && !beside) {
                     found.push(format!("{path} was begun although {failed} had failed"));
                 }
             }
@@ -248,7 +255,10 @@ pub(super) fn of_a_refusal(
         if !is_hidden {
             found.push(format!("it is refused though all machines are well ({}): {text}", faults.join(", ")));
         }
-    } else if !ill.iter().any(|one| text.contains(&one.name)) {
+    // Who is ill cannot be asked of a Kubernetes without its etcd.
+    } else if !ill.iter().any(|one| text.contains(&one.name))
+        && !["etcdserver: request timed out", "nobody answers"].iter().any(|word| text.contains(word))
+    {
         let names: Vec<&str> = ill.iter().map(|one| one.name.as_str()).collect();
         found.push(format!("it is refused and names none of {}: {text}", names.join(", ")));
     }
