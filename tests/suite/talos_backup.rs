@@ -342,7 +342,7 @@ fn the_newest_backup_is_restored_into_a_real_etcd_and_thrown_away() {
     // Whole by its sum, and no database: only etcd itself sees that.
     write(&world.path(newer), &hollow(&read(&world.path("real"))));
     refused(&drill(), "this backup cannot be relied on");
-    world.sh(&format!("rm {newer} backups/*")).exits(0);
+    world.sh("rm backups/*").exits(0);
     refused(&drill(), "has no backup of prod");
 }
 

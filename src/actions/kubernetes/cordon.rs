@@ -284,8 +284,10 @@ impl Action for Cordon {
         let node = node(call, world).await?;
         let before = Before::of(call, &node)?;
         let (satisfied, summary) = self.judge(call, &before)?;
-        if !self.on && !satisfied {
-            is_as_it_was(call, &node)?;
+        match (self.on, satisfied) {
+            (true, _) => {}
+            (false, false) => is_as_it_was(call, &node)?,
+            (false, true) => brought_back(call, &before.node)?,
         }
         let mut probe = Probe::new(summary, json!(before));
         probe.satisfied = satisfied;

@@ -18,9 +18,9 @@ use crate::model::param::ValueType;
 use crate::model::talos::Version;
 
 const KUBELET: &str = "kubelet";
-const PLANE: &str = "control-plane";
+pub(super) const PLANE: &str = "control-plane";
 /// What every control plane has.
-const STATIC: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+pub(super) const STATIC: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// One part of Kubernetes on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -40,15 +40,14 @@ fn attempted(call: &Call) -> String {
     format!("fetch {} to {} of {}", text(call, "image"), text(call, "node"), text(call, "cluster"))
 }
 
+fn look_first(call: &Call) -> String {
+    format!("nothing was touched; `runbook run talos-status --cluster {}` says what is not well", text(call, "cluster"))
+}
+
 /// The way to the node, with its own version.
 async fn at<'a>(call: &Call, source: &'a TalosSource) -> Result<(&'a Talos, &'a str, Minor), Failure> {
     let (talos, address) = way(call, source, attempted(call))?;
-    let silent = |e| {
-        broken(attempted(call), &e, Done::None).remedy(format!(
-            "nothing was touched; `runbook run talos-status --cluster {}` says what is not well",
-            text(call, "cluster")
-        ))
-    };
+    let silent = |e| broken(attempted(call), &e, Done::None).remedy(look_first(call));
     let version = talos.version(address).await.map_err(silent)?;
     Ok((talos, address, version.version.minor()))
 }
@@ -66,7 +65,7 @@ async fn has(call: &Call, world: &dyn World) -> Result<bool, Unreadable> {
     let key = ResourceKey::new(format!("talos/{}/images/{}", text(call, "cluster"), text(call, "node")));
     let images = world.read(&key).await?.known("which images a node has")?;
     if let Some(why) = images["why"].as_str() {
-        return Err(Failure::new(Class::Unreachable, attempted(call), why).into());
+        return Err(Failure::new(Class::Unreachable, attempted(call), why).remedy(look_first(call)).into());
     }
     Ok(images["images"].as_array().is_some_and(|all| all.iter().any(|one| one == text(call, "image"))))
 }

@@ -287,6 +287,14 @@ impl Action for TalosUpgradeKubernetes {
 
     async fn attach(&self, call: &Call, intent: &Intent, _: &Value, mutate: &Mutate) -> Result<Value, Failure> {
         self.stands_still(call, mutate).await?;
+        let version = wanted(call)?;
+        if now(call, mutate).await.is_ok_and(|running| running.other_than(&version).is_empty()) {
+            mutate.log(&format!(
+                "every part runs {version}; whether the manifests were reached nobody saw: `talosctl upgrade-k8s --to \
+                 {version}` does them once more"
+            ));
+            return Ok(outputs(&meant(intent)?, call));
+        }
         mutate.log("it was broken off, and goes on where it has stopped");
         self.send(call, &meant(intent)?, mutate).await
     }

@@ -6,7 +6,6 @@
 //! | `talos/CLUSTER/configs/FOLDER` | the names of which there is a file |
 //! | `talos/CLUSTER/config/NAME` | [`Running`]: what is in force there; `why` instead where it does not answer |
 //! | `talos/CLUSTER/config-file/PATH` | [`File`]: what a file is; `why` it is none |
-//! | `talos/CLUSTER/maintenance/NAME` | `{waits}`: whether it waits for its first configuration; `why` instead where nobody says |
 //! | `talos/CLUSTER/config-trial/NAME/MODE/PATH` | [`Trial`]: what the file would do there; `why` it is refused |
 
 use std::path::{Path, PathBuf};
@@ -153,13 +152,6 @@ pub async fn fetch<'a>(
         "config" => match way(rest)? {
             (talos, Ok(address)) => match running(talos, address).await? {
                 Ok((_, running)) => json!(running),
-                Err(error) => json!({"why": error.to_string()}),
-            },
-            (_, Err(why)) => json!({"why": why}),
-        },
-        "maintenance" => match way(rest)? {
-            (talos, Ok(address)) => match talos.is_in_maintenance(address).await {
-                Ok(waits) => json!({"waits": waits}),
                 Err(error) => json!({"why": error.to_string()}),
             },
             (_, Err(why)) => json!({"why": why}),

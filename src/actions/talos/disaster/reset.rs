@@ -304,9 +304,9 @@ impl Action for ResetNode {
         let Ok(before) = meant(&probe.before) else { return Prediction::default() };
         let Before { cluster, name, .. } = &before;
         let delta = |key: String, patch: Value| Delta { resource: ResourceKey::new(key), patch };
-        let mut deltas = vec![delta(format!("talos/{cluster}/node/{name}"), json!({"config": null}))];
+        let mut deltas = vec![delta(format!("talos/{cluster}/node/{name}"), Value::Null)];
         if before.control_plane {
-            deltas.push(delta(format!("talos/{cluster}/etcd/{name}"), json!({"member": false})));
+            deltas.push(delta(format!("talos/{cluster}/etcd/{name}"), Value::Null));
         }
         if let Some(guest) = &before.off {
             deltas.push(delta(format!("proxmox/guest/{}", guest.vmid), json!({"status": "stopped"})));

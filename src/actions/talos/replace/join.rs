@@ -315,7 +315,7 @@ impl Action for TalosJoinNode {
         let key = ResourceKey::new(format!("talos/{}/maintenance/{}", before.cluster, before.name));
         let waits = world.read(&key).await?;
         Ok(match waits {
-            crate::engine::ports::Observed::Known(waits) if *waits == json!({"waits": true}) => {
+            crate::engine::ports::Observed::Known(said) if said["stage"] == "maintenance" => {
                 let evidence = format!("{} waits for its configuration still", before.name);
                 Recovery::Unseen { done: Done::None, evidence }
             }

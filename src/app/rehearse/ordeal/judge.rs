@@ -149,13 +149,22 @@ fn stop(scene: &Scene<'_>, goal: &Goal, blows: &[Blow], failures: &[Said<'_>], s
         let named = blow.hits.is_empty() || blow.hits.iter().any(|name| all.contains(name.as_str()));
         named && blow.words.iter().any(|word| all.contains(word))
     };
-    if !blows.is_empty() && !blows.iter().any(fits) {
+    // With more faults than it can bear, nobody can say any more who is ill.
+    let mute = blows.len() > 1 && is_mute(&all);
+    if !blows.is_empty() && !mute && !blows.iter().any(fits) {
         found.push(format!("neither the node nor the cause is said: {all}"));
     }
     for one in &scene.after {
         found.extend(left(one, scene, goal, blows, failures));
     }
     found
+}
+
+/// Whether Kubernetes or etcd could not be asked at all.
+fn is_mute(text: &str) -> bool {
+    ["etcdserver: request timed out", "nobody answers", "it is not known who the members of etcd are"]
+        .iter()
+        .any(|word| text.contains(word))
 }
 
 /// What it has left of a machine that it should not have.
@@ -172,8 +181,9 @@ fn left(one: &Truth, scene: &Scene<'_>, goal: &Goal, blows: &[Blow], failures: &
         let doubt = matches!(said.step.outcome, Outcome::InDoubt(_));
         said.step.path.as_str().contains(&here) && (doubt || said.step.uses.starts_with("kubernetes."))
     };
+    let mute = blows.len() > 1 && failures.iter().any(|said| is_mute(&said.text));
     let was_cordoned = scene.before.iter().any(|was| was.name == one.name && was.cordoned);
-    let kept = !one.cordoned || was_cordoned || goal.unwell(one).is_some() || failures.iter().any(own);
+    let kept = !one.cordoned || was_cordoned || mute || goal.unwell(one).is_some() || failures.iter().any(own);
     (!kept).then(|| format!("it has left {} cordoned, which is well and is not what failed", one.name))
 }
 
@@ -256,9 +266,7 @@ pub(super) fn of_a_refusal(
             found.push(format!("it is refused though all machines are well ({}): {text}", faults.join(", ")));
         }
     // Who is ill cannot be asked of a Kubernetes without its etcd.
-    } else if !ill.iter().any(|one| text.contains(&one.name))
-        && !["etcdserver: request timed out", "nobody answers"].iter().any(|word| text.contains(word))
-    {
+    } else if !ill.iter().any(|one| text.contains(&one.name)) && !is_mute(&text) {
         let names: Vec<&str> = ill.iter().map(|one| one.name.as_str()).collect();
         found.push(format!("it is refused and names none of {}: {text}", names.join(", ")));
     }
