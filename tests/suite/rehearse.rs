@@ -34,7 +34,10 @@ fn story(report: &Report) -> String {
 }
 
 /// Those that change nothing: they end where they began.
-const ONLY_LOOK: [&str; 3] = ["etcd-restore-drill", "talos-diagnose", "talos-status"];
+const ONLY_LOOK: [&str; 2] = ["talos-diagnose", "talos-status"];
+
+/// Of one act.
+const SHORT: &str = "etcd-restore-drill";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shipped_runbook_ends_well_or_says_what_it_left() {
@@ -49,7 +52,8 @@ async fn every_shipped_runbook_ends_well_or_says_what_it_left() {
             continue;
         }
         assert!(ends(Kind::Undisturbed, End::Goal) > 0, "{name}: no case reaches its goal");
-        assert!(ends(Kind::Crash, End::Goal) > 5, "{name}: hardly a place to crash at");
+        let few = if name == SHORT { 3 } else { 5 };
+        assert!(ends(Kind::Crash, End::Goal) > few, "{name}: hardly a place to crash at");
     }
 }
 
