@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::look::cluster;
-use super::versions::{PLANE, STATIC};
 use super::{broken, client, nodes_key, read, settled};
 use crate::clients::kubernetes::Node;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
@@ -14,7 +13,6 @@ use crate::event::Intent;
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::{Done, Effect};
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::ResourceKey;
 use crate::model::param::{Param, ValueType};
 use crate::model::plan::Change;
 use crate::model::world::Delta;
@@ -30,9 +28,6 @@ struct Before {
     node: String,
     /// Nothing: there is no such node.
     uid: Option<String>,
-    /// Whether it is a control plane, whose static pods go with it.
-    #[serde(default)]
-    plane: bool,
 }
 
 impl Default for DeleteNode {
@@ -81,7 +76,7 @@ impl Action for DeleteNode {
     async fn probe(&self, call: &Call, world: &dyn World) -> Result<Probe, Unreadable> {
         let (cluster, name): (String, String) = (call.arg("cluster")?, call.arg("node")?);
         let Some(node) = node(call, world).await? else {
-            let before = Before { cluster, node: name.clone(), uid: None, plane: false };
+            let before = Before { cluster, node: name.clone(), uid: None };
             let mut probe = Probe::new(format!("{name}: is not on the list"), json!(before));
             probe.satisfied = true;
             return Ok(probe);
@@ -98,8 +93,7 @@ impl Action for DeleteNode {
             let failure = Failure::new(Class::Precondition, attempted(call), cause);
             return Err(failure.remedy("say gone: true if its machine is known to be gone").into());
         }
-        let plane = node.roles.iter().any(|role| role == PLANE);
-        let before = Before { cluster, node: name.clone(), uid: Some(node.uid), plane };
+        let before = Before { cluster, node: name.clone(), uid: Some(node.uid) };
         let mut probe = Probe::new(format!("{name}: is taken off the list, with its pods"), json!(before));
         probe.change = Some(Change::Destroy);
         Ok(probe)
@@ -111,13 +105,7 @@ impl Action for DeleteNode {
         if probe.satisfied {
             return Prediction { outputs, ..Prediction::default() };
         }
-        let mut deltas =
-            vec![Delta { resource: nodes_key(&before.cluster), patch: json!({before.node.as_str(): null}) }];
-        if before.plane {
-            let pods = STATIC.iter().map(|name| (format!("{}/{name}", before.node), serde_json::Value::Null)).collect();
-            let resource = ResourceKey::new(format!("kubernetes/{}/components", before.cluster));
-            deltas.push(Delta { resource, patch: serde_json::Value::Object(pods) });
-        }
+        let deltas = vec![Delta { resource: nodes_key(&before.cluster), patch: json!({before.node.as_str(): null}) }];
         Prediction { deltas, outputs, ..Prediction::default() }
     }
 

@@ -18,9 +18,9 @@ use crate::model::param::ValueType;
 use crate::model::talos::Version;
 
 const KUBELET: &str = "kubelet";
-pub(super) const PLANE: &str = "control-plane";
+const PLANE: &str = "control-plane";
 /// What every control plane has.
-pub(super) const STATIC: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+const STATIC: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// One part of Kubernetes on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -134,8 +134,10 @@ pub(super) fn objects(state: &Value) -> BTreeMap<String, Fields> {
                     }
                 }
                 ("kubernetes", "components") => {
+                    // Static pods are their node's, and go and come with it.
                     for (place, of) in entries(fields) {
-                        entries(of).for_each(|(k, v)| put(format!("kubernetes/component/{place}"), k, v));
+                        let (node, part) = place.split_once('/').unwrap_or((place, ""));
+                        put(format!("kubernetes/node/{node}"), part, &of["version"]);
                     }
                 }
                 ("kubernetes", "pods") => entries(fields).for_each(|(of, n)| put("kubernetes/pods".to_owned(), of, n)),
@@ -257,7 +259,11 @@ fn by_object(delta: Delta) -> Vec<(String, Option<Fields>)> {
             entries(&delta.patch).map(|(name, patch)| (format!("kubernetes/node/{name}"), fields(patch))).collect()
         }
         parts if parts.starts_with("kubernetes/") && parts.ends_with("/components") => {
-            entries(&delta.patch).map(|(place, of)| (format!("kubernetes/component/{place}"), fields(of))).collect()
+            let part = |(place, of): (&String, &Value)| {
+                let (node, part) = place.split_once('/').unwrap_or((place, ""));
+                (format!("kubernetes/node/{node}"), Some([(part.to_owned(), of["version"].clone())].into()))
+            };
+            entries(&delta.patch).map(part).collect()
         }
         pods if pods.starts_with("kubernetes/") && pods.ends_with("/pods") => {
             vec![("kubernetes/pods".to_owned(), fields(&delta.patch))]
