@@ -9,7 +9,7 @@
 //! | … | machine configurations: config/resource.rs |
 //! | `talos/CLUSTER/etcd/NAME` | [`Etcd`] as that control plane sees it; `why` instead where it does not answer |
 //! | `talos/CLUSTER/maintenance/NAME` | [`Stage`] of a machine without a configuration; `why` instead where it does not answer so |
-//! | `talos/CLUSTER/plane/NAME` | [`Seen`](super::disaster::Seen): what the etcd of that control plane does |
+//! | `talos/CLUSTER/plane/NAME` | [`Seen`]: what the etcd of that control plane does |
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
