@@ -155,9 +155,6 @@ impl ResetNode {
                 ));
             }
         }
-        if let Some(name) = &before.kubernetes_name {
-            mutate.log(&format!("Kubernetes has its node object still: `kubectl delete node {name}`"));
-        }
         Ok(outputs(before))
     }
 
