@@ -47,7 +47,6 @@ const TOKEN: &str = "ops@pve!runbook";
 const LONGEST: Duration = Duration::from_secs(48 * 3600);
 /// The HA manager acts in rounds of 10 s: what has not changed for so long will not change by itself.
 const REST: Duration = Duration::from_secs(120);
-const LOOK: Duration = Duration::from_secs(10);
 /// How long a lab may take to come to rest.
 const UNREST: Duration = Duration::from_secs(3600);
 
@@ -223,14 +222,12 @@ impl Stage {
 
     /// The lab's state once nothing in it goes on by itself, or after an hour of its time.
     pub async fn at_rest(&self) -> Value {
-        let (mut seen, mut since) = (self.state(), Instant::now());
+        let mut seen = self.state();
         let until = Instant::now() + UNREST;
         while Instant::now() < until {
-            tokio::time::sleep(LOOK).await;
-            let now = self.state();
-            if now != seen || is_locked(&now) {
-                (seen, since) = (now, Instant::now());
-            } else if since.elapsed() >= REST {
+            tokio::time::sleep(REST).await;
+            let before = std::mem::replace(&mut seen, self.state());
+            if before == seen && !is_locked(&seen) {
                 break;
             }
         }
