@@ -94,7 +94,9 @@ impl Failure {
         self
     }
 
-    pub fn details(mut self, lines: Vec<String>) -> Self {
+    /// What else is known. A line that is the cause word by word says nothing more.
+    pub fn details(mut self, mut lines: Vec<String>) -> Self {
+        lines.retain(|line| *line != self.cause);
         self.details = lines;
         self
     }

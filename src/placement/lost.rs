@@ -47,10 +47,14 @@ impl Plane {
     }
 }
 
-/// Why the quorum is not known to be lost, and what is known of each control plane.
+const BRING_UP: &str = "bring them up, and see `runbook run talos-status`; one that never comes back as it was (its machine \
+                        or its data are gone) is named in `lost`";
+
+/// Why the quorum is not known to be lost, what is to be done, and what is known of each control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotLost {
     pub cause: String,
+    pub remedy: &'static str,
     pub details: Vec<String>,
 }
 
@@ -60,12 +64,17 @@ pub struct NotLost {
 /// There is a quorum, or there may be one.
 pub fn is_lost(planes: &[Plane]) -> Result<(), NotLost> {
     let told = || planes.iter().map(line).collect::<Vec<_>>();
-    let not = |cause: String| Err(NotLost { cause, details: told() });
+    let not = |cause: String| Err(NotLost { cause, remedy: BRING_UP, details: told() });
     if planes.is_empty() {
         return not("the profile has no control plane".into());
     }
     if let Some(one) = planes.iter().find(|one| one.standing == Standing::Member { leader: true }) {
-        return not(format!("etcd has its quorum: {} sees a leader", one.name));
+        return Err(NotLost {
+            cause: format!("etcd has its quorum: {} sees a leader", one.name),
+            remedy: "a restore would throw away what it has written since. A member that is ill is mended or replaced: \
+                     `runbook run talos-diagnose`, `runbook plan talos-node-replace`",
+            details: told(),
+        });
     }
     let alive: Vec<&str> = planes.iter().filter(|one| one.alive().is_some()).map(|one| one.name.as_str()).collect();
     let needed = planes.len() / 2 + 1;

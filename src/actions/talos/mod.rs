@@ -20,6 +20,7 @@ mod survey;
 mod suspects;
 mod upgrade;
 mod upgrade_kubernetes;
+mod wait;
 mod without;
 
 pub use backup::{

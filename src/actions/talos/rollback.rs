@@ -1,8 +1,6 @@
 //! `talos.rollback_node`: a node goes back to the Talos that it ran before its last upgrade. Which one its other slot holds
 //! nobody can ask it: so it goes back only from the version of an upgrade that is known, to the one that was there before.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,6 +9,7 @@ use super::left::Left;
 use super::settle::Wanted;
 use super::source::{TalosSource, way};
 use super::survey::{Answer, Survey};
+use super::wait::Wait;
 use super::{broken, gate, guest, settled, text};
 use crate::actions::deps::Timing;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
@@ -104,8 +103,8 @@ impl TalosRollbackNode {
             version: version(call, "version")?,
             schematic: schematic(call),
         };
-        let within = Duration::from_millis(call.arg("within")?);
-        let boot_id = wanted.settled(talos, within, self.timing.poll, mutate, attempted(call)).await?;
+        let wait = Wait::of(call, self.timing)?;
+        let boot_id = wanted.settled(talos, &wait, mutate, attempted(call)).await?;
         Ok(json!({"node": before.name, "version": wanted.version, "boot_id": boot_id}))
     }
 }

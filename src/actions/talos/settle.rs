@@ -1,12 +1,9 @@
 //! A node that was told to boot, until it is as wanted. What talosctl says of the reboot counts for nothing: the node itself
 //! says which version it runs, with which schematic, since which boot, and whether its services and its etcd are well.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-
 use super::broken;
 use super::source::node as ask_node;
+use super::wait::Wait;
 use crate::clients::talos::{Stage, Talos, TalosError};
 use crate::engine::ports::Mutate;
 use crate::model::effect::Done;
@@ -52,29 +49,23 @@ impl Wanted<'_> {
     pub async fn settled(
         &self,
         talos: &Talos,
-        within: Duration,
-        poll: Duration,
+        wait: &Wait,
         mutate: &Mutate,
         attempted: String,
     ) -> Result<String, Failure> {
-        let until = Instant::now() + within;
         loop {
             let why = match self.look(talos, &attempted).await? {
                 Seen::Whole(boot_id) => return Ok(boot_id),
                 Seen::Never(failure) => return Err(failure),
                 Seen::NotYet(why) => why,
             };
-            mutate.progress(&why, None);
-            let stopped = mutate.stop.sleep(poll).await;
-            if stopped || Instant::now() >= until {
-                let (class, when) = match stopped {
-                    true => (Class::Failed, "when it was stopped".to_owned()),
-                    false => (Class::Timeout, format!("after {} s", within.as_secs())),
-                };
-                return Err(Failure::new(class, attempted, format!("{when} {why}")).done(Done::Unknown).remedy(
-                    format!("see `runbook run talos-status --cluster {}`, and the node's console", self.cluster),
-                ));
-            }
+            let passed = wait.pass(mutate, attempted.as_str(), &why).await;
+            passed.map_err(|failure| {
+                failure.done(Done::Unknown).remedy(format!(
+                    "see `runbook run talos-status --cluster {}`, and the node's console",
+                    self.cluster
+                ))
+            })?;
         }
     }
 

@@ -1,8 +1,6 @@
 //! `talos.upgrade_node`: one node gets another Talos, and is whole again before the step is over. What talosctl says counts for nothing here: the node runs
 //! the wanted version, with the wanted schematic, since another boot than before.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,6 +8,7 @@ use serde_json::{Value, json};
 use super::settle::Wanted;
 use super::source::{Machine, Node, TalosSource, node as ask_node, way};
 use super::survey::{Answer, Survey};
+use super::wait::Wait;
 use super::{broken, gate, guest, settled, text};
 use crate::actions::deps::Timing;
 use crate::clients::talos::{Talos, TalosError, Upgraded};
@@ -173,8 +172,8 @@ impl TalosUpgradeNode {
             version: wanted(call)?,
             schematic: schematic_of(text(call, "image")),
         };
-        let within = Duration::from_millis(call.arg("within")?);
-        let boot_id = wanted.settled(talos, within, self.timing.poll, mutate, attempted(call)).await?;
+        let wait = Wait::of(call, self.timing)?;
+        let boot_id = wanted.settled(talos, &wait, mutate, attempted(call)).await?;
         Ok(json!({"node": before.name, "version": text(call, "version"), "from": before.version, "boot_id": boot_id}))
     }
 }

@@ -2,15 +2,14 @@
 //! another and may be called again where it was broken off; whether it is done, the parts themselves say.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::source::{Machine, TalosSource};
 use super::survey::{Answer, Survey};
+use super::wait::Wait;
 use super::{broken, settled, text};
 use crate::actions::deps::Timing;
 use crate::actions::kubernetes::{Clusters, Running, look_at_versions, running};
@@ -176,22 +175,16 @@ impl TalosUpgradeKubernetes {
     /// Until all parts run it and are ready.
     async fn whole(&self, call: &Call, before: &Before, mutate: &Mutate) -> Result<Value, Failure> {
         let version = wanted(call)?;
-        let within = Duration::from_millis(call.arg("within")?);
-        let until = Instant::now() + within;
+        let wait = Wait::of(call, self.timing)?;
         loop {
             let others = match now(call, mutate).await {
                 Ok(running) => running.other_than(&version),
                 Err(failure) => vec![failure.cause],
             };
             let Some(first) = others.first() else { return Ok(outputs(before, call)) };
-            mutate.progress(first, None);
-            if mutate.stop.sleep(self.timing.poll).await || Instant::now() >= until {
-                let cause = format!("after {} s {first}", within.as_secs());
-                return Err(Failure::new(Class::Timeout, attempted(call), cause)
-                    .done(Done::Partial)
-                    .details(others)
-                    .remedy("see `kubectl get nodes -o wide`; run it again: it goes on where it has stopped"));
-            }
+            let passed = wait.pass(mutate, attempted(call), first).await;
+            let remedy = "see `kubectl get nodes -o wide`; run it again: it goes on where it has stopped";
+            passed.map_err(|failure| failure.done(Done::Partial).details(others).remedy(remedy))?;
         }
     }
 

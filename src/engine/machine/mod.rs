@@ -8,6 +8,7 @@ mod build;
 mod call;
 mod deadline;
 mod decide;
+mod halt;
 mod node;
 mod transitions;
 mod unwind;

@@ -511,42 +511,6 @@ impl State {
         }
     }
 
-    /// Stopped with nothing sent. The graph is not told: should the run go on, the step is still to do.
-    pub(super) fn cancel(&mut self, ix: StepIx) {
-        if self.node(ix).region == Region::Require {
-            // Before anything was begun there is nothing to go on with.
-            self.over(ix, Outcome::Cancelled);
-            return;
-        }
-        self.set(ix, Awaiting::Nothing, Outcome::Cancelled);
-        self.cancelled.insert(ix);
-    }
-
-    /// What was cancelled is done after all, where the run goes on.
-    pub(super) fn revive(&mut self, commands: &mut Vec<Command>) {
-        let goes_on = |region| match region {
-            Region::Require | Region::Main => self.halt.is_none(),
-            Region::Undo => true,
-            // While things are being undone it waits.
-            Region::Finally => self.halt.is_none() || self.stage == Stage::Finally,
-        };
-        let due: Vec<StepIx> = self.cancelled.iter().copied().filter(|ix| goes_on(self.node(*ix).region)).collect();
-        for ix in due {
-            self.cancelled.remove(&ix);
-            let node = self.node(ix);
-            let asked = node.question.as_ref().is_some_and(|q| !q.options.is_empty());
-            if matches!(node.kind, Kind::Confirm) || node.pending.is_some() {
-                self.set(ix, Awaiting::Answer, Outcome::Waiting);
-                commands.push(Command::Ask(ix));
-            } else if asked {
-                self.set(ix, Awaiting::Decision, Outcome::Waiting);
-                commands.push(Command::Ask(ix));
-            } else {
-                self.attempt(ix, commands);
-            }
-        }
-    }
-
     pub(super) fn in_doubt_count(&self) -> usize {
         self.in_doubt().count()
     }

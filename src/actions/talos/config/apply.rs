@@ -2,13 +2,11 @@
 //! counts is what is in force there afterwards, since another boot than before where it had to reboot.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::plan::{mode_param, older_param};
 use super::resource::mode_of;
@@ -16,6 +14,7 @@ use super::{File, MachineConfig, Running, Trial, file_key, running_key, trial_ke
 use crate::actions::deps::Timing;
 use crate::actions::talos::source::{Machine, Node, TalosSource, node as ask_node};
 use crate::actions::talos::survey::{Answer, Survey, ask};
+use crate::actions::talos::wait::Wait;
 use crate::actions::talos::{gate, text};
 use crate::clients::talos::{self, Talos, TalosError};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
@@ -143,27 +142,20 @@ impl TalosApplyConfig {
         reboot: bool,
         mutate: &Mutate,
     ) -> Result<Value, Failure> {
-        let within = Duration::from_millis(call.arg("within")?);
-        let until = Instant::now() + within;
+        let wait = Wait::of(call, self.timing)?;
         loop {
             let why = match seen(call, before, talos, reboot).await? {
                 Seen::Whole(boot_id) => return Ok(outputs(before, boot_id != before.boot_id)),
                 Seen::Never(failure) => return Err(failure),
                 Seen::NotYet(why) => why,
             };
-            mutate.progress(&why, None);
-            let stopped = mutate.stop.sleep(self.timing.poll).await;
-            if stopped || Instant::now() >= until {
-                let (class, when) = match stopped {
-                    true => (Class::Failed, "when it was stopped".to_owned()),
-                    false => (Class::Timeout, format!("after {} s", within.as_secs())),
-                };
-                let remedy =
-                    format!("see `runbook run talos-status --cluster {}`, and the node's console", before.cluster);
-                return Err(Failure::new(class, attempted(call), format!("{when} {why}"))
-                    .done(Done::Unknown)
-                    .remedy(remedy));
-            }
+            let passed = wait.pass(mutate, attempted(call), &why).await;
+            passed.map_err(|failure| {
+                failure.done(Done::Unknown).remedy(format!(
+                    "see `runbook run talos-status --cluster {}`, and the node's console",
+                    before.cluster
+                ))
+            })?;
         }
     }
 }

@@ -132,10 +132,7 @@ impl Planes {
     fn are_lost(&self, attempted: &str) -> Result<(), Failure> {
         let planes: Vec<Plane> = self.0.iter().map(|(_, _, plane)| plane.clone()).collect();
         lost::is_lost(&planes).map_err(|not| {
-            Failure::new(Class::Precondition, attempted, not.cause).details(not.details).remedy(
-                "bring them up, and see `runbook run talos-status`; one that never comes back as it was (its machine or its \
-                 data are gone) is named in `lost`",
-            )
+            Failure::new(Class::Precondition, attempted, not.cause).details(not.details).remedy(not.remedy)
         })
     }
 

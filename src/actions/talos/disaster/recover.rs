@@ -7,13 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::{LOOKS, Planes, broken, cluster_param, lost_param, plane, plane_key, seen, settled, text};
 use crate::actions::deps::Timing;
 use crate::actions::talos::backup::resource;
 use crate::actions::talos::source::TalosSource;
 use crate::actions::talos::survey::{Answer, Survey};
+use crate::actions::talos::wait::Wait;
 use crate::clients::talos::{Recovered, Talos, TalosError};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
@@ -115,27 +115,19 @@ impl RecoverEtcd {
     ) -> Result<Value, Failure> {
         let source = mutate.client::<TalosSource>()?;
         let (talos, _) = source.machine(&before.cluster, &before.name)?;
-        let within = Duration::from_millis(call.arg("within")?);
-        let until = Instant::now() + within;
+        let wait = Wait::of(call, self.timing)?;
         loop {
             let why = match self.look(call, before, &source).await? {
                 None => break,
                 Some(why) => why,
             };
-            mutate.progress(&why, None);
-            let stopped = mutate.stop.sleep(self.timing.poll).await;
-            if stopped || Instant::now() >= until {
-                let (class, when) = match stopped {
-                    true => (Class::Failed, "when it was stopped".to_owned()),
-                    false => (Class::Timeout, format!("after {} s", within.as_secs())),
-                };
-                return Err(Failure::new(class, attempted(call), format!("{when} {why}")).done(Done::Partial).remedy(
-                    format!(
-                        "etcd was begun on {}: see `runbook run talos-status --cluster {}`; do not bootstrap another one",
-                        before.name, before.cluster
-                    ),
-                ));
-            }
+            let passed = wait.pass(mutate, attempted(call), &why).await;
+            passed.map_err(|failure| {
+                failure.done(Done::Partial).remedy(format!(
+                    "etcd was begun on {}: see `runbook run talos-status --cluster {}`; do not bootstrap another one",
+                    before.name, before.cluster
+                ))
+            })?;
         }
         let outputs = self.compared(call, before, said, talos).await?;
         let restored = said.map_or_else(|| "the snapshot".to_owned(), |said| format!("revision {}", said.revision));

@@ -1,18 +1,16 @@
 //! `talos.reset_node`: a node leaves etcd, is wiped of what makes it this node, and comes up without a configuration, or is
 //! off. It is over when the machine shows that, and the other control planes agree that it is no member any more.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::{LOOKS, broken, cluster_param, settled, text};
 use crate::actions::deps::Timing;
 use crate::actions::talos::gate;
 use crate::actions::talos::source::{Machine, TalosSource};
 use crate::actions::talos::survey::{Answer, Survey};
+use crate::actions::talos::wait::Wait;
 use crate::clients::proxmox::Site;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
@@ -133,27 +131,19 @@ impl ResetNode {
     /// Until the machine shows it and the others agree.
     async fn shown(&self, call: &Call, before: &Before, mutate: &Mutate) -> Result<Value, Failure> {
         let source = mutate.client::<TalosSource>()?;
-        let within = Duration::from_millis(call.arg("within")?);
-        let until = Instant::now() + within;
+        let wait = Wait::of(call, self.timing)?;
         loop {
             let why = match self.look(call, before, &source, mutate).await? {
                 None => break,
                 Some(why) => why,
             };
-            mutate.progress(&why, None);
-            let stopped = mutate.stop.sleep(self.timing.poll).await;
-            if stopped || Instant::now() >= until {
-                let (class, when) = match stopped {
-                    true => (Class::Failed, "when it was stopped".to_owned()),
-                    false => (Class::Timeout, format!("after {} s", within.as_secs())),
-                };
-                return Err(Failure::new(class, attempted(call), format!("{when} {why}")).done(Done::Partial).remedy(
-                    format!(
-                        "it was told to leave etcd and to wipe itself: see its console, and `runbook run talos-status --cluster {}`",
-                        before.cluster
-                    ),
-                ));
-            }
+            let passed = wait.pass(mutate, attempted(call), &why).await;
+            passed.map_err(|failure| {
+                failure.done(Done::Partial).remedy(format!(
+                    "it was told to leave etcd and to wipe itself: see its console, and `runbook run talos-status --cluster {}`",
+                    before.cluster
+                ))
+            })?;
         }
         Ok(outputs(before))
     }

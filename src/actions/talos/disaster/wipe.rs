@@ -1,16 +1,14 @@
 //! `talos.wipe_etcd`: what is left of an etcd without quorum is wiped from one control plane, which then waits for an etcd to
 //! join. The other data of its partition (containers, logs) go with it; its configuration stays.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::{LOOKS, Planes, Seen, broken, cluster_param, lost_param, plane, plane_key, seen, settled, text};
 use crate::actions::deps::Timing;
 use crate::actions::talos::source::TalosSource;
+use crate::actions::talos::wait::Wait;
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
 use crate::model::action_spec::ActionSpec;
@@ -83,26 +81,20 @@ impl WipeEtcd {
     async fn waits(&self, call: &Call, before: &Before, mutate: &Mutate) -> Result<Value, Failure> {
         let source = mutate.client::<TalosSource>()?;
         let (talos, _) = source.machine(&before.cluster, &before.name)?;
-        let within = Duration::from_millis(call.arg("within")?);
-        let until = Instant::now() + within;
+        let wait = Wait::of(call, self.timing)?;
         loop {
             let now = seen(talos, &before.address).await.map_err(|e| broken(&attempted(call), &e, Done::Unknown))?;
             let why = match wiped(before, &now) {
                 Ok(boot_id) => return Ok(json!({"node": before.name, "boot_id": boot_id})),
                 Err(why) => why,
             };
-            mutate.progress(&why, None);
-            let stopped = mutate.stop.sleep(self.timing.poll).await;
-            if stopped || Instant::now() >= until {
-                let (class, when) = match stopped {
-                    true => (Class::Failed, "when it was stopped".to_owned()),
-                    false => (Class::Timeout, format!("after {} s", within.as_secs())),
-                };
-                return Err(Failure::new(class, attempted(call), format!("{when} {why}")).done(Done::Partial).remedy(
+            let passed = wait.pass(mutate, attempted(call), &why).await;
+            passed.map_err(|failure| {
+                failure.done(Done::Partial).remedy(
                     "see its console; nothing else was begun. Run it again when it answers: what is wiped already is left \
                      alone. One that never comes back is named in `lost`",
-                ));
-            }
+                )
+            })?;
         }
     }
 }

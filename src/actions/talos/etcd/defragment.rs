@@ -14,6 +14,7 @@ use crate::actions::talos::guest;
 use crate::actions::talos::source::TalosSource;
 use crate::actions::talos::survey::{Answer, Survey};
 use crate::actions::talos::text;
+use crate::actions::talos::wait::Wait;
 use crate::clients::talos::{MemberStatus, Talos, TalosError};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
@@ -157,8 +158,7 @@ impl EtcdDefragment {
         talos: &Talos,
         mutate: &Mutate,
     ) -> Result<MemberStatus, Failure> {
-        let within = Duration::from_millis(call.arg("within")?);
-        let until = Instant::now() + within;
+        let wait = Wait::of(call, self.timing)?;
         loop {
             let why = match talos.etcd_status(Some(before.minor), &before.address).await {
                 Ok(status) => match not_yet(&status) {
@@ -168,16 +168,10 @@ impl EtcdDefragment {
                 Err(error @ TalosError::Program(_)) => return Err(broken(&attempted(call), &error).done(Done::Unknown)),
                 Err(error) => error.to_string(),
             };
-            mutate.progress(&format!("{}: {why}", before.name), None);
-            let stopped = mutate.stop.sleep(self.timing.poll).await;
-            if stopped || Instant::now() >= until {
-                let (class, when) = match stopped {
-                    true => (Class::Failed, "when it was stopped".to_owned()),
-                    false => (Class::Timeout, format!("after {} s", within.as_secs())),
-                };
-                let failure = Failure::new(class, attempted(call), format!("{when} it did not serve yet: {why}"));
-                return Err(failure.done(Done::Unknown).remedy("`runbook run talos-diagnose` shows what is wrong"));
-            }
+            let passed = wait.pass(mutate, attempted(call), &format!("{}: {why}", before.name)).await;
+            passed.map_err(|failure| {
+                failure.done(Done::Unknown).remedy("`runbook run talos-diagnose` shows what is wrong")
+            })?;
         }
     }
 }

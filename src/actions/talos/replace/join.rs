@@ -2,19 +2,18 @@
 //! the right Talos with the right configuration, and its etcd votes.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::actions::deps::Timing;
 use crate::actions::talos::config::{File, MachineConfig, Running, file_key, read_file, running_key};
 use crate::actions::talos::source::{Node, TalosSource, node as ask_node};
 use crate::actions::talos::survey::{Answer, Survey, ask};
 use crate::actions::talos::text;
+use crate::actions::talos::wait::Wait;
 use crate::clients::talos::{Talos, TalosError};
 use crate::engine::ports::{Action, Call, Mutate, Prediction, Probe, Recovery, Unreadable, World};
 use crate::event::Intent;
@@ -79,30 +78,16 @@ impl TalosJoinNode {
     }
 
     /// Waits until a look says that it is so.
-    async fn until<F, L>(
-        &self,
-        call: &Call,
-        mutate: &Mutate,
-        deadline: Instant,
-        done: Done,
-        look: L,
-    ) -> Result<(), Failure>
+    async fn until<F, L>(&self, call: &Call, mutate: &Mutate, wait: &Wait, done: Done, look: L) -> Result<(), Failure>
     where
         L: Fn() -> F,
         F: Future<Output = Result<Option<String>, Failure>>,
     {
         loop {
             let Some(why) = look().await? else { return Ok(()) };
-            mutate.progress(&why, None);
-            let stopped = mutate.stop.sleep(self.timing.poll).await;
-            if stopped || Instant::now() >= deadline {
-                let (class, when) = match stopped {
-                    true => (Class::Failed, "when it was stopped"),
-                    false => (Class::Timeout, "when its time was up"),
-                };
-                let remedy = "see the machine's console; it has a static address only by a cloud-init drive";
-                return Err(Failure::new(class, attempted(call), format!("{when}, {why}")).done(done).remedy(remedy));
-            }
+            let passed = wait.pass(mutate, attempted(call), &why).await;
+            let remedy = "see the machine's console; it has a static address only by a cloud-init drive";
+            passed.map_err(|failure| failure.done(done).remedy(remedy))?;
         }
     }
 
@@ -111,10 +96,10 @@ impl TalosJoinNode {
         call: &Call,
         before: &Before,
         talos: &Talos,
-        deadline: Instant,
+        wait: &Wait,
         mutate: &Mutate,
     ) -> Result<Value, Failure> {
-        self.until(call, mutate, deadline, Done::Unknown, || not_yet(call, before, talos)).await?;
+        self.until(call, mutate, wait, Done::Unknown, || not_yet(call, before, talos)).await?;
         Ok(json!({"node": before.name, "digest": before.wanted}))
     }
 }
@@ -250,7 +235,7 @@ impl Action for TalosJoinNode {
 
     async fn apply(&self, call: &Call, intent: &Intent, mutate: &Mutate) -> Result<Value, Failure> {
         let before = meant(intent)?;
-        let deadline = Instant::now() + Duration::from_millis(call.arg("within")?);
+        let wait = Wait::of(call, self.timing)?;
         let source = mutate.client::<TalosSource>()?;
         let (talos, address) = way(call, &source)?;
         let refused = |cause: String| Failure::new(Class::Precondition, attempted(call), cause);
@@ -266,7 +251,7 @@ impl Action for TalosJoinNode {
                 Err(error) => Some(format!("{} does not answer: {error}", before.name)),
             })
         };
-        self.until(call, mutate, deadline, Done::None, waits).await?;
+        self.until(call, mutate, &wait, Done::None, waits).await?;
         mutate.checkpoint(json!({"asked": true})).await?;
         match talos.give_config(address, &before.file.display().to_string()).await {
             Ok(()) | Err(TalosError::Deadline { .. }) => {}
@@ -276,15 +261,15 @@ impl Action for TalosJoinNode {
                 return Err(if error.is_unreachable() { failure.lost() } else { failure.done(Done::None) });
             }
         }
-        self.joined(call, &before, talos, deadline, mutate).await
+        self.joined(call, &before, talos, &wait, mutate).await
     }
 
     async fn attach(&self, call: &Call, intent: &Intent, _: &Value, mutate: &Mutate) -> Result<Value, Failure> {
         let before = meant(intent)?;
-        let deadline = Instant::now() + Duration::from_millis(call.arg("within")?);
+        let wait = Wait::of(call, self.timing)?;
         let source = mutate.client::<TalosSource>()?;
         let (talos, _) = way(call, &source)?;
-        self.joined(call, &before, talos, deadline, mutate).await
+        self.joined(call, &before, talos, &wait, mutate).await
     }
 
     async fn verify(&self, call: &Call, _: &Value, outputs: &Value, world: &dyn World) -> Result<(), Failure> {
