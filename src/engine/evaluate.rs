@@ -318,12 +318,12 @@ impl Evaluator {
     fn undo(&self, state: &State, of: StepIx) -> Verdict {
         let node = state.node(of);
         let nothing = |why: &str| Verdict::Nothing { why: why.to_owned() };
-        let (Some(invocation), Some(intent)) = (&node.invocation, &node.intent) else {
+        let (Some(invocation), Some(before)) = (&node.invocation, node.before()) else {
             return nothing("it never began");
         };
         let Some(action) = self.actions.get(&invocation.uses) else { return nothing("its action is unknown") };
         let call = Call { run: None, path: node.path.clone(), attempt: node.attempt, with: invocation.with.clone() };
-        let Some(inverse) = action.undo(&call, &intent.before, node.outputs.as_ref()) else {
+        let Some(inverse) = action.undo(&call, before, node.outputs.as_ref()) else {
             let call = shell::call_line(action.spec(), &invocation.with);
             // Not as a command: nobody is to do it again.
             let call = call.trim_start_matches("runbook do ");
@@ -502,8 +502,8 @@ impl Evaluator {
         let mut named = BTreeMap::new();
         for (name, template) in declared {
             let mut scope = self.scope(state, ix, &expr::template_references(template), None);
-            if let Some(intent) = &node.intent {
-                scope.insert("before", Datum::Known(intent.before.clone()));
+            if let Some(before) = node.before() {
+                scope.insert("before", Datum::Known(before.clone()));
             }
             if let Some(own) = own.clone() {
                 scope.insert("result", own);
@@ -529,7 +529,7 @@ fn undone(state: &State, ix: StepIx, name: &str) -> Option<Datum> {
         }
     };
     let node = state.node(of);
-    let value = if name == "before" { node.intent.as_ref()?.before.clone() } else { node.outputs.clone()? };
+    let value = if name == "before" { node.before()?.clone() } else { node.outputs.clone()? };
     Some(Datum::Known(value))
 }
 

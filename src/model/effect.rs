@@ -28,7 +28,7 @@ impl Effect {
 }
 
 /// How much of its effect an attempt has had on the world when it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Done {
     /// Certainly nothing was changed.

@@ -67,7 +67,7 @@ impl State {
             undoes: None,
             deadline: None,
             overdue: false,
-            partial: false,
+            left: None,
             by_hand: false,
             pending: None,
             enter,

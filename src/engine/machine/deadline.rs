@@ -114,7 +114,10 @@ impl State {
     /// Whether a deadline passed before the step could begin: its own, which is its failure, or that of a scope round it.
     pub(super) fn came_too_late(&mut self, ix: StepIx, commands: &mut Vec<Command>) -> bool {
         if let Some(scope) = self.expired_scope(ix) {
-            self.over(ix, Outcome::NotRun(Some(scope)));
+            match self.nodes[ix.0].failed_before() {
+                Some(failure) => self.fail_for_good(ix, *failure, commands),
+                None => self.over(ix, Outcome::NotRun(Some(scope))),
+            }
         } else if self.node(ix).overdue {
             let failure = self.deadline_passed(ix);
             self.fail_for_good(ix, failure, commands);

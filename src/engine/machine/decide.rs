@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::node::{Awaiting, Kind, Part, Region, StepIx};
 use super::{Command, Halt, Stage, State};
 use crate::event::{Decision, Outcome, Question, RunStatus, UndoStatus};
+use crate::model::effect::Done;
 use crate::model::failure::Failure;
 use crate::model::ids::StepPath;
 use crate::model::runbook::OnFailure;
@@ -308,6 +309,7 @@ impl State {
     }
 
     pub(super) fn fail_for_good(&mut self, ix: StepIx, failure: Failure, commands: &mut Vec<Command>) {
+        let failure = self.with_what_it_left(ix, failure);
         match self.node(ix).region {
             Region::Main => self.bear(ix, commands),
             Region::Require => self.failed = true,
@@ -319,7 +321,15 @@ impl State {
         self.close_spent_fans(ix);
     }
 
+    /// What an earlier attempt changed is still changed, whatever the last one did.
+    fn with_what_it_left(&self, ix: StepIx, failure: Failure) -> Failure {
+        let left = self.node(ix).left.as_ref().map_or(Done::None, |left| left.failure.done);
+        let done = failure.done.max(left);
+        failure.done(done)
+    }
+
     fn ask_about(&mut self, ix: StepIx, failure: Failure, commands: &mut Vec<Command>) {
+        let failure = self.with_what_it_left(ix, failure);
         let can_retry = !self.node(ix).kind.is_scope();
         let options = Decision::ALL.into_iter().filter(|d| can_retry || *d != Decision::Retry).collect();
         let node = &mut self.nodes[ix.0];

@@ -65,11 +65,11 @@ impl State {
 
     /// What was never reached in the main part is not run.
     pub(super) fn close_main(&mut self) {
-        // A failure that somebody was to decide about when the run was paused stands.
+        // A failure that somebody was to decide about when the run was paused stands, and one that was to be tried again.
         for ix in self.cancelled.iter().copied().collect::<Vec<_>>() {
             let node = &mut self.nodes[ix.0];
             if node.region == Region::Main
-                && let Some(failure) = node.failure.take()
+                && let Some(failure) = node.failed_before()
             {
                 node.outcome = Outcome::Failed(failure.clone());
                 let parent = node.parent;
@@ -131,6 +131,9 @@ impl State {
         let due: Vec<StepIx> = self.cancelled.iter().copied().filter(|ix| goes_on(self.node(*ix).region)).collect();
         for ix in due {
             self.cancelled.remove(&ix);
+            if self.came_too_late(ix, commands) {
+                continue;
+            }
             let node = self.node(ix);
             let asked = node.question.as_ref().is_some_and(|q| !q.options.is_empty());
             if matches!(node.kind, Kind::Confirm) || node.pending.is_some() {

@@ -177,6 +177,13 @@ pub struct Lane {
     pub queue: VecDeque<StepIx>,
 }
 
+/// What a failed attempt left in the world: whatever becomes of the step later, an undo takes this back too.
+#[derive(Debug, Clone)]
+pub struct Left {
+    pub intent: Option<Intent>,
+    pub failure: Box<Failure>,
+}
+
 /// One step of the expanded graph.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -213,8 +220,8 @@ pub struct Node {
     pub deadline: Option<u64>,
     /// Its deadline, or that of a scope round it, has passed: it is not tried again.
     pub overdue: bool,
-    /// Skipped by a person after it had changed something.
-    pub(super) partial: bool,
+    /// What an attempt had changed when it failed and a person went on (tried it again, or skipped it).
+    pub(super) left: Option<Left>,
     /// Done by a person, who alone knows how to undo it.
     pub(super) by_hand: bool,
     /// A fan-out's items that nobody has agreed to yet.
@@ -231,6 +238,17 @@ impl Node {
 
     pub fn children(&self) -> &[StepIx] {
         &self.scope.children
+    }
+
+    /// The object as it was before the step first changed it.
+    pub fn before(&self) -> Option<&Value> {
+        let first = self.left.as_ref().and_then(|left| left.intent.as_ref());
+        first.or(self.intent.as_ref()).map(|intent| &intent.before)
+    }
+
+    /// The failure of an earlier attempt: it stands where no other is made any more.
+    pub(super) fn failed_before(&mut self) -> Option<Box<Failure>> {
+        self.failure.take().or_else(|| Some(self.left.as_ref()?.failure.clone()))
     }
 
     pub(super) fn is_optional(&self) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::node::{Awaiting, Fan, Kind, Manual, Node, Region, StepIx};
+use super::node::{Awaiting, Fan, Kind, Left, Manual, Node, Region, StepIx};
 use super::{BadFact, Command, Halt, Stage, State};
 use crate::event::{Decision, Ending, Fact, Item, Outcome, Question, RunStatus, Signal, UndoStatus, Verdict};
 use crate::model::effect::{Done, Effect};
@@ -211,10 +211,11 @@ impl State {
         match decision {
             Decision::Retry => {
                 self.nodes[ix.0].tries = 0;
+                self.keep_what_it_left(ix, &failure);
                 self.attempt(ix, commands);
             }
             Decision::Skip => {
-                self.nodes[ix.0].partial = failure.done != Done::None;
+                self.keep_what_it_left(ix, &failure);
                 self.over(ix, Outcome::Skipped(format!("by {who}, after: {failure}")));
             }
             Decision::Done => {
@@ -229,6 +230,13 @@ impl State {
                 self.halt_with(Halt::Failed { rollback }, commands);
                 self.over(ix, Outcome::Failed(failure));
             }
+        }
+    }
+
+    fn keep_what_it_left(&mut self, ix: StepIx, failure: &Failure) {
+        let node = &mut self.nodes[ix.0];
+        if failure.done != Done::None && node.left.is_none() {
+            node.left = Some(Left { intent: node.intent.clone(), failure: Box::new(failure.clone()) });
         }
     }
 
@@ -308,8 +316,8 @@ impl State {
 
     /// Recovery found that nothing was done: the failure stands, or after a crash the step is simply still to do.
     fn not_applied(&mut self, ix: StepIx, commands: &mut Vec<Command>) {
+        self.has_not_begun(ix);
         let node = &mut self.nodes[ix.0];
-        node.started = None;
         if let Some(failure) = node.failure.take() {
             self.failed_attempt(ix, failure.done(Done::None), commands);
         } else if node.effect == Effect::Destroy {
@@ -321,6 +329,14 @@ impl State {
             self.cancel(ix);
         } else {
             self.attempt(ix, commands);
+        }
+    }
+
+    /// An attempt turned out to have done nothing: only an earlier one may have left something to undo.
+    fn has_not_begun(&mut self, ix: StepIx) {
+        let node = &mut self.nodes[ix.0];
+        if node.left.is_none() {
+            node.started = None;
         }
     }
 
@@ -401,7 +417,7 @@ impl State {
                         },
                         |f| *f,
                     );
-                    self.nodes[ix.0].started = None;
+                    self.has_not_begun(ix);
                     self.fail(ix, failure.done(Done::None), commands);
                 }
                 if matches!(self.halt, Some(Halt::InDoubt)) && self.in_doubt_count() == 0 {

@@ -64,7 +64,7 @@ impl State {
             && matches!(node.kind, Kind::Action)
             && match &node.outcome {
                 Outcome::Ok => true,
-                Outcome::Skipped(_) => node.partial,
+                Outcome::Skipped(_) | Outcome::Unchanged => node.left.is_some(),
                 Outcome::Failed(failure) => failure.done != Done::None,
                 _ => false,
             }

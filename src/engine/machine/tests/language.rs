@@ -7,7 +7,8 @@ use super::rules::{begun, drive, drive_to, outcomes, run, tell};
 use crate::engine::drivers::memory::MemoryDriver;
 use crate::engine::machine::{Command, Stage, State, step as step_of};
 use crate::event::{Decision, Ending, Fact, Intent, Outcome, RunStatus, Signal, UndoStatus, Verdict};
-use crate::model::effect::Effect;
+use crate::model::effect::{Done, Effect};
+use crate::model::failure::{Class, Failure};
 use crate::model::ids::StepPath;
 use crate::model::runbook::{Amount, OnFailure, Procedure, Rollback, Step, Verb};
 
@@ -351,6 +352,54 @@ fn what_failed_half_way_and_waits_for_a_decision_is_undone_though_the_run_was_pa
     let signals = [Signal::Pause, Signal::RollBack];
     assert_eq!(told(&mut driver, &signals), RunStatus::RolledBack, "{}", outcomes(&driver));
     assert!(!driver.puppet.on[&StepPath::new("a")], "{}", outcomes(&driver));
+}
+
+#[test]
+fn what_a_person_had_tried_again_is_undone_though_the_new_attempt_never_began() {
+    let mut a = action("a", "half", &[]);
+    a.on_failure = Some(OnFailure::Ask);
+    let mut driver = begun(vec![a], vec![], OnFailure::Stop);
+    driver.puppet.decisions = vec![Decision::Retry];
+    drive_to(&mut driver, "a", "decided");
+    let signals = [Signal::Cancel { level: 2, rollback: true }];
+    assert_eq!(told(&mut driver, &signals), RunStatus::RolledBack, "{}", outcomes(&driver));
+    assert_eq!(outcomes(&driver), "a failed, a/undo ok, run rolled_back");
+    assert!(!driver.puppet.on[&StepPath::new("a")]);
+}
+
+#[test]
+fn an_undo_goes_back_to_what_was_there_before_the_first_of_several_attempts() {
+    let mut state = State::default();
+    let mut a = action("a", "works", &[]);
+    a.on_failure = Some(OnFailure::Ask);
+    let mut say = |fact: Fact| step_of(&mut state, 1, &fact).unwrap();
+    say(created(vec![a], vec![], OnFailure::Stop));
+    say(Fact::LockGranted);
+    let verdict = Verdict::Run { invocation: None, effect: Effect::Change, question: None };
+    say(Fact::Evaluated { path: "a".into(), verdict });
+    for (attempt, before) in [(1, "as it was"), (2, "half of it")] {
+        let intent = Intent { before: before.into(), prepared: Value::Null, effect: Effect::Change };
+        say(Fact::Started { path: "a".into(), attempt, intent });
+        let failure = Failure::new(Class::Failed, "a", "no").done(Done::Partial);
+        say(Fact::Finished { path: "a".into(), attempt, ending: Ending::Failed { failure } });
+        say(Fact::Decided { path: "a".into(), attempt, decision: Decision::Retry, who: "ops".into() });
+    }
+    let ix = state.find(&StepPath::new("a")).unwrap();
+    assert_eq!(state.node(ix).before(), Some(&"as it was".into()));
+}
+
+#[test]
+fn a_list_is_not_gone_through_when_the_time_for_it_passed_while_the_run_was_paused() {
+    let mut fan = action("move", "works", &[]);
+    fan.for_each = Some(for_each(0));
+    let mut group = step("g", Verb::Steps(vec![fan]), &[]);
+    group.deadline = Some(10);
+    let mut driver = begun(vec![group], vec![], OnFailure::Stop);
+    drive_to(&mut driver, "g/move", "expanded");
+    tell(&mut driver, "p", Signal::Pause);
+    driver.expire(0).unwrap();
+    assert_eq!(told(&mut driver, &[Signal::Resume]), RunStatus::Failed, "{}", outcomes(&driver));
+    assert_eq!(outcomes(&driver), "g failed, g/move not_run, run failed");
 }
 
 #[test]

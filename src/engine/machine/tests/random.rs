@@ -98,11 +98,21 @@ fn root_policy() -> impl Strategy<Value = OnFailure> {
     prop_oneof![Just(OnFailure::Stop), Just(OnFailure::Continue), Just(OnFailure::Rollback)]
 }
 
+/// What was told to the run, in order: what a failed case is understood by.
+fn story(driver: &MemoryDriver<Switches>) -> String {
+    let told = driver.log.iter().map(|(_, fact)| match fact {
+        Fact::Signalled { signal, .. } => format!("{signal:?}"),
+        Fact::Finished { ending, .. } => format!("{} {ending:?}", fact.path().map_or("", |path| path.as_str())),
+        _ => format!("{} {}", fact.path().map_or("", |path| path.as_str()), fact.kind()),
+    });
+    told.collect::<Vec<_>>().join("\n")
+}
+
 /// What must hold of a run that has ended, whatever happened on the way.
 fn check_end(driver: &MemoryDriver<Switches>) {
     assert_eq!(driver.puppet.broken, Vec::<String>::new());
     let status = driver.state.status();
-    assert!(status.is_final(), "the run stands still as {status:?}: {:#?}", state_of(driver));
+    assert!(status.is_final(), "the run stands still as {status:?}: {:#?}\n{}", state_of(driver), story(driver));
     for node in driver.state.nodes() {
         assert!(node.outcome.is_final(), "{} ended as {:?}", node.path, node.outcome);
         let is_leaf = matches!(node.kind, Kind::Action) && node.region == Region::Main;
@@ -121,7 +131,12 @@ fn check_end(driver: &MemoryDriver<Switches>) {
     }
     if status == RunStatus::RolledBack {
         let main = driver.puppet.on.iter().filter(|(path, _)| !path.as_str().contains("finally/"));
-        assert!(main.map(|(_, on)| on).all(|on| !on), "rolled back, and something is on: {:?}", driver.puppet.on);
+        assert!(
+            main.map(|(_, on)| on).all(|on| !on),
+            "rolled back, and something is on: {:?}\n{}",
+            driver.puppet.on,
+            story(driver)
+        );
     }
     if status == RunStatus::Succeeded {
         let cancelled = driver.state.nodes().find(|n| n.region == Region::Main && n.outcome == Outcome::Cancelled);

@@ -93,8 +93,8 @@ fn is_open(node: &Node) -> bool {
 /// As `has_something_to_undo` will see it, now or once it is over.
 fn may_be_undone(node: &Node) -> bool {
     match &node.outcome {
-        Outcome::Unchanged | Outcome::NotRun(_) => false,
-        Outcome::Skipped(_) => node.partial,
+        Outcome::NotRun(_) => false,
+        Outcome::Skipped(_) | Outcome::Unchanged => node.left.is_some(),
         Outcome::Failed(failure) => failure.done != Done::None,
         _ => true,
     }
@@ -301,7 +301,7 @@ fn mark_node(node: &Node, out: &mut Vec<u8>) {
         Awaiting::Decision => 7,
     });
     out.push(node.region as u8);
-    flags(&[node.overdue, node.partial, node.by_hand], out);
+    flags(&[node.overdue, node.left.is_some(), node.by_hand], out);
     out.push(match node.undo {
         UndoStatus::None => 0,
         UndoStatus::Listed(_) => 1,

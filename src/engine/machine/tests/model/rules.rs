@@ -233,7 +233,9 @@ fn check_effect(model: &Model, ix: StepIx) -> Result<(), &'static str> {
         (Some(UndoStatus::RolledBack), _) => as_if(false, false).ok_or("undone and on"),
         (Some(_), _) | (None, Outcome::InDoubt(_)) => Ok(()),
         (None, Outcome::Ok) => as_if(true, false).ok_or("off"),
-        (None, Outcome::Skipped(_)) if node.partial => as_if(true, true).ok_or("not half done"),
+        (None, Outcome::Skipped(_) | Outcome::Unchanged) if node.left.is_some() => {
+            as_if(true, true).ok_or("not half done")
+        }
         (None, Outcome::Failed(failure)) if failure.done == Done::Partial => as_if(true, true).ok_or("not half done"),
         (None, Outcome::Failed(failure)) if failure.done != Done::None => Err("may have done something"),
         (None, _) => as_if(false, false).ok_or("on"),

@@ -91,7 +91,7 @@ fn mark_node(node: &Node, out: &mut String) {
         undoes,
         deadline,
         overdue,
-        partial,
+        left,
         by_hand,
         pending,
         enter: _,
@@ -100,7 +100,7 @@ fn mark_node(node: &Node, out: &mut String) {
     } = node;
     write!(out, "{path}{parent:?}{outcome:?}{awaiting:?}{attempt} {tries}{started:?}{invocation:?}{effect:?}").unwrap();
     write!(out, "{question:?}{intent:?}{handle:?}{outputs:?}{failure:?}{undo:?}{undoes:?}{deadline:?}").unwrap();
-    write!(out, "{overdue}{partial}{by_hand}{}", pending.is_some()).unwrap();
+    write!(out, "{overdue}{left:?}{by_hand}{}", pending.is_some()).unwrap();
     let Scope { children, failure, not_run, own_failure, fan } = scope;
     write!(out, "{children:?}{failure:?}{not_run:?}{own_failure:?}{fan:?}").unwrap();
 }

@@ -444,8 +444,8 @@ impl Model {
         };
         if !node.kind.is_scope() {
             match decision {
-                // Whoever tries again has looked at what is there and put it back.
-                Decision::Retry => *self.switch(ix) = Switch::default(),
+                // Whoever tries again has looked at what is there, and may have left it so.
+                Decision::Retry => self.switch(ix).taken = 0,
                 Decision::Done => *self.switch(ix) = Switch { on: true, half: false, taken: 1 },
                 _ => {}
             }
