@@ -132,7 +132,7 @@ async fn what_is_not_well_before_is_said_and_nothing_is_begun() {
         ("etcd-unhealthy:cp3", "cp3"),
         ("etcd-learner:cp3", "cp3"),
         ("etcd-alarm:cp3", "NOSPACE"),
-        ("node-down:pve1", "does not call these nodes ready: cp1, w1"),
+        ("node-down:pve1", "what does not answer: cp1 (guest 1051 on pve1: unknown), w1"),
         ("drain-blocked:shop/web", "would stop a drain"),
         ("node-not-ready:w1", "does not call these nodes ready: w1"),
     ] {

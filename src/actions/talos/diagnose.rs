@@ -51,7 +51,7 @@ impl Default for TalosDiagnose {
 }
 
 /// What another system says of all its objects; why not is a finding, and no failure of the reading.
-async fn all<T: DeserializeOwned>(world: &dyn World, key: ResourceKey) -> Result<Vec<T>, String> {
+pub(super) async fn all<T: DeserializeOwned>(world: &dyn World, key: ResourceKey) -> Result<Vec<T>, String> {
     let value = world.read(&key).await.map_err(|failure| failure.cause)?;
     let value = value.known("it").map_err(|why| why.to_string())?;
     let each = value.as_object().into_iter().flatten().map(|(_, one)| T::deserialize(one).map_err(|e| e.to_string()));

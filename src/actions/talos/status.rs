@@ -4,8 +4,11 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use super::diagnose::all;
 use super::source::{Machine, Node};
 use super::survey::{Answer, Survey};
+use crate::actions::proxmox::object::GuestEntry;
+use crate::actions::proxmox::resource::Resource;
 use crate::engine::ports::{Action, Call, Reading, Unreadable, World};
 use crate::model::action_spec::ActionSpec;
 use crate::model::effect::Effect;
@@ -39,9 +42,11 @@ impl Default for TalosStatus {
                 "Maps of name, vmid, address, control_plane, etcd (leader, member, learner or unknown; null where there is none), and either why (it does not answer) or version, stage, ready, schematic, extensions, boot_id, kubernetes_name",
             )
             .output("etcd", ValueType::Map, "members (how many), leader (a name; null where there is none), size (of the leader's database)")
+            .output("silent", ValueType::List, "Who does not answer, each with its guest, where that is and its status: `cp3 (guest 1053 on pve3: running)`")
             .output("findings", ValueType::List, "What is not as it should be, in words")
             .output("healthy", ValueType::Bool, "Whether there is nothing of that kind")
-            .needs_privilege("none of Proxmox: the role os:reader of a talosconfig");
+            .needs_privilege("none of Proxmox: the role os:reader of a talosconfig")
+            .needs_privilege("VM.Audit on the guests, to say where those are that do not answer; their names are said without it, too");
         Self { spec }
     }
 }
@@ -64,6 +69,28 @@ pub(super) fn row(machine: &Machine, answer: &Answer<Node>, etcd: Option<&str>) 
     row
 }
 
+/// Who does not answer. Where the guest is and how often says why, so that it is said wherever the silence is.
+async fn silent(survey: &mut Survey, world: &dyn World) -> Vec<String> {
+    let mut silent: Vec<_> = survey.nodes.iter_mut().filter(|(_, answer)| matches!(answer, Answer::Not(_))).collect();
+    if silent.is_empty() {
+        return Vec::new();
+    }
+    // Where Proxmox does not answer either there are the names alone.
+    let guests: Vec<GuestEntry> = all(world, Resource::Guests.key()).await.unwrap_or_default();
+    let said = silent.iter_mut().map(|(machine, answer)| {
+        let Some(guest) = guests.iter().find(|guest| Some(guest.vmid) == machine.vmid) else {
+            return machine.name.clone();
+        };
+        let host = guest.node.as_ref().map_or("an unknown node", |node| node.as_str());
+        let guest = format!("guest {} on {host}: {}", guest.vmid, guest.status);
+        if let Answer::Not(why) = answer {
+            *why = format!("{why}; {guest}");
+        }
+        format!("{} ({guest})", machine.name)
+    });
+    said.collect()
+}
+
 #[async_trait]
 impl Action for TalosStatus {
     fn spec(&self) -> &ActionSpec {
@@ -72,7 +99,8 @@ impl Action for TalosStatus {
 
     async fn read(&self, call: &Call, world: &dyn World) -> Result<Reading, Unreadable> {
         let cluster: String = call.arg("cluster")?;
-        let survey = Survey::of(world, &cluster).await?;
+        let mut survey = Survey::of(world, &cluster).await?;
+        let silent = silent(&mut survey, world).await;
         let findings = match super::text(call, "scope") {
             "etcd" => quorum::findings(&survey.told),
             _ => survey.findings(),
@@ -100,7 +128,7 @@ impl Action for TalosStatus {
         let outputs = json!({
             "nodes": nodes.iter().map(|(one, answer)| row(one, answer, survey.role(&one.name))).collect::<Vec<_>>(),
             "etcd": {"members": members, "leader": leader.map(|one| &one.name), "size": size},
-            "healthy": findings.is_empty(), "findings": findings,
+            "healthy": findings.is_empty(), "findings": findings, "silent": silent,
         });
         Ok(Reading { outputs, summary, guards: Vec::new(), notes: findings })
     }

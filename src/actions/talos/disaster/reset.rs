@@ -235,7 +235,10 @@ impl Action for ResetNode {
         let refused = |cause: String| Failure::new(Class::Precondition, attempted(call), cause);
         let survey = Survey::of(world, cluster).await?;
         let found = survey.nodes.iter().find(|(machine, _)| machine.name == name);
-        let (machine, answer) = found.ok_or_else(|| refused(format!("the profile has no machine {name:?}")))?;
+        let (machine, answer) = found.ok_or_else(|| {
+            let names: Vec<&str> = survey.nodes.iter().map(|(machine, _)| machine.name.as_str()).collect();
+            refused(format!("the profile has no machine {name:?}")).remedy(format!("one of {}", names.join(", ")))
+        })?;
         let labels = labels(call, machine.control_plane)?;
         let Some(address) = &machine.address else {
             return Err(refused(format!("the profile of {cluster} has no address of {name}")).into());
