@@ -128,6 +128,18 @@ fn a_backup_is_taken_checked_and_kept() {
     assert!(snapshot::check(&world.path("backups").join(&first[0])).is_ok());
 }
 
+/// A name tells no more than the second, and three of a lab's snapshots take less than one.
+#[test]
+fn snapshots_that_follow_one_another_at_once_have_names_of_their_own() {
+    let world = World::new();
+    let step = "  - {uses: talos.etcd_snapshot, with: {cluster: prod, folder: \"{{ params.folder }}\"}}\n";
+    let head = "runbook: x\nschema: 1\ntarget: talos\nparams: {folder: {type: path}}\nsteps:\n";
+    world.write("x.yaml", &format!("{head}{}", step.repeat(3)));
+    let got = lab(&world, "runbook run x.yaml --cluster prod --set folder=$B --apply --yes");
+    got.exits(0);
+    assert_eq!(backups(&world, "backups").len(), 3, "{}", got.both());
+}
+
 #[test]
 fn a_cluster_without_quorum_gives_none_and_the_way_out_is_said() {
     let world = World::new();

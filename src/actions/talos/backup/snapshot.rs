@@ -1,6 +1,6 @@
 //! `talos.etcd_snapshot`: a member of etcd writes a snapshot of itself, and it has its name only once it is checked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +22,9 @@ use crate::model::param::{Param, ValueType};
 use crate::model::plan::Change;
 use crate::model::shell;
 use crate::placement::quorum;
+
+/// How many seconds' names are tried.
+const LOOKS: u32 = 3;
 
 /// The action.
 pub struct EtcdSnapshot {
@@ -117,6 +120,25 @@ fn choose<'t>(cluster: &str, all: &'t [quorum::Told], wanted: Option<&str>) -> R
     ))
 }
 
+/// The name for a snapshot that is taken now, and the time to the second, as the name has it. One that is taken in the
+/// second of another waits for the next second.
+async fn free(cluster: &str, folder: &Path, world: &dyn World) -> Result<(PathBuf, i64), Failure> {
+    let mut taken = PathBuf::new();
+    for _ in 0..LOOKS {
+        let now: i64 = resource::seen(world, &resource::now()).await?;
+        let taken_at = now / 1000 * 1000;
+        let path = folder.join(backup::name(cluster, taken_at));
+        let there: Option<Seen> = resource::seen(world, &resource::file(&path)).await?;
+        if there.is_none() {
+            return Ok((path, taken_at));
+        }
+        taken = path;
+        tokio::time::sleep(Duration::from_millis(1000 - now.unsigned_abs() % 1000)).await;
+    }
+    let cause = format!("{} is there already, as are those of the seconds before it", taken.display());
+    Err(Failure::new(Class::Transient, attempted(cluster), cause))
+}
+
 #[async_trait]
 impl Action for EtcdSnapshot {
     fn spec(&self) -> &ActionSpec {
@@ -171,15 +193,7 @@ impl Action for EtcdSnapshot {
 
     async fn prepare(&self, call: &Call, world: &dyn World) -> Result<Value, Failure> {
         let (cluster, folder): (String, _) = (call.arg("cluster")?, absolute(call, "folder", &self.folder)?);
-        let taken_at: i64 = resource::seen(world, &resource::now()).await?;
-        // To the second, as the name has it.
-        let taken_at = taken_at / 1000 * 1000;
-        let path = folder.join(backup::name(&cluster, taken_at));
-        let there: Option<Seen> = resource::seen(world, &resource::file(&path)).await?;
-        if there.is_some() {
-            let cause = format!("{} is there already: another one was taken in this second", path.display());
-            return Err(Failure::new(Class::Transient, attempted(&cluster), cause));
-        }
+        let (path, taken_at) = free(&cluster, &folder, world).await?;
         Ok(json!({"path": path, "taken_at": taken_at}))
     }
 
