@@ -10,7 +10,7 @@ use super::error::{AppError, Exit};
 use super::settings::Settings;
 use crate::actions;
 use crate::load::diagnostic::{Severity, Source};
-use crate::load::{self, Library, NotFound, shipped};
+use crate::load::{self, Library, Loaded, NotFound, shipped};
 use crate::model::runbook::Runbook;
 
 /// A runbook and the text that it was read from.
@@ -19,6 +19,8 @@ pub struct Book {
     pub source: Source,
     /// SHA-256 of the text and of those that it calls.
     pub digest: String,
+    /// How many warnings there are about it; `runbook lint` shows them.
+    pub warnings: usize,
 }
 
 /// A line of `runbook list`.
@@ -52,10 +54,11 @@ pub fn list(settings: &Settings) -> Vec<Listed> {
 pub fn find(settings: &Settings, name: &str) -> Result<Book, AppError> {
     let shelf = Shelf::open(settings);
     let source = shelf.source_of(name)?;
-    let runbook = load::load_runbook(&source, &actions::specs(), &shelf)
-        .map_err(|found| AppError::invalid_files(Exit::Usage, "runbook::invalid", found))?;
+    let Loaded { runbook, found } = load::read_runbook(&source, &actions::specs(), &shelf);
+    let warnings = found.diagnostics.len();
+    let runbook = runbook.ok_or_else(|| AppError::invalid_files(Exit::Usage, "runbook::invalid", found))?;
     let digest = digest(&source, &runbook);
-    Ok(Book { runbook, source, digest })
+    Ok(Book { runbook, source, digest, warnings })
 }
 
 /// Over the text itself and those of the runbooks that it calls.

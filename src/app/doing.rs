@@ -69,7 +69,7 @@ pub fn book(action: &str, given: &[(String, String)]) -> Result<Book, AppError> 
     let runbook = runbook(&spec, effect, NAME, spec.params.iter().filter(used).cloned().collect());
     let text = words(action, given);
     let digest = Sha256::digest(&text).iter().map(|b| format!("{b:02x}")).collect();
-    Ok(Book { runbook, source: Source::new(NAME, text), digest })
+    Ok(Book { runbook, source: Source::new(NAME, text), digest, warnings: 0 })
 }
 
 /// `do ACTION NAME=VALUE …`, as it was typed.

@@ -75,6 +75,10 @@ pub async fn plan(site: &OpenSite, book: &Book, request: &Request) -> Result<Pla
     let onlooker = policy::Onlooker::new(&site.config.site.policy);
     let actions = onlooker.beside(&site.actions);
     let mut plan = planner::plan(runbook, inputs, now, &actions, site.planning_source()).await?;
+    if book.warnings > 0 {
+        let name = &book.source.name;
+        plan.warnings.push(format!("there is something to say about {name}: see `runbook lint {name}`"));
+    }
     if plan.failure.is_none()
         && plan.summary.changes()
         && plan.procedure.lock == LockScope::Site

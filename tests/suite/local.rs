@@ -47,6 +47,14 @@ fn an_unknown_local_name_is_told_of_the_action_and_of_the_procedures() {
 }
 
 #[test]
+fn a_plan_says_that_its_runbook_has_warnings() {
+    let world = world("steps:\n  - {uses: local.run, with: {argv: [talosctl, upgrade, --preserve, --image, x]}}\n");
+    world.runbook(&["lint", "x.yaml"]).exits(0).complains(&["--preserve has been deprecated"]);
+    let plan = world.runbook(&["plan", "x.yaml"]);
+    plan.exits(0).says(&["Warning: there is something to say about x.yaml: see `runbook lint x.yaml`"]);
+}
+
+#[test]
 fn a_run_of_local_commands_needs_no_configuration_and_no_site() {
     let world = world(
         r#"

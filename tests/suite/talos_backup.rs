@@ -120,6 +120,8 @@ fn a_backup_is_taken_checked_and_kept() {
          runbook do talos.etcd_backups cluster=prod folder=$B",
     );
     got.exits(0).says(&["snapshot of the etcd of prod from", "from cp2 into", "newest: /"]);
+    // What was to be known only later is said as it was when it came to it.
+    assert!(flat(&got.both()).contains("= prune unchanged talos.etcd_prune"), "{}", got.both());
     let (first, second) = (backups(&world, "backups"), backups(&world, "second"));
     assert_eq!((first.len(), &first), (1, &second), "{}", got.both());
     assert!(first[0].starts_with("prod-etcd-") && first[0].ends_with("Z.snapshot"), "{first:?}");

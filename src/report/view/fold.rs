@@ -90,7 +90,7 @@ impl RunView {
             step.uses.clone_from(&planned.uses);
             let later = planned.change == Change::Read && planned.planned == Planned::Run && planned.pinned.is_none();
             step.summary = (!later).then(|| planned.summary.clone());
-            step.later = !planned.unknown.is_empty();
+            step.later = planned.change == Change::Unknown || !planned.unknown.is_empty();
             step.effect = planned.effect;
             if let Planned::Skipped(why) = &planned.planned {
                 step.outcome = Outcome::Skipped(why.clone());
