@@ -29,8 +29,8 @@ torture: toolchain ## the same with TORTURE=20 times the random cases, and a cra
 	@scripts/test-tools
 	TORTURE=$(TORTURE) $(CARGO) test
 
-ordeal: toolchain ## talos-upgrade with each fault on each machine at each place, with and without a crash (many hours)
-	ORDEAL=all $(CARGO) test --test suite -- ordeal:: --nocapture
+ordeal: toolchain ## talos-upgrade with each fault on each machine at each place, with and without a crash (many hours; ORDEAL=20 takes that many of each kind)
+	ORDEAL=$(or $(ORDEAL),all) $(CARGO) test --test suite -- ordeal:: --nocapture
 
 model: toolchain ## the machine's states: each of the largest graphs disturbed too, not one in eight (a minute; the optimised build before it five)
 	MODEL_EVERY=1 $(CARGO) test --release --lib model:: -- --nocapture

@@ -11,7 +11,7 @@ use runbook::app::rehearse::{Blow, Endured, Ordeal, Scenery, Stroke};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// `ORDEAL=all` makes all; `ORDEAL=etcd-alarm` those with this text in their name, `ORDEAL=etcd-alarm@20c` a single one.
+/// `ORDEAL=all` makes all; `ORDEAL=20` that many of each kind at each kind of place; `ORDEAL=etcd-alarm` those with this text in their name, `ORDEAL=etcd-alarm@20c` a single one.
 fn wanted() -> Option<String> {
     std::env::var("ORDEAL").ok().filter(|text| !text.is_empty())
 }
@@ -125,10 +125,11 @@ fn judged(what: &str, all: &[(String, Endured)]) -> BTreeMap<String, usize> {
 }
 
 fn chosen(ordeal: &Ordeal, all: Vec<Stroke>) -> Vec<Stroke> {
-    match wanted().as_deref() {
+    match wanted().as_deref().map(|text| (text, text.parse())) {
         None => choice(ordeal, all, 1),
-        Some("all") => all,
-        Some(text) => {
+        Some(("all", _)) => all,
+        Some((_, Ok(each))) => choice(ordeal, all, each),
+        Some((text, Err(_))) => {
             let kind = format!("{text}:");
             all.into_iter().filter(|stroke| name(stroke) == text || name(stroke).starts_with(&kind)).collect()
         }

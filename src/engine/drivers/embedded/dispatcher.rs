@@ -63,6 +63,11 @@ pub async fn resume(
         let failure = Failure::new(Class::Precondition, "resume the run", "its journal is empty: nothing was begun");
         return Err(DriverError::Unusable(failure));
     };
+    // It came to its end while it was taken up: there is nothing to go on with, and nothing to be written.
+    let status = state.status();
+    if status.is_final() && !said.contains(&Signal::RollBack) {
+        return Ok(RunEnd { status, lock_holder: None, in_doubt: state.in_doubt().next().is_some() });
+    }
     let evaluator = Evaluator::new(&plan, Some((&run, state.created_at())), ports.actions.clone())
         .map_err(DriverError::Unusable)?;
     let seq = history.last().map_or(0, |event| event.seq);

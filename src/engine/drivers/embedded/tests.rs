@@ -436,7 +436,7 @@ async fn every_prefix_of_the_journal_resumes_to_the_same_end() {
     let mut whole = Stage::new(None);
     whole.run(chain("works", 2)).await.unwrap();
     let events = whole.book.events.lock().unwrap().clone();
-    for length in 1..events.len() {
+    for length in 1..=events.len() {
         let stage = Stage::new(None);
         *stage.book.events.lock().unwrap() = events[..length].to_vec();
         let ended = stage.resume().await.unwrap();
@@ -446,6 +446,8 @@ async fn every_prefix_of_the_journal_resumes_to_the_same_end() {
         );
         let state = state.unwrap();
         assert!(state.nodes().all(|n| n.outcome == Outcome::Ok), "prefix {length}");
+        let longer = stage.book.events.lock().unwrap().len() > length;
+        assert_eq!(longer, length < events.len(), "nothing is written of a run that is over: prefix {length}");
     }
 }
 
