@@ -3,8 +3,10 @@
 CARGO ?= cargo
 # `make torture` runs this many times as many random cases.
 TORTURE ?= 20
-# `make test` draws the same random cases each time: a change is judged by itself. `make torture` draws new ones.
+# `make test` draws the same random cases, and kills at the same moments, each time: a change is judged by itself. `make torture`
+# draws new ones.
 test: export PROPTEST_RNG_SEED ?= 20261123
+test: export KILL_SEED ?= 20261123
 # The suite's programs wait for one another a third of their time: three tests on two cores at once.
 test: export RUST_TEST_THREADS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
 DOC_FLAGS = -D warnings
