@@ -332,7 +332,8 @@ fn nothing_to_do_is_said_and_makes_no_run() {
 #[test]
 fn a_lab_that_is_told_to_end_takes_everything_with_it() {
     let world = World::new();
-    let script = "runbook lab exec -- sh -c 'echo $RUNBOOK_LAB > lab; kill -TERM $PPID; exec sleep 30'; echo ended with $?; \
+    let script = "runbook lab exec -- sh -c 'echo $RUNBOOK_LAB > lab; echo $$ > child; kill -TERM $PPID; exec sleep 30'; \
+                  echo ended with $?; kill -0 $(cat child) && echo the command is still there; \
                   test -d $(cat lab) && echo the folder is still there; echo done";
     let got = world.sh(script);
     got.exits(0).says(&["ended with 143", "done"]);
