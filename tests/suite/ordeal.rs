@@ -11,7 +11,8 @@ use runbook::app::rehearse::{Blow, Endured, Ordeal, Scenery, Stroke};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// `ORDEAL=all` makes all; `ORDEAL=20` that many of each kind at each kind of place; `ORDEAL=etcd-alarm` those with this text in their name, `ORDEAL=etcd-alarm@20c` a single one.
+/// `ORDEAL=all` makes all; `ORDEAL=20` that many of each kind at each kind of place; `ORDEAL=etcd-alarm` those with this
+/// text in their name, `ORDEAL=etcd-alarm@20c` a single one.
 fn wanted() -> Option<String> {
     std::env::var("ORDEAL").ok().filter(|text| !text.is_empty())
 }
@@ -161,6 +162,28 @@ async fn an_upgrade_in_steps_meets_them_too() {
     judged("talos-upgrade in steps", &endure(&ordeal, strokes).await);
 }
 
+/// A node that comes back to an etcd without a leader is not what is ill: those that are, are named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_waits_for_a_leader_says_who_else_is_ill() {
+    let ordeal = ordeal(&upgrade(None, "1.12.11")).await;
+    let boots = "hop[1.12.11]/node[cp1]/out/upgrade: checkpoint";
+    // It was asked for, and does not boot yet: the first of its checkpoints is before that.
+    let place = ordeal.places().iter().rposition(|place| place.at == boots).unwrap();
+    let is = |fault: &&Blow| ["etcd-unhealthy:cp2", "etcd-learner:cp3"].contains(&fault.fault.as_str());
+    let blows: Vec<Blow> = ordeal.blows().iter().filter(is).cloned().collect();
+    assert_eq!(blows.len(), 2);
+    let all = endure(&ordeal, vec![Stroke { place: Some(place), blows, crash: false }]).await;
+    judged("no leader", &all);
+    let words = all[0].1.story.split_whitespace().collect::<Vec<_>>().join(" ");
+    for word in [
+        "cp1: etcd says etcdserver: no leader",
+        "cp2: nothing is known of its etcd",
+        "cp3: nothing is known of its etcd",
+    ] {
+        assert!(words.contains(word), "{word}: {}", all[0].1.story);
+    }
+}
+
 /// Two faults at once, on two machines: more than the cluster can bear, often enough. The run stops, and the witness is
 /// silent.
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +197,8 @@ async fn two_faults_at_once_stop_it() {
         for other in ills[n + 1..].iter().filter(|other| !other.hits.iter().any(|hit| one.hits.contains(hit))) {
             let blows = || vec![(*one).clone(), (*other).clone()];
             for place in &places {
-                storms.push(Stroke { place: Some(*place), blows: blows(), crash: storms.len() % 2 == 0 });
+                let crash = storms.len() % 2 == 0 || !ordeal.places()[*place].apart;
+                storms.push(Stroke { place: Some(*place), blows: blows(), crash });
             }
         }
     }

@@ -68,9 +68,11 @@ pub(super) fn held(pod: &Pod, budgets: &[Budget]) -> Option<String> {
         return Some(format!("two disruption budgets are about it ({first}, {second}), which evictions do not know"));
     }
     let budget = own.first()?;
+    // Often the reason why the budget has nothing to spare.
+    let ill = if pod.ready { "" } else { ", and this pod is not ready" };
     match budget.allowed {
-        Some(0) => Some(format!("{} allows no disruption", budget.title())),
-        None => Some(format!("{} has not said what it allows", budget.title())),
+        Some(0) => Some(format!("{} allows no disruption{ill}", budget.title())),
+        None => Some(format!("{} has not said what it allows{ill}", budget.title())),
         Some(_) => None,
     }
 }

@@ -47,6 +47,8 @@ fn a_budget_that_says_nothing_allows_nothing() {
     assert_eq!(blocks::held(&web, &[budget("b", Some(1))]), None);
     let held = blocks::held(&web, &[budget("b", Some(0))]).unwrap();
     assert_eq!(held, "disruption budget shop/b (needs 2 healthy pods, has 2) allows no disruption");
+    let ill = Pod { ready: false, ..web.clone() };
+    assert_eq!(blocks::held(&ill, &[budget("b", Some(0))]).unwrap(), format!("{held}, and this pod is not ready"));
     assert!(blocks::held(&web, &[budget("b", None)]).unwrap().contains("has not said"));
     assert!(blocks::held(&web, &[budget("b", Some(1)), budget("c", Some(1))]).unwrap().contains("two"));
 }

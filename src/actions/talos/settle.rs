@@ -2,13 +2,15 @@
 //! says which version it runs, with which schematic, since which boot, and whether its services and its etcd are well.
 
 use super::broken;
-use super::source::node as ask_node;
+use super::source::{Node, TalosSource, node as ask_node};
+use super::survey::Members;
 use super::wait::Wait;
 use crate::clients::talos::{Stage, Talos, TalosError};
 use crate::engine::ports::Mutate;
 use crate::model::effect::Done;
 use crate::model::failure::{Class, Failure};
 use crate::model::talos::Version;
+use crate::placement::quorum;
 
 /// How it is to be.
 pub(super) struct Wanted<'a> {
@@ -59,13 +61,9 @@ impl Wanted<'_> {
                 Seen::Never(failure) => return Err(failure),
                 Seen::NotYet(why) => why,
             };
-            let passed = wait.pass(mutate, attempted.as_str(), &why).await;
-            passed.map_err(|failure| {
-                failure.done(Done::Unknown).remedy(format!(
-                    "see `runbook run talos-status --cluster {}`, and the node's console",
-                    self.cluster
-                ))
-            })?;
+            if let Err(failure) = wait.pass(mutate, attempted.as_str(), &why).await {
+                return Err(still_waits(failure, mutate, self.cluster, self.name).await);
+            }
         }
     }
 
@@ -102,24 +100,53 @@ impl Wanted<'_> {
             let failure = Failure::new(Class::Verify, attempted, cause).done(Done::Whole).remedy(remedy);
             return Ok(once_up(name, &node.stage, failure));
         }
-        if node.stage.stage != "running" || !node.stage.ready {
-            let unmet = node.stage.unmet.join(", ");
-            return Ok(Seen::NotYet(format!("{name} is {}, waits for {unmet}", node.stage.stage)));
-        }
-        if self.control_plane {
-            match talos.etcd_status(Some(node.version.minor()), self.address).await {
-                Ok(status) if !status.errors.is_empty() => {
-                    return Ok(Seen::NotYet(format!("{name}: etcd says {}", status.errors)));
-                }
-                Ok(status) if status.learner || status.leader.trim_start_matches('0').is_empty() => {
-                    return Ok(Seen::NotYet(format!("{name}: its etcd has no leader yet, or does not vote")));
-                }
-                Ok(_) => {}
-                Err(error) => return Ok(Seen::NotYet(format!("{name}: etcd: {error}"))),
-            }
-        }
-        Ok(Seen::Whole(node.boot_id))
+        Ok(match unready(talos, name, self.address, &node, self.control_plane).await {
+            Some(why) => Seen::NotYet(why),
+            None => Seen::Whole(node.boot_id),
+        })
     }
+}
+
+/// Why a node that answers is not whole: it says itself what it waits for, and its etcd whether it takes part.
+pub(super) async fn unready(
+    talos: &Talos,
+    name: &str,
+    address: &str,
+    node: &Node,
+    control_plane: bool,
+) -> Option<String> {
+    if node.stage.stage != "running" || !node.stage.ready {
+        return Some(format!("{name} is {}, waits for {}", node.stage.stage, node.stage.unmet.join(", ")));
+    }
+    if !control_plane {
+        return None;
+    }
+    match talos.etcd_status(Some(node.version.minor()), address).await {
+        Ok(status) if !status.errors.is_empty() => Some(format!("{name}: etcd says {}", status.errors)),
+        Ok(status) if status.learner || status.leader.trim_start_matches('0').is_empty() => {
+            Some(format!("{name}: its etcd has no leader yet, or does not vote"))
+        }
+        Ok(_) => None,
+        Err(error) => Some(format!("{name}: etcd: {error}")),
+    }
+}
+
+/// Nobody waits for the node any longer. What it waits for itself may be the other members of etcd: they are asked once, when
+/// the time is up.
+pub(super) async fn still_waits(failure: Failure, mutate: &Mutate, cluster: &str, name: &str) -> Failure {
+    let mut failure = failure
+        .done(Done::Unknown)
+        .remedy(format!("see `runbook run talos-status --cluster {cluster}`, and the node's console"));
+    if failure.class == Class::Timeout
+        && let Ok(source) = mutate.client::<TalosSource>()
+        && let Ok(members) = Members::of(&*source, cluster).await
+    {
+        let others = members.planes.iter().filter(|plane| plane.name != name);
+        for found in others.flat_map(|plane| quorum::findings_of(&members.told, &plane.name)) {
+            failure.cause = format!("{}; {found}", failure.cause);
+        }
+    }
+    failure
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::plan::{mode_param, older_param};
 use super::resource::mode_of;
 use super::{File, MachineConfig, Running, Trial, file_key, running_key, trial_key};
 use crate::actions::deps::Timing;
+use crate::actions::talos::settle::{still_waits, unready};
 use crate::actions::talos::source::{Machine, Node, TalosSource, node as ask_node};
 use crate::actions::talos::survey::{Answer, Survey, ask};
 use crate::actions::talos::wait::Wait;
@@ -149,13 +150,9 @@ impl TalosApplyConfig {
                 Seen::Never(failure) => return Err(failure),
                 Seen::NotYet(why) => why,
             };
-            let passed = wait.pass(mutate, attempted(call), &why).await;
-            passed.map_err(|failure| {
-                failure.done(Done::Unknown).remedy(format!(
-                    "see `runbook run talos-status --cluster {}`, and the node's console",
-                    before.cluster
-                ))
-            })?;
+            if let Err(failure) = wait.pass(mutate, attempted(call), &why).await {
+                return Err(still_waits(failure, mutate, &before.cluster, &before.name).await);
+            }
         }
     }
 }
@@ -208,28 +205,10 @@ async fn seen(call: &Call, before: &Before, talos: &Talos, reboot: bool) -> Resu
     if reboot && !booted {
         return Ok(Seen::NotYet(format!("{name} has not rebooted yet")));
     }
-    if let Some(why) = unready(before, &node, talos).await {
-        return Ok(Seen::NotYet(why));
-    }
-    Ok(Seen::Whole(node.boot_id))
-}
-
-async fn unready(before: &Before, node: &Node, talos: &Talos) -> Option<String> {
-    let name = &before.name;
-    if node.stage.stage != "running" || !node.stage.ready {
-        return Some(format!("{name} is {}, waits for {}", node.stage.stage, node.stage.unmet.join(", ")));
-    }
-    if !before.control_plane {
-        return None;
-    }
-    match talos.etcd_status(Some(node.version.minor()), &before.address).await {
-        Ok(status) if !status.errors.is_empty() => Some(format!("{name}: etcd says {}", status.errors)),
-        Ok(status) if status.learner || status.leader.trim_start_matches('0').is_empty() => {
-            Some(format!("{name}: its etcd has no leader yet, or does not vote"))
-        }
-        Ok(_) => None,
-        Err(error) => Some(format!("{name}: etcd: {error}")),
-    }
+    Ok(match unready(talos, name, &before.address, &node, before.control_plane).await {
+        Some(why) => Seen::NotYet(why),
+        None => Seen::Whole(node.boot_id),
+    })
 }
 
 /// What is in force there, read once more, is kept where it was asked for.
@@ -337,7 +316,8 @@ impl Action for TalosApplyConfig {
         }
         let with = if before.reboot { ", with a reboot" } else { "" };
         let count = trial.changes.len();
-        let mut probe = Probe::new(format!("{name}: {count} settings change{with}"), json!(before));
+        let settings = if count == 1 { "1 setting changes".to_owned() } else { format!("{count} settings change") };
+        let mut probe = Probe::new(format!("{name}: {settings}{with}"), json!(before));
         probe.notes.push(format!("{name}: {}", trial.mode));
         probe.notes.extend(trial.changes.iter().map(|line| format!("{name}: {line}")));
         probe.notes.extend(trial.warnings.iter().map(|line| format!("{name}: warning: {line}")));

@@ -105,7 +105,7 @@ pub(super) fn findings(scene: &Scene<'_>, goal: &Goal, blows: &[Blow], late: boo
             found.extend(untrue(scene, goal));
         }
     } else {
-        found.extend(stop(scene, goal, blows, &failures, status));
+        found.extend(stop(scene, goal, blows, &view, &failures));
     }
     found.extend(went_back(scene, &view, &failures, status));
     found.extend(begun_after(&scene.act.events));
@@ -129,8 +129,8 @@ fn untrue(scene: &Scene<'_>, goal: &Goal) -> Vec<String> {
 }
 
 /// It has stopped.
-fn stop(scene: &Scene<'_>, goal: &Goal, blows: &[Blow], failures: &[Said<'_>], status: RunStatus) -> Vec<String> {
-    let mut found = Vec::new();
+fn stop(scene: &Scene<'_>, goal: &Goal, blows: &[Blow], view: &RunView, failures: &[Said<'_>]) -> Vec<String> {
+    let (status, mut found) = (view.status, Vec::new());
     if !matches!(status, RunStatus::Failed | RunStatus::Paused | RunStatus::RollbackIncomplete) {
         found.push(format!("it ends as {}", status.as_str()));
     }
@@ -155,7 +155,7 @@ fn stop(scene: &Scene<'_>, goal: &Goal, blows: &[Blow], failures: &[Said<'_>], s
         found.push(format!("neither the node nor the cause is said: {all}"));
     }
     for one in &scene.after {
-        found.extend(left(one, scene, goal, blows, failures));
+        found.extend(left(one, scene, goal, blows, view, failures));
     }
     found
 }
@@ -168,7 +168,14 @@ fn is_mute(text: &str) -> bool {
 }
 
 /// What it has left of a machine that it should not have.
-fn left(one: &Truth, scene: &Scene<'_>, goal: &Goal, blows: &[Blow], failures: &[Said<'_>]) -> Option<String> {
+fn left(
+    one: &Truth,
+    scene: &Scene<'_>,
+    goal: &Goal,
+    blows: &[Blow],
+    view: &RunView,
+    failures: &[Said<'_>],
+) -> Option<String> {
     let hit = blows.iter().any(|blow| blow.hits.contains(&one.name));
     let was_well = scene.before.iter().any(|was| was.name == one.name && was.serves);
     if !one.serves && was_well && !hit {
@@ -181,7 +188,9 @@ fn left(one: &Truth, scene: &Scene<'_>, goal: &Goal, blows: &[Blow], failures: &
         let doubt = matches!(said.step.outcome, Outcome::InDoubt(_));
         said.step.path.as_str().contains(&here) && (doubt || said.step.uses.starts_with("kubernetes."))
     };
-    let mute = blows.len() > 1 && failures.iter().any(|said| is_mute(&said.text));
+    // Nor can anything be undone there that nobody answers of; that it was not is listed.
+    let undoing = view.steps().filter_map(|step| step.undo_cause.as_deref());
+    let mute = blows.len() > 1 && failures.iter().map(|said| said.text.as_str()).chain(undoing).any(is_mute);
     let was_cordoned = scene.before.iter().any(|was| was.name == one.name && was.cordoned);
     let kept = !one.cordoned || was_cordoned || mute || goal.unwell(one).is_some() || failures.iter().any(own);
     (!kept).then(|| format!("it has left {} cordoned, which is well and is not what failed", one.name))
